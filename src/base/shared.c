@@ -1,0 +1,47 @@
+#include "base/shared.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+struct Shared {
+    _Atomic(uint32_t) refs;
+    size_t len;
+    char bytes[];
+};
+
+Shared *shared_try_new(size_t len) {
+    Shared *shared = mem_try_alloc(sizeof *shared + len);
+    if (shared == NULL)
+        return NULL;
+    atomic_init(&shared->refs, 1);
+    shared->len = len;
+    return shared;
+}
+
+Shared *shared_new(size_t len) {
+    Shared *shared = shared_try_new(len);
+    ASSERT(shared != NULL);
+    return shared;
+}
+
+Shared *shared_ref(Shared *shared) {
+    (void)atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed);
+    return shared;
+}
+
+void shared_unref(Shared *shared) {
+    if (shared == NULL || atomic_fetch_sub_explicit(&shared->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    mem_free(shared);
+}
+
+char *shared_bytes(Shared *shared) {
+    return shared->bytes;
+}
+
+size_t shared_len(const Shared *shared) {
+    return shared->len;
+}

@@ -1,0 +1,104 @@
+/* Worker: a thread with one epoll loop. Owns connections, streams, timers; nobody else touches them.
+ *
+ * Turn: wait; for each ready socket: read, take mail, act on what was read; due timers; ready tasks;
+ * post mail (one batch per destination); turn hooks (the journal hands its entries to the log thread);
+ * post mail again if hooks made some; flush sockets (one writev each); reset the turn arena.
+ * Because mail goes out before sockets are flushed and is taken before input is acted on, whatever a
+ * client can have learnt is known to every worker that acts later.
+ *
+ * The main thread runs a worker too (index == count, not in all[]): listeners, signals, monitoring. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/assert.h"
+#include "base/list.h"
+#include "base/rand.h"
+#include "base/status.h"
+#include "io/mailbox.h"
+#include "io/timer.h"
+
+typedef struct WorkerLoop WorkerLoop; /* private to io/ */
+
+struct Worker {
+    unsigned index;    /* 0 .. count-1; count for the main worker */
+    unsigned count;    /* of the working ones */
+    Worker **all;      /* [count + 1]; the last one is the main worker */
+    Arena *turn;       /* reset at the end of each turn */
+    Rand rand;
+    uint64_t now_ns;   /* monotonic, as of the start of this turn or the last read */
+    WorkerLoop *loop;
+
+    /* Roots of what lives here, each set by its folder at start. */
+    struct Bus *bus;
+    struct Journal *journal;
+    struct JetStream *jetstream;
+    struct Clients *clients;
+    struct Server *server; /* the same immutable-after-start one for all */
+};
+
+/* Creates count workers and the main one. ERR_IO when the OS refuses. */
+MUST_CHECK Status workers_new(unsigned count, Worker ***out_all);
+
+/* Starts the count threads. From now on only the workers touch what they own. */
+MUST_CHECK Status workers_start(Worker **all);
+
+/* Runs the main worker's loop on the calling thread until worker_quit(main). */
+void worker_run(Worker *main);
+
+/* On its own thread: leave the loop after this turn. */
+void worker_quit(Worker *worker);
+
+/* From the main thread, after worker_run returned: ends the other loops, joins, leaves their memory readable. */
+void workers_join(Worker **all);
+void workers_free(Worker **all);
+
+/* True on worker's own thread, and on any thread while workers are not started (set-up, recovery) or are joined. */
+bool worker_is_current(const Worker *worker);
+
+#define ASSERT_HOME(thing) ASSERT(worker_is_current((thing)->home))
+
+/* From worker `from`, on its thread: to->arrive runs later in order. Kept until the posting step of this turn.
+ * to == from is allowed. Takes mail. */
+void worker_post(Worker *from, Worker *to, Mail *mail);
+
+/* Any thread: posts at once. */
+void worker_post_now(Worker *to, Mail *mail);
+
+/* Task: work left over for the next turn. Embedded; in the ready list at most once. */
+typedef struct Task Task;
+struct Task {
+    Link link;
+    void (*run)(Task *task);
+};
+
+void task_init(Task *task, void (*run)(Task *task));
+
+/* Runs in the next turn, which then does not sleep. Harmless when already listed. */
+void worker_ready(Worker *worker, Task *task);
+
+/* Runs still in this turn, after all input was acted on and before mail is posted: for coalescing. */
+void worker_soon(Worker *worker, Task *task);
+
+/* Harmless when not listed. */
+void task_cancel(Task *task);
+
+/* TurnHook: called in each turn at the submit step. Registered at start, never removed. */
+typedef struct TurnHook TurnHook;
+struct TurnHook {
+    Link link;
+    void (*run)(TurnHook *hook);
+};
+void worker_add_hook(Worker *worker, TurnHook *hook);
+
+/* Readiness of other descriptors (listeners, signalfd). Level-triggered; fire runs on the worker. */
+typedef struct Watch Watch;
+struct Watch {
+    int fd;
+    void (*fire)(Watch *watch, uint32_t epoll_events);
+};
+MUST_CHECK Status watch_add(Worker *worker, Watch *watch, uint32_t epoll_events);
+MUST_CHECK Status watch_change(Worker *worker, Watch *watch, uint32_t epoll_events);
+void watch_remove(Worker *worker, Watch *watch);

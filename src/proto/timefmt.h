@@ -1,0 +1,22 @@
+/* Times and durations as Go writes and reads them. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+/* The zero time of Go, "0001-01-01T00:00:00Z", stands for INT64_MIN ns here. */
+#define TIME_ZERO INT64_MIN
+
+/* RFC 3339 in UTC, up to nine fraction digits, trailing zeros cut. */
+void time_write(Buf *out, int64_t wall_ns);
+
+/* RFC 3339 with any zone. ERR_SYNTAX. Years 1 .. 9999; what int64 ns cannot hold is clamped. */
+MUST_CHECK Status time_parse(Slice text, int64_t *out_wall_ns);
+
+/* Go's Duration.String: "1m30s", "1.5s", "300ms", "0s". */
+void duration_write(Buf *out, int64_t ns);
+
+/* Go's ParseDuration: "1h30m", "-1.5s", "300ms", "0". ERR_SYNTAX or ERR_RANGE. */
+MUST_CHECK Status duration_parse(Slice text, int64_t *out_ns);

@@ -1,0 +1,22 @@
+/* Catalogue: which streams exist, with which config. Group 0, on worker 0. A change is decided when its entry is applied; then the directory
+ * of each worker and the stream's home are told, and the home answers. */
+#pragma once
+
+#include "stream/api.h"
+#include "stream/jetstream.h"
+
+/* Set-up, on worker 0. */
+Catalogue *catalogue_new(JetStream *js);
+void catalogue_free(Catalogue *catalogue);
+Group *catalogue_group(Catalogue *catalogue);
+
+/* After recovery: starts streams, mends what a crash left between the catalogue's and a stream's entries. */
+void catalogue_start(Catalogue *catalogue);
+
+/* Endpoints of the catalogue's home; each takes call. */
+void catalogue_on_stream_create(ApiCall *call);
+void catalogue_on_stream_update(ApiCall *call);
+void catalogue_on_stream_delete(ApiCall *call);
+void catalogue_on_stream_names(ApiCall *call);
+void catalogue_on_stream_list(ApiCall *call);
+void catalogue_on_account_info(ApiCall *call);

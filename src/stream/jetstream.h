@@ -1,0 +1,78 @@
+/* JetStream: one per worker; the root of streams, directory and API there. The catalogue of all assets lives on worker 0.
+ *
+ * A stream's home is all[group % count]. The directory (account, name -> group) is the same on every worker: the catalogue mails each
+ * change to all of them before anybody is answered. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/map.h"
+#include "bus/bus.h"
+#include "io/offload.h"
+#include "io/worker.h"
+#include "journal/journal.h"
+#include "stream/stream_config.h"
+
+typedef struct JetStream JetStream;
+typedef struct Stream Stream;
+typedef struct Catalogue Catalogue;
+
+typedef struct JetStreamOptions {
+    bool is_enabled;
+    const char *store_dir;           /* the directory itself, made when absent */
+    int64_t max_memory, max_file;    /* bytes; -1 = no limit of its own */
+    uint64_t sync_interval_ns;       /* 0 = always */
+    Slice domain;
+    Slice server_name, server_id;
+    Slice version;                   /* what clients are told, "2.15.1" */
+    ConfigLimits limits;
+    int64_t max_consumers_default;   /* for streams with max_consumers -1; -1 = none (ours) */
+    bool *account_is_enabled;        /* by account index */
+    Offload *offload;
+} JetStreamOptions;
+
+/* Figures per account and server, for account info and jsz; kept by the homes, added up when asked. */
+typedef struct JetStreamUsage {
+    uint64_t memory, storage, reserved_memory, reserved_storage;
+    uint64_t streams, consumers, messages, bytes;
+    uint64_t api_total, api_errors;
+} JetStreamUsage;
+
+typedef struct StreamRef { /* directory entry; owned by the directory of its worker */
+    Account *account;
+    uint32_t group;
+    Worker *home;
+    Stream *stream;    /* on home only; NULL elsewhere */
+    uint16_t name_len;
+    char key[];        /* account index (u32) and name: the directory's key */
+} StreamRef;
+
+struct JetStream {
+    Worker *home;
+    const JetStreamOptions *options;
+    Journal *journal;
+    JournalStore *store;
+    Map directory;          /* key -> StreamRef */
+    Map64 streams;          /* group -> Stream, those at home here */
+    Catalogue *catalogue;   /* on worker 0 */
+    struct Api *api;        /* ports and counters of this worker */
+    JetStreamUsage *usage;  /* [account], of the streams at home here */
+};
+
+/* Set-up: opens the store, replays it, creates streams on their homes and the API ports. options stays the caller's and must live on.
+ * Logs what recovery found. The same errors as log_open. */
+MUST_CHECK Status jetstream_open(const JetStreamOptions *options, Worker **all, JournalStore **out_store);
+/* After the workers were joined. */
+void jetstream_close(Worker **all, JournalStore *store);
+
+/* NULL when unknown. */
+StreamRef *jetstream_find(JetStream *js, const Account *account, Slice name);
+
+/* Directory changes, on each worker (mailed by the catalogue; called directly in set-up). */
+void jetstream_add_ref(JetStream *js, Account *account, Slice name, uint32_t group);
+void jetstream_remove_ref(JetStream *js, Account *account, Slice name);
+
+static inline Worker *jetstream_home_of(const Worker *any, uint32_t group) {
+    return any->all[group % any->count];
+}
