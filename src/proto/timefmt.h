@@ -12,8 +12,11 @@
 /* RFC 3339 in UTC, up to nine fraction digits, trailing zeros cut. */
 void time_write(Buf *out, int64_t wall_ns);
 
-/* RFC 3339 with any zone. ERR_SYNTAX. Years 1 .. 9999; what int64 ns cannot hold is clamped. */
+/* RFC 3339 with any zone. ERR_SYNTAX. Years 0 .. 9999; what int64 ns cannot hold is clamped. */
 MUST_CHECK Status time_parse(Slice text, int64_t *out_wall_ns);
+
+/* The same; on ERR_SYNTAX appends what Go's decoder says to out_error. */
+MUST_CHECK Status time_parse_explained(Slice text, int64_t *out_wall_ns, Buf *out_error);
 
 /* Go's Duration.String: "1m30s", "1.5s", "300ms", "0s". */
 void duration_write(Buf *out, int64_t ns);
