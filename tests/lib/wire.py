@@ -119,7 +119,7 @@ class Wire:
         """One reply (Msg), or None after timeout. Other messages that come meanwhile are kept for take()."""
         reply = self.new_inbox()
         self.pub(subject, data, reply, headers)
-        return self.take(lambda m: isinstance(m, Msg) and m.subject == reply or (isinstance(m, Msg) and m.sid == self.inbox_sid), timeout)
+        return self.take(lambda op: isinstance(op, Msg) and op.subject == reply, timeout)
 
     def take(self, wanted=lambda op: True, timeout=None):
         for i, op in enumerate(self.pending):

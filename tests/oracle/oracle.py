@@ -35,12 +35,13 @@ MASKS = [
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
     (r"N[A-Z2-7]{55}", "<server>"), (r"X[A-Z2-7]{55}", "<xkey>"),
     (r"_INBOX\.T[0-9a-f]+", "_INBOX"),
-    (r'"id":"[0-9A-Za-z]{22}"', '"id":"<nuid>"'),
+    (r'"id": ?"[0-9A-Za-z]{22}"', '"id":"<nuid>"'),
+    (r"\$JS\.ACK\.([^. ]+)\.[0-9A-Za-z]{8}\.", r"$JS.ACK.\1.<name>."),
     (r"(\$JS\.ACK\.[^ ]*?\.\d+\.\d+\.\d+)\.\d{16,20}\.", r"\1.<ns>."),
     (r"(\$JS\.FC\.[^. ]+\.[^. ]+)\.[0-9A-Za-z]{4,8}\b", r"\1.<token>"),
     (r"Nats-Pin-Id: [0-9A-Za-z]{22}", "Nats-Pin-Id: <pin>"),
-    (r'"pinned_client_id":"[0-9A-Za-z]{22}"', '"pinned_client_id":"<pin>"'),
-    (r'"(ack_time|pause_remaining|active|rtt|cid|client_id|port|leader_since)":\d+', r'"\1":<n>'),
+    (r'"pinned_client_id": ?"[0-9A-Za-z]{22}"', '"pinned_client_id":"<pin>"'),
+    (r'"(ack_time|pause_remaining|active|rtt|cid|client_id|port|leader_since)": ?\d+', r'"\1":<n>'),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"),
 ]
 
@@ -79,6 +80,8 @@ class Trial:
     def main(self):
         if "main" not in self.names:
             self.names["main"] = self.wire()
+            self.names["main"].flush()
+            self.names["main"].take(lambda op: str(op).startswith("INFO"))  # it follows the first PONG; not compared
         return self.names["main"]
 
     def api(self, subject, body=None, wire=None, quiet=False, keep=None):
