@@ -1,10 +1,11 @@
 /* Auth: who may connect, to which account, and what that user may publish and subscribe.
  *
- * The server hands over plain data (AuthOptions); each worker builds its own immutable Credentials from a copy
- * of it, so nothing is shared. A reload builds new Credentials; whoever holds an AuthUser of the old ones
- * must look its user up again (auth_same_user) before the old ones are freed.
- * Passwords and the token are plain or bcrypt ("$2a$...", "$2b$...", "$2y$..."). Hashes take 100 ms and more to check:
- * auth_check only says that one is to be checked; run auth_hash_matches on an offload thread. */
+ * The server hands over plain data (AuthOptions); each worker builds its own immutable Credentials
+ * from a copy of it, so nothing is shared. A reload builds new Credentials; whoever holds an
+ * AuthUser of the old ones must look its user up again (auth_same_user) before the old ones are
+ * freed. Passwords and the token are plain or bcrypt ("$2a$...", "$2b$...", "$2y$..."). Hashes take
+ * 100 ms and more to check: auth_check only says that one is to be checked; run auth_hash_matches
+ * on an offload thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,11 +27,11 @@ typedef struct UserOptions {
 typedef struct AuthOptions {
     const UserOptions *users;
     size_t user_count;
-    Slice token;                            /* empty = none; plain or bcrypt */
-    Slice no_auth_user;                     /* name of the user of those who give no credentials; empty = none */
+    Slice token;        /* empty = none; plain or bcrypt */
+    Slice no_auth_user; /* name of the user of those who give no credentials; empty = none */
     PermissionsOptions default_permissions; /* of users without own ones */
-    bool is_required; /* refuse who gives no credentials although there is neither user nor token: accounts are
-                         configured. Implied by users or a token. */
+    bool is_required; /* refuse who gives no credentials although there is neither user nor token:
+                         accounts are configured. Implied by users or a token. */
 } AuthOptions;
 
 typedef struct Credentials Credentials;
@@ -43,9 +44,11 @@ typedef struct AuthUser {
     Permissions *permissions; /* NULL = everything is permitted */
 } AuthUser;
 
-/* Later users of the same name replace earlier ones. ERR_NOT_FOUND: no_auth_user is no user. ERR_SYNTAX: a subject of a
- * permission is invalid. out_error gets "no_auth_user: \"x\" not present as user ..." and the like. */
-MUST_CHECK Status credentials_new(const AuthOptions *options, Buf *out_error, Credentials **out_credentials);
+/* Later users of the same name replace earlier ones. ERR_NOT_FOUND: no_auth_user is no user.
+ * ERR_SYNTAX: a subject of a permission is invalid. out_error gets "no_auth_user: \"x\" not present
+ * as user ..." and the like. */
+MUST_CHECK Status credentials_new(const AuthOptions *options, Buf *out_error,
+                                  Credentials **out_credentials);
 void credentials_free(Credentials *credentials);
 
 /* INFO auth_required; with it a client must authenticate before it does anything else. */
@@ -68,15 +71,16 @@ typedef enum AuthVerdict {
     AUTH_CHECK_HASH, /* granted when auth_hash_matches(out_user->password, secret) */
 } AuthVerdict;
 
-/* out_user is set unless denied; borrowed from credentials. out_secret (borrowed from claim) is what must fit the hash.
- * Plain secrets are compared in constant time. */
-AuthVerdict auth_check(const Credentials *credentials, const AuthClaim *claim, const AuthUser **out_user,
-                       Slice *out_secret);
+/* out_user is set unless denied; borrowed from credentials. out_secret (borrowed from claim) is
+ * what must fit the hash. Plain secrets are compared in constant time. */
+AuthVerdict auth_check(const Credentials *credentials, const AuthClaim *claim,
+                       const AuthUser **out_user, Slice *out_secret);
 
 /* Any thread. Slow by design: 100 ms and more. */
 bool auth_hash_matches(Slice hash, Slice secret);
 
-/* The user of `now` that has the same name, secret and account as `old`: it may stay connected after a reload. NULL = none. */
+/* The user of `now` that has the same name, secret and account as `old`: it may stay connected
+ * after a reload. NULL = none. */
 const AuthUser *auth_same_user(const Credentials *now, const AuthUser *old);
 
 DEFINE_CLEANUP(Credentials, credentials_free)
