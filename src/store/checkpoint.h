@@ -1,9 +1,11 @@
-/* Checkpoint: what the groups know that the log would otherwise have to be kept for, in one checksummed file.
+/* Checkpoint: what the groups know that the log would otherwise have to be kept for, in one
+ * checksummed file.
  *
- * A checkpoint says for each group: "this is my state with every entry up to index applied", and where the log stood before
- * the first group was asked. Recovery loads the newest valid one, then replays the whole log that exists:
- * entries up to that index only place messages that are still live, later ones are applied.
- * The two newest are kept; the log's floor is the older one's position, so one damaged file loses nothing. */
+ * A checkpoint says for each group: "this is my state with every entry up to index applied", and
+ * where the log stood before the first group was asked. Recovery loads the newest valid one, then
+ * replays the whole log that exists: entries up to that index only place messages that are still
+ * live, later ones are applied. The two newest are kept; the log's floor is the older one's
+ * position, so one damaged file loses nothing. */
 #pragma once
 
 #include <stdint.h>
@@ -17,12 +19,14 @@ typedef struct CheckpointWriter CheckpointWriter;
 CheckpointWriter *checkpoint_begin(const char *dir, uint64_t generation, Place floor);
 /* Copies state. */
 void checkpoint_add(CheckpointWriter *writer, uint32_t group, uint64_t index, Slice state);
-/* Blocking (offload): writes, syncs, renames, syncs the directory, removes all but the two newest. Frees writer.
- * *out_floor = the floor of the older of the two that now exist (0 when there is only one). */
+/* Blocking (offload): writes, syncs, renames, syncs the directory, removes all but the two newest.
+ * Frees writer. *out_floor = the floor of the older of the two that now exist (0 when there is only
+ * one). */
 MUST_CHECK Status checkpoint_finish(CheckpointWriter *writer, Place *out_floor);
 void checkpoint_abandon(CheckpointWriter *writer);
 
-/* Calls each for every group of the newest valid checkpoint. ERR_NOT_FOUND when there is none. Damaged ones are moved to
- * <dir>/bad and counted; the next older one is taken. */
-MUST_CHECK Status checkpoint_load(const char *dir, void (*each)(void *cookie, uint32_t group, uint64_t index, Slice state),
-                                  void *cookie, uint64_t *out_generation, Place *out_floor, unsigned *out_damaged);
+/* Calls each for every group of the newest valid checkpoint. ERR_NOT_FOUND when there is none.
+ * Damaged ones are moved to <dir>/bad and counted; the next older one is taken. */
+MUST_CHECK Status checkpoint_load(
+    const char *dir, void (*each)(void *cookie, uint32_t group, uint64_t index, Slice state),
+    void *cookie, uint64_t *out_generation, Place *out_floor, unsigned *out_damaged);

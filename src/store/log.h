@@ -1,8 +1,9 @@
-/* Log: one append-only log per store directory, shared by all groups, with group commit on a thread of its own.
+/* Log: one append-only log per store directory, shared by all groups, with group commit on a thread
+ * of its own.
  *
- * Workers submit chunks of whole records; the log thread packs all that wait into one commit block, writes and syncs it,
- * and mails each chunk back with its place. One sync in flight; what arrives meanwhile forms the next block.
- * docs/STORAGE.md draws the formats. */
+ * Workers submit chunks of whole records; the log thread packs all that wait into one commit block,
+ * writes and syncs it, and mails each chunk back with its place. One sync in flight; what arrives
+ * meanwhile forms the next block. docs/STORAGE.md draws the formats. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,28 +18,37 @@
 typedef struct Log Log;
 
 typedef struct LogOptions {
-    const char *dir;            /* made when absent */
-    uint64_t segment_bytes;     /* 64 MiB unless a test says otherwise */
-    uint64_t sync_interval_ns;  /* 0 = sync before each acknowledgement (default) */
-    uint64_t free_low_bytes;    /* below this much free disk log_is_full turns true */
-    bool is_ack_before_sync;    /* the mutation that simulation must catch; never set by the server */
+    const char *dir;           /* made when absent */
+    uint64_t segment_bytes;    /* 64 MiB unless a test says otherwise */
+    uint64_t sync_interval_ns; /* 0 = sync before each acknowledgement (default) */
+    uint64_t free_low_bytes;   /* below this much free disk log_is_full turns true */
+    struct Offload *offload;   /* for log_reader_fetch; NULL: it reads at once */
+    bool is_ack_before_sync; /* the mutation that simulation must catch; never set by the server */
 } LogOptions;
 
 typedef struct LogReport { /* what recovery found */
     uint64_t blocks, records, segments;
-    uint64_t damaged_records;  /* acknowledged and unreadable: reported, kept in bad/ */
-    uint64_t torn_bytes;       /* an unfinished last write, never acknowledged */
-    Buf text;                  /* one line per finding, for the log */
+    uint64_t damaged_records; /* acknowledged and unreadable: reported, kept in bad/ */
+    uint64_t torn_bytes;      /* an unfinished last write, never acknowledged */
+    Buf text;                 /* one line per finding, for the log */
 } LogReport;
 
-/* Recovery calls each record in log order; for damage, record is NULL and at..end say what is unreadable.
- * The visitor's bytes are borrowed for the call. */
+/* Recovery calls each record in log order; for damage, record is NULL and at..end say what is
+ * unreadable. The visitor's bytes are borrowed for the call. */
 typedef void LogVisitor(void *cookie, const Record *record, Place at, uint64_t damaged_bytes);
 
-/* ERR_BUSY: another process has the directory. ERR_VERSION: written by a newer version, or not ours: untouched.
- * ERR_IO, ERR_FULL. Does not start the thread. */
-MUST_CHECK Status log_open(const LogOptions *options, LogVisitor *visit, void *cookie, LogReport *out_report, Log **out_log);
-/* After log_stop, or without log_start. */
+/* ERR_BUSY: another process has the directory. ERR_VERSION: written by a newer version, or not
+ * ours: untouched. ERR_IO, ERR_FULL. Does not start the thread. */
+MUST_CHECK Status log_open(const LogOptions *options, LogVisitor *visit, void *cookie,
+                           LogReport *out_report, Log **out_log);
+/* The same in two steps, for who needs the Log before its records are replayed (readers,
+ * log_add_live). Between the two only log_close and log_reader_new are allowed. */
+MUST_CHECK Status log_open_dir(const LogOptions *options, Log **out_log);
+MUST_CHECK Status log_recover(Log *log, LogVisitor *visit, void *cookie, LogReport *out_report);
+void log_report_done(LogReport *report);
+
+/* After log_stop, or without log_start. Chunks submitted and not committed are lost: their owner
+ * frees them. */
 void log_close(Log *log);
 
 MUST_CHECK Status log_start(Log *log);
@@ -48,20 +58,24 @@ void log_stop(Log *log);
 /* A chunk: whole records, back to back, each padded to 8 bytes, written by one worker. */
 typedef struct LogChunk LogChunk;
 struct LogChunk {
-    Mail mail;              /* private: how it goes to the log thread and back */
+    Mail mail; /* private: how it goes to the log thread and back */
     Worker *home;
-    Shared *bytes;          /* whole records; the chunk holds a reference */
-    size_t len;             /* used part of bytes */
+    Shared *bytes; /* whole records; the chunk holds a reference */
+    size_t len;    /* used part of bytes */
     uint32_t record_count;
-    Place place;            /* out: of its first record; the others follow in order */
-    Status status;          /* out: OK = durable (or written, with sync_interval); ERR_FULL, ERR_IO: nothing of it counts */
+    Place place;   /* out: of its first record; the others follow in order */
+    Status status; /* out: OK = durable (or written, with sync_interval); ERR_FULL, ERR_IO: nothing
+                      of it counts */
     void (*done)(Worker *home, LogChunk *chunk); /* on home; takes chunk */
+    Log *log;                                    /* private */
 };
 
-/* Any worker. len <= RECORD_BYTES_MAX + some; a worker keeps its chunks below 4 MiB unless one record is larger. */
+/* Any worker. len <= RECORD_BYTES_MAX + some; a worker keeps its chunks below 4 MiB unless one
+ * record is larger. */
 void log_submit(Log *log, LogChunk *chunk);
 
-/* Without a thread (tests, simulation): commits everything submitted so far and calls done directly. */
+/* Without a thread (tests, simulation): commits everything submitted so far and calls done
+ * directly. */
 void log_commit_now(Log *log);
 
 /* Any thread, relaxed: writes are refused since space is low; deletes and acks still pass. */
@@ -69,30 +83,46 @@ bool log_is_full(const Log *log);
 /* Any thread: a write or sync failed; everything is refused until restart. */
 bool log_is_failed(const Log *log);
 
-/* Live bytes: who keeps a record says so, and says when it is dead. A segment with nothing live that lies wholly
- * before the floor is recycled (by the log thread, which zero-fills nothing anew: block headers tell old from new). */
+/* Live bytes: who keeps a record says so, and says when it is dead. A segment with nothing live
+ * that lies wholly before the floor is recycled (by the log thread, which zero-fills nothing anew:
+ * block headers tell old from new). */
 void log_add_live(Log *log, Place place, uint64_t bytes);  /* any thread */
 void log_drop_live(Log *log, Place place, uint64_t bytes); /* any thread */
 
 /* Where the next block will go at the earliest. Any thread. */
 Place log_head(const Log *log);
-/* Everything before floor that is not live is covered by two durable checkpoints. Any thread; only rises. */
+/* Everything before floor that is not live is covered by two durable checkpoints. Any thread; only
+ * rises. */
 void log_set_floor(Log *log, Place floor);
-/* Bytes in all log segments, and in those that hold something live or not yet covered. Any thread. */
+/* Before log_start: no segment is recycled until restart, since what is live is not known for
+ * certain. */
+void log_keep_all(Log *log);
+/* Bytes of whole segments from `from` on in which nothing is live: what a checkpoint could free.
+ * Any thread. */
+uint64_t log_dead_bytes(const Log *log, Place from);
+/* Bytes in the log's segments: those that hold something live or not yet covered by checkpoints.
+ * Any thread. */
 uint64_t log_bytes_used(const Log *log);
 
-/* LogReader: reads records for one worker, with a cache of the newest chunks and of what was read. */
+/* LogReader: reads records for one worker, with a cache of the newest chunks and of what was read.
+ */
 typedef struct LogReader LogReader;
 LogReader *log_reader_new(Log *log, Worker *home, size_t cache_bytes);
+/* After offload was stopped; calls of done that did not happen never will. */
 void log_reader_free(LogReader *reader);
 
 /* Puts a durable chunk into the cache (takes a reference of its own). */
 void log_reader_keep(LogReader *reader, const LogChunk *chunk);
 
-/* OK: *out_record borrows from *out_hold, which the caller unrefs. ERR_AGAIN: not in memory: use log_reader_fetch.
- * ERR_CORRUPT: damaged. bytes = record_bytes of it, as known when it was written. */
-MUST_CHECK Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out_record, Shared **out_hold);
+/* OK: *out_record borrows from *out_hold, which the caller unrefs. ERR_AGAIN: not in memory: use
+ * log_reader_fetch. ERR_CORRUPT: damaged. bytes = record_bytes of it, as known when it was written.
+ */
+MUST_CHECK Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out_record,
+                                  Shared **out_hold);
 /* Blocking; for start-up and offload. */
-MUST_CHECK Status log_reader_read(LogReader *reader, Place place, size_t bytes, Record *out_record, Shared **out_hold);
-/* Reads it (and what follows it) on offload into the cache; then done(cookie, status) runs on the home worker. */
-void log_reader_fetch(LogReader *reader, Place place, size_t bytes, void (*done)(void *cookie, Status status), void *cookie);
+MUST_CHECK Status log_reader_read(LogReader *reader, Place place, size_t bytes, Record *out_record,
+                                  Shared **out_hold);
+/* Reads it (and what follows it) on offload into the cache; then done(cookie, status) runs on the
+ * home worker. */
+void log_reader_fetch(LogReader *reader, Place place, size_t bytes,
+                      void (*done)(void *cookie, Status status), void *cookie);

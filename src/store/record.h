@@ -1,10 +1,11 @@
-/* Record: one entry of the log: the stored message, or a change of a stream's, consumer's or the catalogue's state.
+/* Record: one entry of the log: the stored message, or a change of a stream's, consumer's or the
+ * catalogue's state.
  *
  * On disk, little endian, padded to 8 bytes:
  *   u32 len (header, subject, headers and payload; without padding)
  *   u32 crc32c (of everything else in the record, the length included)
- *   u32 group | u8 type | u8 flags | u16 subject_len | u64 index | u32 term | u32 headers_len | i64 time_ns
- *   subject | headers | payload */
+ *   u32 group | u8 type | u8 flags | u16 subject_len | u64 index | u32 term | u32 headers_len | i64
+ * time_ns subject | headers | payload */
 #pragma once
 
 #include <stdint.h>
@@ -15,16 +16,18 @@
 enum { RECORD_HEADER_BYTES = 40, RECORD_BYTES_MAX = 48 * 1024 * 1024 };
 
 typedef enum RecordType {
-    RECORD_PUBLISH = 1,      /* group: stream. subject, headers, payload as published */
-    RECORD_EXPIRE = 2,       /* group: stream. time_ns: everything due by then goes, markers are made */
-    RECORD_DELETE = 3,       /* payload: u64 seq, u8 erase */
-    RECORD_PURGE = 4,        /* subject: filter; payload: u64 seq, u64 keep */
+    RECORD_PUBLISH = 1, /* group: stream. subject, headers, payload as published */
+    RECORD_EXPIRE = 2,  /* group: stream. time_ns: everything due by then goes, markers are made */
+    RECORD_DELETE = 3,  /* payload: u64 seq, u8 erase */
+    RECORD_PURGE = 4,   /* subject: filter; payload: u64 seq, u64 keep */
     RECORD_CONSUMER_PUT = 5, /* subject: name; payload: JSON of config and creation facts */
     RECORD_CONSUMER_DELETE = 6,
     RECORD_CONSUMER_STATE = 7, /* subject: name; payload: deltas of deliveries and acks */
-    RECORD_STREAM_PUT = 8,   /* group 0 (catalogue). subject: "<account> <stream>"; payload: JSON {group, created, config} */
+    RECORD_STREAM_PUT = 8,     /* group 0 (catalogue). subject: "<account> <stream>"; payload: JSON
+                                  {group, created, config} */
     RECORD_STREAM_DELETE = 9,
-    RECORD_STREAM_CONFIG = 10, /* group: stream. A change of its config, in order with its messages; payload: JSON */
+    RECORD_STREAM_CONFIG =
+        10, /* group: stream. A change of its config, in order with its messages; payload: JSON */
 } RecordType;
 
 typedef struct Record {
@@ -51,7 +54,8 @@ static inline uint64_t place_offset(Place place) {
 
 /* Bytes in the log, padding included. */
 static inline size_t record_bytes(const Record *record) {
-    size_t len = RECORD_HEADER_BYTES + record->subject.len + record->headers.len + record->payload.len;
+    size_t len =
+        RECORD_HEADER_BYTES + record->subject.len + record->headers.len + record->payload.len;
     return (len + 7) & ~(size_t)7;
 }
 
@@ -59,7 +63,8 @@ static inline size_t record_bytes(const Record *record) {
 void record_write(const Record *record, char *to);
 
 /* bytes begins with a record; *out_record borrows from it; *out_used includes padding.
- * ERR_CORRUPT when a length or the checksum does not fit, ERR_RANGE when bytes end before it does. */
+ * ERR_CORRUPT when a length or the checksum does not fit, ERR_RANGE when bytes end before it does.
+ */
 MUST_CHECK Status record_parse(Slice bytes, Record *out_record, size_t *out_used);
 /* The same without the checksum, for bytes that were written or checked by this process. */
 MUST_CHECK Status record_parse_trusted(Slice bytes, Record *out_record, size_t *out_used);

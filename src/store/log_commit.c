@@ -1,0 +1,234 @@
+/* The log thread: packs waiting chunks into a block, writes and syncs it, hands them back. */
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/clock.h"
+#include "store/log_private.h"
+
+/* Chunks taken for one block. */
+typedef struct Batch {
+    Mail *first, *last;
+    uint64_t body_len;
+    uint32_t record_count;
+} Batch;
+
+static void log_commit_block(Log *log);
+
+void log_take_mail(Log *log) {
+    if (log->box == NULL)
+        return;
+    for (Mail *mail = mailbox_take(log->box), *next; mail; mail = next) {
+        next = mail->next;
+        mail->arrive(NULL, mail);
+    }
+}
+
+void log_commit_now(Log *log) {
+    ASSERT(!log->is_threaded);
+    log_take_mail(log);
+    while (log->pending_first)
+        log_commit_block(log);
+    if (log->options.sync_interval_ns && log->sync_due_ns && clock_mono_ns() >= log->sync_due_ns)
+        log_begin_sync(log);
+    log_check_space(log);
+}
+
+static uint64_t wait_until(const Log *log) {
+    uint64_t until = 0;
+    if (log_is_full(log) && !log_is_failed(log))
+        until = clock_mono_ns() + (uint64_t)LOG_SPACE_CHECK_MS * NS_PER_MS;
+    if (log->sync_due_ns && !log->is_sync_running && (until == 0 || log->sync_due_ns < until))
+        until = log->sync_due_ns;
+    return until;
+}
+
+static void finish(Log *log) {
+    if (log->options.sync_interval_ns && log->file && !log_is_failed(log)) {
+        if (disk_sync(log->file) != OK)
+            log_fail(log, "sync");
+    }
+    log_helper_stop(log);
+    if (!log_is_failed(log))
+        log->durable = log->number_next - 1;
+}
+
+void log_run(void *cookie) {
+    Log *log = cookie;
+    if (log->spares.len == 0)
+        log_ask_for_spare(log, 0);
+    for (;;) {
+        log_take_mail(log);
+        if (log->pending_first) {
+            log_commit_block(log);
+            log_check_space(log);
+            continue;
+        }
+        if (log->is_stopping)
+            break;
+        if (log_is_full(log))
+            log_check_space(log);
+        if (log->sync_due_ns && !log->is_sync_running && clock_mono_ns() >= log->sync_due_ns)
+            log_begin_sync(log);
+        mailbox_wait(log->box, wait_until(log));
+    }
+    finish(log);
+}
+
+void log_fail(Log *log, const char *what) {
+    if (counter_raise(&log->is_failed, 1))
+        LOG_ERR("log failed: all writes are refused until restart", "dir=%s at=%s", log->dir, what);
+}
+
+/* --- handing back --- */
+
+static void on_back(Worker *here, Mail *mail) {
+    LogChunk *chunk = (LogChunk *)mail;
+    chunk->done(here, chunk);
+}
+
+static void give_back(Log *log, Batch *batch, Status status) {
+    Mail *mail = batch->first;
+    while (mail) {
+        Mail *next = mail->next;
+        LogChunk *chunk = (LogChunk *)mail;
+        chunk->status = status;
+        if (!log->is_threaded) {
+            chunk->done(chunk->home, chunk);
+        } else {
+            mail->next = NULL;
+            mail->arrive = on_back;
+            worker_post_now(chunk->home, mail);
+        }
+        mail = next;
+    }
+    *batch = (Batch){0};
+}
+
+/* --- one block --- */
+
+static void take_chunk(Log *log, Batch *batch) {
+    Mail *mail = log->pending_first;
+    LogChunk *chunk = (LogChunk *)mail;
+    log->pending_first = mail->next;
+    mail->next = NULL;
+    if (batch->first == NULL)
+        batch->first = mail;
+    else
+        batch->last->next = mail;
+    batch->last = mail;
+    batch->body_len += chunk->len;
+    batch->record_count += chunk->record_count;
+}
+
+static void gather(Log *log, Batch *batch) {
+    uint64_t room = log_head_segment(log)->bytes - log->offset;
+    take_chunk(log, batch);
+    while (log->pending_first) {
+        uint64_t body_len = batch->body_len + ((LogChunk *)log->pending_first)->len;
+        if (body_len > LOG_BLOCK_BYTES_MAX || block_bytes(body_len) > room)
+            break;
+        take_chunk(log, batch);
+    }
+}
+
+/* O_DIRECT wants aligned memory. What one huge chunk needed is given back at once. */
+static void reserve_block(Log *log, uint64_t bytes) {
+    bool is_oversized = log->block_cap > 2 * LOG_BLOCK_BYTES_MAX && bytes <= LOG_BLOCK_BYTES_MAX;
+    if (bytes <= log->block_cap && !is_oversized)
+        return;
+    uint64_t cap = 256 * 1024;
+    while (cap < bytes)
+        cap *= 2;
+    mem_free(log->block_memory);
+    log->block_memory = mem_alloc(cap + BLOCK_ALIGN);
+    uintptr_t at = (uintptr_t)log->block_memory;
+    log->block = log->block_memory + (-at & (BLOCK_ALIGN - 1));
+    log->block_cap = cap;
+}
+
+static void fill_block(Log *log, Batch *batch, BlockHead *out_head) {
+    reserve_block(log, block_bytes(batch->body_len));
+    uint64_t segment = log_head_segment(log)->number;
+    uint64_t at = BLOCK_HEAD_BYTES;
+    for (Mail *mail = batch->first; mail; mail = mail->next) {
+        LogChunk *chunk = (LogChunk *)mail;
+        memcpy(log->block + at, shared_bytes(chunk->bytes), chunk->len);
+        chunk->place = place_of(segment, log->offset + at);
+        at += chunk->len;
+    }
+    *out_head = (BlockHead){
+        .segment = segment,
+        .offset = log->offset,
+        .number = log->number_next,
+        .durable = log->durable,
+        .previous = log->previous,
+        .epoch = log->super.epoch,
+        .body_len = (uint32_t)batch->body_len,
+        .record_count = batch->record_count,
+    };
+    memcpy(out_head->store_id, log->super.store_id, STORE_ID_BYTES);
+    block_seal(out_head, log->block);
+}
+
+static bool write_block(Log *log, const BlockHead *head) {
+    struct iovec part = {log->block, block_bytes(head->body_len)};
+    if (disk_write(log->file, &part, 1, log->offset) != OK) {
+        log_fail(log, "write");
+        return false;
+    }
+    return true;
+}
+
+static bool sync_block(Log *log) {
+    if (log->options.sync_interval_ns) {
+        if (log->sync_due_ns == 0)
+            log->sync_due_ns = clock_mono_ns() + log->options.sync_interval_ns;
+        return true;
+    }
+    if (disk_sync(log->file) != OK) {
+        log_fail(log, "sync");
+        return false;
+    }
+    log->durable = log->number_next;
+    return true;
+}
+
+static void refuse_first(Log *log, Status status) {
+    Batch batch = {0};
+    take_chunk(log, &batch);
+    give_back(log, &batch, status);
+}
+
+static void log_commit_block(Log *log) {
+    if (log_is_failed(log)) {
+        refuse_first(log, ERR_IO);
+        return;
+    }
+    Status status = log_make_room(log, block_bytes(((LogChunk *)log->pending_first)->len));
+    if (status == OK && log_is_failed(log))
+        status = ERR_IO; /* a sync failed while we waited for a segment */
+    if (status != OK) {
+        refuse_first(log, status);
+        return;
+    }
+    Batch batch = {0};
+    BlockHead head;
+    gather(log, &batch);
+    fill_block(log, &batch, &head);
+    bool is_written = write_block(log, &head);
+    if (is_written && log->options.is_ack_before_sync)
+        give_back(log, &batch, OK);
+    if (!is_written || !sync_block(log)) {
+        give_back(log, &batch, ERR_IO);
+        return;
+    }
+    log->offset += block_bytes(head.body_len);
+    log->previous = head.head_checksum;
+    log->number_next++;
+    give_back(log, &batch, OK);
+    /* After the chunks went home: whoever reads this position and then mails a worker finds them
+     * applied there. */
+    counter_set(&log->bytes_used, log->closed_bytes + log->offset);
+    counter_publish(&log->head, place_of(log_head_segment(log)->number, log->offset));
+}

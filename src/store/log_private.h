@@ -1,0 +1,108 @@
+/* What log.c, log_commit.c, log_segment.c and log_recovery.c share. Private to store/.
+ *
+ * After log_start everything here belongs to the log thread, except the counters, and what the
+ * helper thread gets by mail. The helper does what takes long and nobody waits for: zero-filling
+ * the next segment, removing files, and the syncs of sync_interval mode. Without threads
+ * (log_commit_now) its jobs run in place. */
+#pragma once
+
+#include "base/vec.h"
+#include "io/counter.h"
+#include "io/disk.h"
+#include "io/thread.h"
+#include "store/block.h"
+#include "store/log.h"
+#include "store/super.h"
+
+enum {
+    LOG_SEGMENT_BYTES = 64 * 1024 * 1024,
+    /* A store begins with small segments; each next one is four times larger until segment_bytes is
+       reached. */
+    LOG_SEGMENT_BYTES_FIRST = 4 * 1024 * 1024,
+    /* A commit block takes no more than this, unless one chunk is larger. */
+    LOG_BLOCK_BYTES_MAX = 4 * 1024 * 1024,
+    /* Used-up segments kept for recycling; more are removed. */
+    LOG_SPARES_MAX = 2,
+    /* How often free space is looked at while writing, and while there is too little of it. */
+    LOG_SPACE_CHECK_MS = 250,
+    /* Damaged blocks copied to bad/ in one start; the rest stays only in its segment. */
+    LOG_BAD_BYTES_MAX = 256 * 1024 * 1024,
+};
+
+typedef struct Segment {
+    uint64_t number, bytes;
+} Segment;
+
+typedef struct HelperJob HelperJob;
+
+struct Log {
+    LogOptions options;
+    char *dir, *log_dir, *bad_dir;
+    DiskFile *lock;
+    Super super;
+    bool is_new, is_super_lost, is_super_half;
+    bool is_recovered; /* before, nobody has said yet what is live: nothing may be recycled */
+    bool is_keeping_all;
+    bool is_threaded; /* between log_start and log_stop */
+
+    VEC(Segment) segments; /* ascending; the last one is the head */
+    VEC(Segment) spares;   /* named spare.<number> */
+    uint64_t spare_number_last;
+    bool is_spare_coming;
+    uint64_t spare_failed_ns; /* when making one failed last; 0 = did not */
+
+    DiskFile *file; /* of the head segment */
+    uint64_t offset, closed_bytes;
+    uint64_t number_next, previous, durable;
+
+    Mail *pending_first, *pending_last; /* chunks waiting for a block */
+    char *block_memory, *block;
+    uint64_t block_cap;
+
+    Mailbox *box;
+    Thread *thread;
+    Mailbox *helper_box;
+    Thread *helper;
+    bool is_stopping, is_helper_stopping;
+    uint64_t space_checked_ns;
+    uint64_t sync_due_ns; /* sync_interval: 0 = nothing written since the last one */
+    bool is_sync_running;
+    unsigned jobs_out;
+
+    /* Any thread. */
+    Counter head, floor, bytes_used, is_full, is_failed;
+    Counter wakes;              /* wake mails on their way: one is enough */
+    CounterTable *live, *sizes; /* by segment number - base */
+    uint64_t base;
+};
+
+/* Where a new block may go: rolls to the next segment when need does not fit. ERR_FULL: no space
+ * for one; ERR_IO: the log has failed. */
+MUST_CHECK Status log_make_room(Log *log, uint64_t need);
+/* Puts segment files that hold nothing needed any more among the spares. */
+void log_recycle(Log *log);
+/* Looks at the free space when it is time to. */
+void log_check_space(Log *log);
+void log_ask_for_spare(Log *log, uint64_t bytes_min);
+/* Adds a file of log/ found at start. */
+void log_add_segment(Log *log, uint64_t number, uint64_t bytes);
+/* The empty segment files after `keep` segments become spares. */
+MUST_CHECK Status log_retire_empty(Log *log, size_t keep);
+MUST_CHECK Status log_open_head(Log *log, DiskFile **out_file);
+void log_remove_spares(Log *log);
+
+/* sync_interval: starts a sync of everything written so far. */
+void log_begin_sync(Log *log);
+/* Hands the head's file over to be synced and closed. */
+void log_retire_file(Log *log, DiskFile *file);
+
+void log_fail(Log *log, const char *what);
+void log_helper_run(void *cookie);
+void log_helper_stop(Log *log);
+void log_run(void *cookie);
+void log_take_mail(Log *log);
+void log_wake(Log *log);
+
+static inline Segment *log_head_segment(Log *log) {
+    return &log->segments.at[log->segments.len - 1];
+}
