@@ -20,7 +20,7 @@ MAY_INCLUDE = {  # docs/ARCHITECTURE.md has the same table with the reasons
 BANNED = r"\b(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|atof|alloca|gets|usleep|sleep|system|strdup)\s*\("
 ATOMIC = r"\b(_Atomic|atomic_\w+|__atomic_\w+|pthread_\w+|volatile)\b"
 ATOMIC_OK = ("src/io/", "src/base/shared.c", "src/base/log.c")
-FILE_LINES, FUNCTION_LINES = 1000, 70
+FILE_LINES, FUNCTION_LINES = 1000, 70  # tests may hold longer tables
 
 findings = []
 
@@ -59,7 +59,7 @@ def check_functions(path, code):
         if start is None and re.match(r"^[A-Za-z_].*[^;]\{$|^\{$", line) and not re.match(r"^(typedef|struct|enum|union|static const|const|extern)", line):
             start = number
         elif start is not None and line.startswith("}"):
-            if number - start - 1 > FUNCTION_LINES:
+            if number - start - 1 > (2 * FUNCTION_LINES if path.endswith("_test.c") else FUNCTION_LINES):
                 report(path, start, f"function of {number - start - 1} lines (at most {FUNCTION_LINES})")
             start = None
         elif re.match(r"^\}", line):

@@ -1,0 +1,148 @@
+/* /healthz: whether the server, an account's stream or its consumer is well. */
+#include "base/mem.h"
+#include "journal/journal.h"
+#include "monitor/gather.h"
+#include "monitor/monitor.h"
+#include "monitor/monitor_pages.h"
+#include "proto/json.h"
+#include "stream/consumer_set.h"
+#include "stream/stream.h"
+
+typedef struct Healthz {
+    Gather gather;
+    Page *page;
+    const MonitorFacts *facts;
+    bool details;
+    Buf account, stream, consumer;
+    bool has_stream, has_consumer;
+    Status journal;
+} Healthz;
+
+static void visit(Gather *gather, Worker *here) {
+    Healthz *all = CONTAINER_OF(gather, Healthz, gather);
+    JetStream *js = here->jetstream;
+    if (js == NULL)
+        return;
+    Status status = journal_health(js->journal);
+    if (status != OK && all->journal != ERR_IO)
+        all->journal = status;
+    Account *account = bus_account_by_name(here->bus, buf_slice(&all->account));
+    if (account == NULL || all->stream.len == 0)
+        return;
+    StreamRef *ref = jetstream_find(js, account, buf_slice(&all->stream));
+    if (ref == NULL || ref->home != here || ref->stream == NULL)
+        return;
+    all->has_stream = true;
+    if (all->consumer.len && consumer_set_find(ref->stream->consumers, buf_slice(&all->consumer)))
+        all->has_consumer = true;
+}
+
+/* kind: "STREAM" and the like, for details. */
+static void write_trouble(Healthz *all, unsigned status, const char *kind, const char *state,
+                          Slice text) {
+    Buf *out = &all->page->body;
+    all->page->status = status;
+    buf_printf(out, "{\"status\":\"%s\"", state);
+    if (!all->details) {
+        buf_append_lit(out, ",\"error\":");
+        json_write_string(out, text);
+        buf_append_char(out, '}');
+        return;
+    }
+    buf_printf(out, ",\"status_code\":%u,\"errors\":[{\"type\":\"%s\"", status, kind);
+    if (all->account.len) {
+        buf_append_lit(out, ",\"account\":");
+        json_write_string(out, buf_slice(&all->account));
+    }
+    if (all->stream.len) {
+        buf_append_lit(out, ",\"stream\":");
+        json_write_string(out, buf_slice(&all->stream));
+    }
+    if (all->consumer.len) {
+        buf_append_lit(out, ",\"consumer\":");
+        json_write_string(out, buf_slice(&all->consumer));
+    }
+    buf_append_lit(out, ",\"error\":");
+    json_write_string(out, text);
+    buf_append_lit(out, "}]}");
+}
+
+static void finish(Gather *gather) {
+    Healthz *all = CONTAINER_OF(gather, Healthz, gather);
+    Buf text = {0};
+    Slice account = buf_slice(&all->account), stream = buf_slice(&all->stream),
+          consumer = buf_slice(&all->consumer);
+    if (all->journal != OK) {
+        write_trouble(all, 503, "CONN", "unavailable",
+                      all->journal == ERR_FULL
+                          ? LIT("JetStream store is out of space")
+                          : LIT("JetStream store failed to write; restart to recover"));
+    } else if (account.len && bus_account_by_name(all->page->home->all[0]->bus, account) == NULL) {
+        buf_printf(&text, "JetStream account \"%.*s\" not found", SLICE_ARG(account));
+        write_trouble(all, 404, "ACCOUNT", "unavailable", buf_slice(&text));
+    } else if (stream.len && !all->has_stream) {
+        buf_printf(&text, "JetStream stream \"%.*s\" not found on account \"%.*s\"",
+                   SLICE_ARG(stream), SLICE_ARG(account));
+        write_trouble(all, 404, "STREAM", "unavailable", buf_slice(&text));
+    } else if (consumer.len && !all->has_consumer) {
+        buf_printf(&text,
+                   "JetStream consumer \"%.*s\" not found for stream \"%.*s\" on account \"%.*s\"",
+                   SLICE_ARG(consumer), SLICE_ARG(stream), SLICE_ARG(account));
+        write_trouble(all, 404, "CONSUMER", "unavailable", buf_slice(&text));
+    } else {
+        buf_append_lit(&all->page->body, "{\"status\":\"ok\"}");
+    }
+    buf_done(&text);
+    buf_done(&all->account);
+    buf_done(&all->stream);
+    buf_done(&all->consumer);
+    page_finish(all->page);
+    mem_free(all);
+}
+
+static void refuse(Page *page, bool details, const char *text) {
+    page->status = 400;
+    buf_append_lit(&page->body, "{\"status\":\"error\"");
+    if (details)
+        buf_append_lit(&page->body, ",\"status_code\":400,\"errors\":[{\"type\":\"BAD_REQUEST\"");
+    buf_append_lit(&page->body, ",\"error\":");
+    json_write_string(&page->body, slice_of_text(text));
+    buf_append(&page->body, details ? LIT("}]}") : LIT("}"));
+    page_finish(page);
+}
+
+void healthz_page(Page *page, void *cookie) {
+    static const Slice flags[] = {LIT("js-enabled-only"), LIT("js-enabled"), LIT("js-server-only"),
+                                  LIT("js-meta-only")};
+    const MonitorFacts *facts = cookie;
+    bool values[4] = {false}, details = false;
+    Slice account = {0}, stream = {0}, consumer = {0};
+    page->is_compact = true;
+    for (size_t i = 0; i < 4; i++)
+        if (!page_bool(page, flags[i], &values[i]))
+            return;
+    if (!page_bool(page, LIT("details"), &details))
+        return;
+    (void)page_text(page, LIT("account"), &account);
+    (void)page_text(page, LIT("stream"), &stream);
+    (void)page_text(page, LIT("consumer"), &consumer);
+    if (account.len == 0 && stream.len)
+        return refuse(page, details, "\"account\" must not be empty when checking stream health");
+    if (stream.len == 0 && consumer.len)
+        return refuse(page, details, "\"stream\" must not be empty when checking consumer health");
+    Healthz *all = mem_zalloc(sizeof *all);
+    *all = (Healthz){.gather = {.visit = visit, .finish = finish},
+                     .page = page,
+                     .facts = facts,
+                     .details = details};
+    if (facts->jetstream == NULL && (values[0] || values[1])) {
+        write_trouble(all, 503, "JETSTREAM", "unavailable", LIT("JetStream not enabled"));
+        page_finish(page);
+        mem_free(all);
+        return;
+    }
+    buf_append(&all->account, account);
+    buf_append(&all->stream, stream);
+    buf_append(&all->consumer, consumer);
+    gather_start(&all->gather, page->home);
+}

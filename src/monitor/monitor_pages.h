@@ -1,0 +1,6 @@
+/* The handlers behind monitor_add_pages, one file each; cookie is the MonitorFacts. */
+#pragma once
+
+#include "monitor/page.h"
+
+PageHandler subsz_page, jsz_page, healthz_page, accountz_page;
