@@ -24,13 +24,7 @@ static const JsonField rows[] = {
     JSON_ROW(Thing, flag, "flag", JSON_BOOL),
     JSON_LIST_ROW(Thing, tags, tag_count, "tags", JSON_STRINGS, .flags = JSON_OMIT_EMPTY),
     JSON_LIST_ROW(Thing, labels, label_count, "labels", JSON_MAP, .flags = JSON_OMIT_EMPTY),
-    {.name = "at",
-     .kind = JSON_TIME,
-     .flags = JSON_OMIT_EMPTY,
-     .offset = offsetof(Thing, at_ns),
-     .count_offset = JSON_NONE,
-     .has_offset = offsetof(Thing, has_at),
-     .text_offset = JSON_NONE},
+    JSON_TIME_ROW(Thing, at_ns, has_at, JSON_NONE, "at", .flags = JSON_OMIT_EMPTY),
     JSON_ROW(Thing, raw, "raw", JSON_RAW, .flags = JSON_OMIT_EMPTY),
 };
 static const JsonSchema schema = JSON_SCHEMA("Thing", rows);

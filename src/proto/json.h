@@ -85,10 +85,17 @@ struct JsonSchema {
         .name = json, .kind = kind_, .offset = offsetof(T, m), .count_offset = offsetof(T, count), \
         .has_offset = JSON_NONE, .text_offset = JSON_NONE, __VA_ARGS__                             \
     }
-#define JSON_OBJECT_ROW(json, schema_, ...)                                                        \
+/* has_: offsetof a bool, or JSON_NONE. */
+#define JSON_OBJECT_ROW(json, schema_, has_, ...)                                                  \
     {                                                                                              \
         .name = json, .kind = JSON_OBJECT, .offset = JSON_NONE, .count_offset = JSON_NONE,         \
-        .has_offset = JSON_NONE, .text_offset = JSON_NONE, .schema = schema_, __VA_ARGS__          \
+        .has_offset = has_, .text_offset = JSON_NONE, .schema = schema_, __VA_ARGS__               \
+    }
+/* text_: offsetof a Slice, or JSON_NONE. */
+#define JSON_TIME_ROW(T, m, has, text_, json, ...)                                                 \
+    {                                                                                              \
+        .name = json, .kind = JSON_TIME, .offset = offsetof(T, m), .count_offset = JSON_NONE,      \
+        .has_offset = offsetof(T, has), .text_offset = text_, __VA_ARGS__                          \
     }
 #define JSON_SCHEMA(go_name_, rows)                                                                \
     { go_name_, rows, sizeof(rows) / sizeof((rows)[0]) }
@@ -110,6 +117,9 @@ void json_write(Buf *out, const JsonSchema *schema, const void *from);
 /* Appends the fields of the object without braces; each preceded by a comma when is_first is false.
  * Returns whether none was written and is_first was true. */
 bool json_write_fields(Buf *out, const JsonSchema *schema, const void *from, bool is_first);
+
+/* Replaces every slice and list that the table's fields refer to by a copy in arena. */
+void json_own(const JsonSchema *schema, Arena *arena, void *thing);
 
 /* JSON string with quotes, escaped as Go does (<, > and & too). */
 void json_write_string(Buf *out, Slice text);

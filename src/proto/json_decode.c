@@ -5,6 +5,12 @@
 
 enum { PATH_MAX_LEN = 8 }; /* schemas nest less deeply than this */
 
+/* A step of the path to what is being read: a field or key, or (name.ptr NULL) an element. */
+typedef struct Step {
+    Slice name;
+    size_t element;
+} Step;
+
 typedef struct Decoder {
     const JsonSchema *root;
     bool refuse_unknown;
@@ -12,12 +18,12 @@ typedef struct Decoder {
     char *base;
     Buf *error; /* first complaint; decoding goes on, as Go does */
     bool has_error;
-    const char *path[PATH_MAX_LEN];
+    Step path[PATH_MAX_LEN];
     size_t path_len;
 } Decoder;
 
-static Status read_value(Decoder *decoder, const JsonField *field, Slice value);
-static Status read_object(Decoder *decoder, const JsonSchema *schema, Slice object);
+static void read_value(Decoder *decoder, const JsonField *field, Slice value);
+static void read_object(Decoder *decoder, const JsonSchema *schema, Slice object);
 
 static bool is_null(Slice value) {
     return value.ptr[0] == 'n';
@@ -32,9 +38,16 @@ static void write_path(const Decoder *decoder, Buf *out, const char *type) {
         buf_printf(out, " into Go value of type %s", type);
         return;
     }
-    buf_printf(out, " into Go struct field %s", decoder->root->go_name);
-    for (size_t i = 0; i < decoder->path_len; i++)
-        buf_printf(out, ".%s", decoder->path[i]);
+    bool is_field = decoder->path[decoder->path_len - 1].name.ptr != NULL;
+    buf_printf(out, " into %s%s", is_field ? "Go struct field " : "", decoder->root->go_name);
+    for (size_t i = 0; i < decoder->path_len; i++) {
+        const Step *step = &decoder->path[i];
+        buf_append_char(out, '.');
+        if (step->name.ptr)
+            buf_append(out, step->name);
+        else
+            buf_append_u64(out, step->element);
+    }
     buf_printf(out, " of type %s", type);
 }
 
@@ -72,12 +85,20 @@ static void wrong_type(Decoder *decoder, Slice value, const char *type) {
     write_path(decoder, out, type);
 }
 
-/* A value's own decoder failed: that ends everything, and its text replaces earlier ones. */
-static Buf *fatal(Decoder *decoder) {
+/* A complaint in other words; NULL when it is not the first, or nobody asks. */
+static Buf *complain(Decoder *decoder) {
+    bool is_first = !decoder->has_error;
     decoder->has_error = true;
-    if (decoder->error)
-        buf_clear(decoder->error);
-    return decoder->error;
+    return is_first ? decoder->error : NULL;
+}
+
+/* A complaint about a part of the field that is being read. */
+static void wrong_part(Decoder *decoder, Slice value, Step step, const char *type) {
+    if (decoder->path_len < PATH_MAX_LEN) {
+        decoder->path[decoder->path_len++] = step;
+        wrong_type(decoder, value, type);
+        decoder->path_len--;
+    }
 }
 
 /* Integers only: fractions and exponents are refused even when they are whole. */
@@ -139,7 +160,7 @@ static void read_strings(Decoder *decoder, const JsonField *field, Slice value) 
         if (element.ptr[0] == '"')
             list[i] = json_unescape(inside(element), decoder->arena);
         else if (!is_null(element))
-            wrong_type(decoder, element, "string");
+            wrong_part(decoder, element, (Step){.element = i}, "string");
     }
     *(Slice **)(void *)(decoder->base + field->offset) = list;
     *(size_t *)(void *)(decoder->base + field->count_offset) = n;
@@ -152,7 +173,7 @@ static void read_durations(Decoder *decoder, const JsonField *field, Slice value
 
     for (size_t at = 0; json_next_element(value, &at, &element); i++)
         if (!is_null(element) && !parse_int(element, INT64_MIN, INT64_MAX, &list[i]))
-            wrong_type(decoder, element, "time.Duration");
+            wrong_part(decoder, element, (Step){.element = i}, "time.Duration");
     *(int64_t **)(void *)(decoder->base + field->offset) = list;
     *(size_t *)(void *)(decoder->base + field->count_offset) = n;
 }
@@ -189,7 +210,7 @@ static void read_map(Decoder *decoder, const JsonField *field, Slice value) {
         if (element.ptr[0] == '"')
             pair.value = json_unescape(inside(element), decoder->arena);
         else if (!is_null(element))
-            wrong_type(decoder, element, "string");
+            wrong_part(decoder, element, (Step){.name = pair.key}, "string");
         n = insert_pair(pairs, n, pair);
     }
     *list = pairs;
@@ -210,41 +231,44 @@ static void write_refusal(Buf *out, const char *refusal, Slice value) {
     }
 }
 
-static Status read_choice(Decoder *decoder, const JsonField *field, Slice value) {
-    const JsonChoices *choices = field->choices;
-    Buf *error;
+static bool find_choice(Decoder *decoder, const JsonChoices *choices, Slice value, uint32_t *out) {
+    if (value.ptr[0] != '"')
+        return false;
+    Slice word =
+        choices->is_plain_string ? json_unescape(inside(value), decoder->arena) : inside(value);
+    if ((word.len == 0 && choices->takes_empty) ||
+        (choices->alias && slice_equal(word, slice_of_text(choices->alias)))) {
+        *out = 0;
+        return true;
+    }
+    for (uint32_t i = 0; choices->names[i]; i++)
+        if (slice_equal(word, slice_of_text(choices->names[i]))) {
+            *out = i;
+            return true;
+        }
+    return false;
+}
 
-    if (value.ptr[0] == '"') {
-        Slice word =
-            choices->is_plain_string ? json_unescape(inside(value), decoder->arena) : inside(value);
-        uint32_t found = 0;
-        if ((word.len == 0 && choices->takes_empty) ||
-            (choices->alias && slice_equal(word, slice_of_text(choices->alias)))) {
-            word = slice_of_text(choices->names[0]);
-        }
-        while (choices->names[found] && !slice_equal(word, slice_of_text(choices->names[found])))
-            found++;
-        if (choices->names[found]) {
-            void *to = decoder->base + field->offset;
-            if (field->kind == JSON_ENUM)
-                *(uint32_t *)to = found;
-            else
-                *(bool *)to = found != 0;
-            return OK;
-        }
-    }
-    if ((error = fatal(decoder)) != NULL) {
-        if (choices->is_plain_string && value.ptr[0] != '"' && !is_null(value)) {
-            size_t path_len = decoder->path_len;
-            decoder->path_len = 0;
-            decoder->has_error = false;
-            wrong_type(decoder, value, "string");
-            decoder->path_len = path_len;
-        } else {
+static void read_choice(Decoder *decoder, const JsonField *field, Slice value) {
+    const JsonChoices *choices = field->choices;
+    void *to = decoder->base + field->offset;
+    uint32_t found;
+
+    if (find_choice(decoder, choices, value, &found)) {
+        if (field->kind == JSON_ENUM)
+            *(uint32_t *)to = found;
+        else
+            *(bool *)to = found != 0;
+    } else if (choices->is_plain_string && value.ptr[0] != '"' && !is_null(value)) {
+        size_t path_len = decoder->path_len;
+        decoder->path_len = 0;
+        wrong_type(decoder, value, "string");
+        decoder->path_len = path_len;
+    } else {
+        Buf *error = complain(decoder);
+        if (error)
             write_refusal(error, choices->refusal, value);
-        }
     }
-    return ERR_SYNTAX;
 }
 
 /* As Go would write the time again: fraction without trailing zeros, "+00:00" as "Z". */
@@ -268,30 +292,26 @@ static Slice time_text(Slice text, Arena *arena) {
     return slice_from(to, end + tail.len);
 }
 
-static Status read_time(Decoder *decoder, const JsonField *field, Slice value) {
-    if (value.ptr[0] != '"') {
-        Buf *error = fatal(decoder);
-        if (error)
-            buf_append_lit(error, "Time.UnmarshalJSON: input is not a JSON string");
-        return ERR_SYNTAX;
-    }
-
+static void read_time(Decoder *decoder, const JsonField *field, Slice value) {
     int64_t ns;
     Buf why = {0};
-    Status status = time_parse_explained(inside(value), &ns, &why);
-    if (status == OK) {
+
+    if (value.ptr[0] != '"') {
+        wrong_type(decoder, value, "time.Time");
+        return;
+    }
+    if (time_parse_explained(inside(value), &ns, &why) == OK) {
         *(int64_t *)(void *)(decoder->base + field->offset) = ns;
         *(bool *)(decoder->base + field->has_offset) = true;
         if (field->text_offset != JSON_NONE)
             *(Slice *)(void *)(decoder->base + field->text_offset) =
                 time_text(inside(value), decoder->arena);
     } else {
-        Buf *error = fatal(decoder);
+        Buf *error = complain(decoder);
         if (error)
             buf_append(error, buf_slice(&why));
     }
     buf_done(&why);
-    return status;
 }
 
 /* null: plain fields stay, lists, maps and pointers become absent. */
@@ -316,53 +336,59 @@ static void read_null(Decoder *decoder, const JsonField *field) {
     }
 }
 
-static Status read_nested(Decoder *decoder, const JsonField *field, Slice value) {
+static void read_nested(Decoder *decoder, const JsonField *field, Slice value) {
     if (value.ptr[0] != '{') {
         wrong_type(decoder, value, field->go_type ? field->go_type : field->schema->go_name);
-        return OK;
+        return;
     }
     if (field->has_offset != JSON_NONE)
         *(bool *)(decoder->base + field->has_offset) = true;
-    return read_object(decoder, field->schema, value);
+    read_object(decoder, field->schema, value);
 }
 
-static Status read_value(Decoder *decoder, const JsonField *field, Slice value) {
+static void read_value(Decoder *decoder, const JsonField *field, Slice value) {
     void *to = field->offset == JSON_NONE ? NULL : decoder->base + field->offset;
     char first = value.ptr[0];
 
-    if (field->kind == JSON_ENUM || field->kind == JSON_ENUM_BOOL)
-        return read_choice(decoder, field, value);
-    if (is_null(value)) {
+    if (is_null(value) && field->kind != JSON_ENUM && field->kind != JSON_ENUM_BOOL) {
         read_null(decoder, field);
-        return OK;
+        return;
     }
     switch (field->kind) {
+    case JSON_ENUM:
+    case JSON_ENUM_BOOL:
+        read_choice(decoder, field, value);
+        break;
     case JSON_OBJECT:
-        return read_nested(decoder, field, value);
+        read_nested(decoder, field, value);
+        break;
     case JSON_TIME:
-        return read_time(decoder, field, value);
+        read_time(decoder, field, value);
+        break;
     case JSON_RAW:
         *(Slice *)to = arena_copy(decoder->arena, value);
-        return OK;
+        break;
     case JSON_INT:
     case JSON_INT32:
     case JSON_UINT:
     case JSON_DURATION:
         read_integer(decoder, field, value);
-        return OK;
+        break;
     case JSON_BOOL:
         if (first != 't' && first != 'f')
             wrong_type(decoder, value, "bool");
         else
             *(bool *)to = first == 't';
-        return OK;
+        break;
     case JSON_STRING:
         if (first != '"')
             wrong_type(decoder, value, go_type(field));
         else
             *(Slice *)to = json_unescape(inside(value), decoder->arena);
-        return OK;
-    default: /* lists and maps */
+        break;
+    case JSON_STRINGS:
+    case JSON_DURATIONS:
+    case JSON_MAP:
         if (first != (field->kind == JSON_MAP ? '{' : '['))
             wrong_type(decoder, value, go_type(field));
         else if (field->kind == JSON_MAP)
@@ -371,7 +397,7 @@ static Status read_value(Decoder *decoder, const JsonField *field, Slice value) 
             read_strings(decoder, field, value);
         else
             read_durations(decoder, field, value);
-        return OK;
+        break;
     }
 }
 
@@ -385,7 +411,7 @@ static const JsonField *find_field(const JsonSchema *schema, Slice key) {
     return NULL;
 }
 
-static Status read_object(Decoder *decoder, const JsonSchema *schema, Slice object) {
+static void read_object(Decoder *decoder, const JsonSchema *schema, Slice object) {
     Slice raw, value;
 
     for (size_t at = 0; json_next_member(object, &at, &raw, &value);) {
@@ -393,39 +419,32 @@ static Status read_object(Decoder *decoder, const JsonSchema *schema, Slice obje
         Slice key = has_escape ? json_unescape(raw, decoder->arena) : raw;
         const JsonField *field = find_field(schema, key);
         if (!field) {
-            if (!decoder->refuse_unknown || decoder->has_error)
-                continue;
-            decoder->has_error = true;
-            if (decoder->error) {
-                buf_append_lit(decoder->error, "json: unknown field ");
-                json_go_quote(decoder->error, key);
+            Buf *error = decoder->refuse_unknown ? complain(decoder) : NULL;
+            if (error) {
+                buf_append_lit(error, "json: unknown field ");
+                json_go_quote(error, key);
             }
             continue;
         }
         if (decoder->path_len == PATH_MAX_LEN)
             continue;
-        decoder->path[decoder->path_len++] = field->name;
-        Status status = read_value(decoder, field, value);
+        decoder->path[decoder->path_len++] = (Step){.name = slice_of_text(field->name)};
+        read_value(decoder, field, value);
         decoder->path_len--;
-        if (status != OK)
-            return status;
     }
-    return OK;
 }
 
 /* One checked value at the top. */
 static Status read_top(Decoder *decoder, Slice value) {
-    Status status = OK;
-
     if (value.ptr[0] == '{') {
-        status = read_object(decoder, decoder->root, value);
+        read_object(decoder, decoder->root, value);
     } else if (!is_null(value)) {
         Buf type = {0};
         buf_printf(&type, "server.%s", decoder->root->go_name);
         wrong_type(decoder, value, buf_text(&type));
         buf_done(&type);
     }
-    return status != OK || decoder->has_error ? ERR_SYNTAX : OK;
+    return decoder->has_error ? ERR_SYNTAX : OK;
 }
 
 Status json_read(Slice text, const JsonSchema *schema, JsonMode mode, Arena *arena, void *out,
@@ -463,5 +482,62 @@ Status json_read(Slice text, const JsonSchema *schema, JsonMode mode, Arena *are
             status = read_top(&decoder, slice_from(text.ptr + start, at - start));
         if (status != OK)
             return status;
+    }
+}
+
+static void own_list(const JsonField *field, Arena *arena, char *base) {
+    size_t n = *(size_t *)(void *)(base + field->count_offset);
+    void **list = (void *)(base + field->offset);
+    size_t size = field->kind == JSON_STRINGS ? sizeof(Slice)
+                  : field->kind == JSON_MAP   ? sizeof(JsonPair)
+                                              : sizeof(int64_t);
+
+    if (n == 0) {
+        *list = NULL;
+        return;
+    }
+    *list = memcpy(arena_alloc(arena, n * size), *list, n * size);
+    for (size_t i = 0; i < n; i++) {
+        if (field->kind == JSON_STRINGS) {
+            ((Slice *)*list)[i] = arena_copy(arena, ((Slice *)*list)[i]);
+        } else if (field->kind == JSON_MAP) {
+            JsonPair *pair = &((JsonPair *)*list)[i];
+            *pair = (JsonPair){arena_copy(arena, pair->key), arena_copy(arena, pair->value)};
+        }
+    }
+}
+
+static void own_slice(Arena *arena, void *at) {
+    Slice *slice = at;
+    *slice = slice->len ? arena_copy(arena, *slice) : (Slice){0};
+}
+
+void json_own(const JsonSchema *schema, Arena *arena, void *thing) {
+    char *base = thing;
+
+    for (size_t i = 0; i < schema->field_count; i++) {
+        const JsonField *field = &schema->fields[i];
+        if (field->flags & JSON_READ_ONLY)
+            continue;
+        switch (field->kind) {
+        case JSON_STRING:
+        case JSON_RAW:
+            own_slice(arena, base + field->offset);
+            break;
+        case JSON_TIME:
+            if (field->text_offset != JSON_NONE)
+                own_slice(arena, base + field->text_offset);
+            break;
+        case JSON_STRINGS:
+        case JSON_DURATIONS:
+        case JSON_MAP:
+            own_list(field, arena, base);
+            break;
+        case JSON_OBJECT:
+            json_own(field->schema, arena, thing);
+            break;
+        default:
+            break;
+        }
     }
 }

@@ -84,30 +84,51 @@ static void skip_blanks(Scanner *scan) {
         scan->at++;
 }
 
+/* Behind the backslash. */
+static Status scan_escape(Scanner *scan) {
+    int c = peek(scan);
+    size_t start = scan->at - 1, len = c == 'u' ? 6 : 2;
+    bool is_good = c > 0 && strchr("bfnrt\\/\"u", c) != NULL;
+
+    if (start + len > scan->text.len) {
+        scan->at = scan->text.len;
+        return refuse(scan, "");
+    }
+    for (size_t i = 2; i < len; i++)
+        is_good = is_good && is_hex((unsigned char)scan->text.ptr[start + i]);
+    scan->at = start + len;
+    if (is_good)
+        return OK;
+    if (scan->error) {
+        buf_append_lit(scan->error, "invalid escape sequence `");
+        buf_append_bytes(scan->error, scan->text.ptr + start, len);
+        buf_append_lit(scan->error, "` in string");
+        if (scan->with_offset)
+            buf_printf(scan->error, " at offset %zu", scan->at);
+    }
+    return ERR_SYNTAX;
+}
+
 static Status scan_string(Scanner *scan) {
     scan->at++;
     for (;;) {
         int c = peek(scan);
         if (c < ' ')
-            return refuse(scan, "in string literal");
+            return refuse(scan, "in string");
         scan->at++;
         if (c == '"')
             return OK;
         if (c != '\\')
             continue;
-        c = peek(scan);
-        if (c == -1 || !strchr("bfnrt\\/\"u", c) || c == 0)
-            return refuse(scan, "in string escape code");
-        scan->at++;
-        for (int i = 0; c == 'u' && i < 4; i++, scan->at++)
-            if (!is_hex(peek(scan)))
-                return refuse(scan, "in \\u hexadecimal character escape");
+        Status status = scan_escape(scan);
+        if (status != OK)
+            return status;
     }
 }
 
-static Status scan_digits(Scanner *scan, const char *context) {
+static Status scan_digits(Scanner *scan) {
     if (!is_digit(peek(scan)))
-        return refuse(scan, context);
+        return refuse(scan, "in numeric literal");
     while (is_digit(peek(scan)))
         scan->at++;
     return OK;
@@ -123,18 +144,18 @@ static Status scan_number(Scanner *scan) {
     }
     if (peek(scan) == '0')
         scan->at++;
-    else if ((status = scan_digits(scan, "in numeric literal")))
+    else if ((status = scan_digits(scan)))
         return status;
     if (peek(scan) == '.') {
         scan->at++;
-        if ((status = scan_digits(scan, "after decimal point in numeric literal")))
+        if ((status = scan_digits(scan)))
             return status;
     }
     if (peek(scan) == 'e' || peek(scan) == 'E') {
         scan->at++;
         if (peek(scan) == '+' || peek(scan) == '-')
             scan->at++;
-        if ((status = scan_digits(scan, "in exponent of numeric literal")))
+        if ((status = scan_digits(scan)))
             return status;
     }
     return OK;

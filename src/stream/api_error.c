@@ -1,0 +1,48 @@
+#include "stream/api_error.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/buf.h"
+
+static const ApiError rows[] = {
+#define ROW(name, http, code, text) {http, code, {text, sizeof(text) - 1}},
+#include "stream/api_error.def"
+#undef ROW
+};
+
+ApiError api_error(unsigned code) {
+    size_t low = 0, high = sizeof rows / sizeof rows[0];
+
+    while (low < high) { /* the table is in order of the codes */
+        size_t middle = (low + high) / 2;
+        if (rows[middle].code < code)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    ASSERT(low < sizeof rows / sizeof rows[0] && rows[low].code == code);
+    return rows[low];
+}
+
+ApiError api_error_with(Arena *arena, unsigned code, Slice value) {
+    ApiError error = api_error(code);
+    size_t open = slice_find(error.text, '{'), close = slice_find(error.text, '}');
+
+    ASSERT(open < close && close < error.text.len);
+    size_t tail = error.text.len - close - 1, len = open + value.len + tail;
+    char *text = arena_alloc(arena, len + 1);
+    memcpy(text, error.text.ptr, open);
+    if (value.len)
+        memcpy(text + open, value.ptr, value.len);
+    memcpy(text + open + value.len, error.text.ptr + close + 1, tail);
+    error.text = slice_from(text, len);
+    return error;
+}
+
+ApiError api_error_with_u64(Arena *arena, unsigned code, uint64_t value) {
+    char digits[20];
+    size_t len = u64_to_decimal(value, digits);
+
+    return api_error_with(arena, code, slice_from(digits, len));
+}
