@@ -1,0 +1,301 @@
+#!/usr/bin/env python3
+"""Writers on many streams and buckets, the server killed with -9 at random moments, started again, everything compared.
+
+After each restart: every acknowledged write is there with its sequence and content, nothing that was not acknowledged is half there,
+objects verify by their digest, and what was removed stays removed (evicted revisions, purged keys and chunks, expired messages,
+confirmed consumer acks).   crash.py --binary PATH [--rounds 50] [--seed N]"""
+import argparse, base64, hashlib, json, os, random, sys, threading, time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from server import Server  # noqa: E402
+from wire import Closed, Msg, Wire  # noqa: E402
+
+GONE = (Closed, OSError, TimeoutError, AttributeError, ValueError)
+
+
+class Failure(Exception):
+    pass
+
+
+def must(condition, *what):
+    if not condition:
+        raise Failure(" ".join(str(w) for w in what))
+
+
+class Writer(threading.Thread):
+    """One kind of work on one connection, until the server goes away. What is known survives restarts."""
+
+    def __init__(self, name, seed):
+        super().__init__()
+        self.name, self.random, self.port, self.error = name, random.Random(seed), None, None
+        self.acked = 0
+
+    def again(self, port):
+        """The same knowledge, a new thread."""
+        self.port = port
+        threading.Thread.__init__(self, name=self.name)
+        self.start()
+
+    def run(self):
+        try:
+            with Wire(self.port, timeout=20) as wire:
+                self.wire = wire
+                self.work()
+        except GONE:
+            pass
+        except Failure as failure:
+            self.error = failure
+
+    def ack(self, msg):
+        reply = json.loads(msg.data)
+        must("error" not in reply, self.name, "refused:", reply)
+        self.acked += 1
+        return reply["seq"]
+
+
+class Publisher(Writer):
+    """Pipelined publishes with acks: every acknowledged sequence has its content; the others are whole or absent."""
+    WINDOW = 32
+
+    def setup(self, wire):
+        wire.api(f"STREAM.CREATE.{self.name}", {"name": self.name, "subjects": [f"{self.name}.>"]})
+        self.known, self.sent, self.count = {}, {}, 0
+
+    def work(self):
+        waiting, inbox = {}, f"_INBOX.{self.name}"
+        self.wire.sub(inbox + ".*")
+        while True:
+            while len(waiting) < self.WINDOW:
+                self.count += 1
+                payload = f"{self.name}-{self.count}-" + "x" * self.random.choice((0, 10, 100, 5000))
+                self.sent[payload] = True
+                waiting[str(self.count)] = payload
+                self.wire.pub(f"{self.name}.{self.count % 7}", payload, f"{inbox}.{self.count}", {"Nats-Msg-Id": str(self.count)} if self.count % 5 == 0 else None)
+            msg = self.wire.take(lambda op: isinstance(op, Msg))
+            self.known[self.ack(msg)] = waiting.pop(msg.subject.rsplit(".", 1)[1])
+
+    def check(self, wire):
+        state = wire.api(f"STREAM.INFO.{self.name}")["state"]
+        last = max(self.known, default=0)
+        must(state["last_seq"] >= last, self.name, "lost the end:", state["last_seq"], "<", last)
+        must(state["messages"] == state["last_seq"], self.name, "holes", state)
+        checked = self.random.sample(sorted(self.known), min(200, len(self.known))) + sorted(self.known)[-50:]
+        for seq in checked:
+            reply = wire.api(f"STREAM.MSG.GET.{self.name}", {"seq": seq})
+            must("message" in reply, self.name, "acknowledged message is gone:", seq, reply)
+            must(base64.b64decode(reply["message"].get("data", "")).decode() == self.known[seq], self.name, "wrong content at", seq)
+        for seq in range(last + 1, state["last_seq"] + 1):
+            data = base64.b64decode(wire.api(f"STREAM.MSG.GET.{self.name}", {"seq": seq})["message"]["data"]).decode()
+            must(data in self.sent, self.name, "half a message at", seq)
+            self.known[seq] = data
+
+
+class Bucket(Writer):
+    """Compare-and-set on few keys: the last acknowledged revision is the value, older ones stay away."""
+
+    def setup(self, wire):
+        wire.api(f"STREAM.CREATE.KV_{self.name}", {"name": f"KV_{self.name}", "subjects": [f"$KV.{self.name}.>"], "max_msgs_per_subject": 1, "discard": "new",
+                 "allow_rollup_hdrs": True, "deny_delete": True, "allow_direct": True})
+        self.values, self.doubt, self.gone = {}, {}, set()
+
+    def work(self):
+        while True:
+            key = f"k{self.random.randrange(30)}"
+            revision, _ = self.values.get(key, (0, None))
+            action = self.random.random()
+            if action < 0.1 and revision:
+                self.doubt[key] = None
+                reply = self.wire.api(f"STREAM.PURGE.KV_{self.name}", {"filter": f"$KV.{self.name}.{key}"})
+                must(reply.get("success"), reply)
+                self.gone.add(revision)
+                del self.values[key], self.doubt[key]
+                continue
+            value = f"{key}={self.random.random()}"
+            self.doubt[key] = value
+            msg = self.wire.request(f"$KV.{self.name}.{key}", value, {"Nats-Expected-Last-Subject-Sequence": str(revision)})
+            seq = self.ack(msg)
+            if revision:
+                self.gone.add(revision)
+            self.values[key] = (seq, value)
+            del self.doubt[key]
+
+    def check(self, wire):
+        for key in [f"k{i}" for i in range(30)]:
+            msg = wire.request(f"$JS.API.DIRECT.GET.KV_{self.name}.$KV.{self.name}.{key}")
+            have = None if "404" in msg.headers.split("\r\n")[0] else msg.data.decode()
+            seq = None if have is None else int(msg.headers.split("Nats-Sequence: ")[1].split("\r\n")[0])
+            revision, value = self.values.get(key, (None, None))
+            possible = {(revision, value)}
+            if key in self.doubt:
+                must((seq, have) == (revision, value) or have == self.doubt[key], self.name, key, "is", have, "neither", value, "nor", self.doubt[key])
+                if (seq, have) != (revision, value) and revision:
+                    self.gone.add(revision)
+            else:
+                must((seq, have) in possible, self.name, key, "is", (seq, have), "not", (revision, value))
+            if have is None:
+                self.values.pop(key, None)
+            else:
+                self.values[key] = (seq, have)
+            self.doubt.pop(key, None)
+        for seq in self.random.sample(sorted(self.gone), min(100, len(self.gone))):
+            reply = wire.api(f"STREAM.MSG.GET.KV_{self.name}", {"seq": seq})
+            must("error" in reply, self.name, "removed revision came back:", seq)
+        messages = wire.api(f"STREAM.INFO.KV_{self.name}")["state"]["messages"]
+        must(messages == len(self.values), self.name, messages, "messages for", len(self.values), "keys")
+
+
+class Objects(Writer):
+    """Objects in chunks, overwritten and removed: each whole by its digest, old chunks gone."""
+
+    def setup(self, wire):
+        wire.api(f"STREAM.CREATE.OBJ_{self.name}", {"name": f"OBJ_{self.name}", "subjects": [f"$O.{self.name}.C.>", f"$O.{self.name}.M.>"], "discard": "new",
+                 "allow_rollup_hdrs": True, "allow_direct": True})
+        self.objects, self.purged, self.version = {}, set(), 0
+
+    def work(self):
+        while True:
+            name = f"o{self.random.randrange(4)}"
+            self.version += 1
+            nuid, digest, chunks = f"n{self.version}", hashlib.sha256(), self.random.randrange(1, 6)
+            for i in range(chunks):
+                chunk = self.random.randbytes(self.random.choice((100, 40000, 131072)))
+                digest.update(chunk)
+                self.ack(self.wire.request(f"$O.{self.name}.C.{nuid}", chunk))
+            meta = {"name": name, "nuid": nuid, "chunks": chunks, "digest": digest.hexdigest()}
+            old = self.objects.get(name)
+            self.ack(self.wire.request(f"$O.{self.name}.M.{name}", json.dumps(meta), {"Nats-Rollup": "sub"}))
+            self.objects[name] = meta
+            if old:
+                must(self.wire.api(f"STREAM.PURGE.OBJ_{self.name}", {"filter": f"$O.{self.name}.C.{old['nuid']}"}).get("success"))
+                self.purged.add(old["nuid"])
+
+    def check(self, wire):
+        for name, meta in list(self.objects.items()):
+            msg = wire.request(f"$JS.API.DIRECT.GET.OBJ_{self.name}.$O.{self.name}.M.{name}")
+            have = json.loads(msg.data)
+            must(have["nuid"] == meta["nuid"] or int(have["nuid"][1:]) > int(meta["nuid"][1:]), self.name, name, "went back to", have)
+            self.objects[name] = have
+            digest, seq = hashlib.sha256(), 0
+            for _ in range(have["chunks"]):
+                reply = wire.api(f"STREAM.MSG.GET.OBJ_{self.name}", {"next_by_subj": f"$O.{self.name}.C.{have['nuid']}", "seq": seq + 1})
+                must("message" in reply, self.name, name, "lacks a chunk")
+                seq = reply["message"]["seq"]
+                digest.update(base64.b64decode(reply["message"].get("data", "")))
+            must(digest.hexdigest() == have["digest"], self.name, name, "does not fit its digest")
+        subjects = wire.api(f"STREAM.INFO.OBJ_{self.name}", {"subjects_filter": f"$O.{self.name}.C.>"})["state"].get("subjects") or {}
+        for nuid in self.purged:
+            must(f"$O.{self.name}.C.{nuid}" not in subjects, self.name, "purged chunks came back:", nuid)
+
+
+class Queue(Writer):
+    """A work queue with confirmed acks: what was confirmed is neither delivered again nor in the stream."""
+
+    def setup(self, wire):
+        wire.api(f"STREAM.CREATE.{self.name}", {"name": self.name, "subjects": [f"{self.name}.>"], "retention": "workqueue"})
+        wire.api(f"CONSUMER.CREATE.{self.name}.w", {"stream_name": self.name, "config": {"durable_name": "w", "ack_policy": "explicit", "ack_wait": 2_000_000_000}})
+        self.confirmed, self.published = set(), set()
+
+    def work(self):
+        inbox = self.wire.new_inbox()
+        while True:
+            for _ in range(5):
+                self.published.add(self.ack(self.wire.request(f"{self.name}.job", "job")))
+            self.wire.pub(f"$JS.API.CONSUMER.MSG.NEXT.{self.name}.w", '{"batch":5,"no_wait":true}', inbox)
+            got = []
+            while True:
+                msg = self.wire.take(lambda op: isinstance(op, Msg) and (op.subject == inbox or (op.reply or "").startswith("$JS.ACK")))
+                if msg.headers and " 404" in msg.headers.split("\r\n")[0]:
+                    break
+                got.append(msg)
+                if len(got) == 5:
+                    break
+            for msg in got:
+                seq = int(msg.reply.split(".")[5])
+                must(seq not in self.confirmed, self.name, "confirmed job delivered again:", seq)
+                if self.random.random() < 0.9:
+                    must(self.wire.request(msg.reply, "+ACK") is not None, "no confirmation")
+                    self.confirmed.add(seq)
+
+    def check(self, wire):
+        for seq in self.random.sample(sorted(self.confirmed), min(100, len(self.confirmed))) + sorted(self.confirmed)[-20:]:
+            must("error" in wire.api(f"STREAM.MSG.GET.{self.name}", {"seq": seq}), self.name, "confirmed job is back:", seq)
+        open_jobs = sorted(self.published - self.confirmed)
+        for seq in open_jobs[-50:]:
+            reply = wire.api(f"STREAM.MSG.GET.{self.name}", {"seq": seq})
+            if "error" in reply:  # an ack that was sent and not confirmed may have counted
+                self.published.discard(seq)
+
+
+class Limits(Writer):
+    """Streams with limits: what was evicted, purged or has expired stays away; first_seq never goes back."""
+
+    def setup(self, wire):
+        wire.api(f"STREAM.CREATE.{self.name}", {"name": self.name, "subjects": [f"{self.name}.>"], "max_msgs": 50, "max_age": 3_000_000_000, "duplicate_window": 1_000_000_000, "allow_msg_ttl": True})
+        self.first = self.last = 0
+
+    def work(self):
+        while True:
+            ttl = {"Nats-TTL": "1"} if self.random.random() < 0.2 else None
+            self.last = max(self.last, self.ack(self.wire.request(f"{self.name}.x", "value", ttl)))
+            if self.random.random() < 0.05:
+                state = self.wire.api(f"STREAM.INFO.{self.name}")["state"]
+                self.first = max(self.first, state["first_seq"])
+            if self.random.random() < 0.01:
+                must(self.wire.api(f"STREAM.PURGE.{self.name}", {"seq": self.last}).get("success"))
+                self.first = max(self.first, self.last)
+
+    def check(self, wire):
+        state = wire.api(f"STREAM.INFO.{self.name}")["state"]
+        must(state["last_seq"] >= self.last, self.name, "lost", state, self.last)
+        must(state["first_seq"] >= self.first, self.name, "first_seq went back:", state["first_seq"], "<", self.first)
+        must(state["messages"] <= 50, self.name, state)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--conf", default="")
+    options = parser.parse_args()
+    print("seed", options.seed, flush=True)
+    chance = random.Random(options.seed)
+    server = Server(options.binary, conf=options.conf)
+    writers = [Publisher("P1", 1), Publisher("P2", 2), Bucket("B1", 3), Bucket("B2", 4), Objects("O1", 5), Queue("Q1", 6), Limits("L1", 7)]
+    passed = failed = 0
+    try:
+        server.start()
+        with Wire(server.port) as wire:
+            for writer in writers:
+                writer.setup(wire)
+        for round_number in range(options.rounds):
+            for writer in writers:
+                writer.again(server.port)
+            time.sleep(chance.uniform(0.05, 0.6))  # the moment of the kill is what is random
+            server.kill()
+            for writer in writers:
+                writer.join()
+            server.start()
+            with Wire(server.port, timeout=30) as wire:
+                for writer in writers:
+                    try:
+                        if writer.error:
+                            raise writer.error
+                        writer.check(wire)
+                    except (Failure, *GONE) as failure:
+                        failed += 1
+                        print(f"FAILED round {round_number}: {type(failure).__name__} {failure}", flush=True)
+                        raise SystemExit from failure
+            passed += 1
+    except SystemExit:
+        print("store kept in", server.dir, server.log_text()[-2000:])
+        server.owns_dir = False
+    finally:
+        server.close()
+    print("acknowledged:", {w.name: w.acked for w in writers})
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
