@@ -17,38 +17,50 @@ enum {
     DISK_WRITE = 2,
     DISK_CREATE = 4,    /* made when absent */
     DISK_EXCLUSIVE = 8, /* ERR_EXISTS when present */
-    DISK_DIRECT = 16,   /* unbuffered where the file system allows it; addresses, lengths, offsets in 4 KiB steps then */
+    DISK_DIRECT = 16, /* unbuffered where the file system allows it; addresses, lengths, offsets in
+                         4 KiB steps then */
     DISK_TRUNCATE = 32,
 };
 enum { DISK_ALIGN = 4096 };
 
 /* ERR_NOT_FOUND, ERR_EXISTS, ERR_FULL (no space or no descriptors) or ERR_IO; errno tells more. */
 MUST_CHECK Status disk_open(const char *path, int flags, DiskFile **out_file);
+/* NULL-safe; errno stays. */
 void disk_close(DiskFile *file);
 
 /* Whole or an error; reading past the end is ERR_RANGE. */
 MUST_CHECK Status disk_read(DiskFile *file, void *to, size_t len, uint64_t offset);
-/* Only what is in the page cache already, without waiting; ERR_AGAIN otherwise. */
+/* Only what is in the page cache already, without waiting; ERR_AGAIN otherwise, and always for
+ * DISK_DIRECT. */
 MUST_CHECK Status disk_read_cached(DiskFile *file, void *to, size_t len, uint64_t offset);
 /* Whole or an error: ERR_FULL for no space, ERR_IO. */
-MUST_CHECK Status disk_write(DiskFile *file, const struct iovec *parts, int part_count, uint64_t offset);
+MUST_CHECK Status disk_write(DiskFile *file, const struct iovec *parts, int part_count,
+                             uint64_t offset);
 /* fdatasync. A failure is final: the caller must not sync or trust these pages again. */
 MUST_CHECK Status disk_sync(DiskFile *file);
 MUST_CHECK Status disk_size(DiskFile *file, uint64_t *out_bytes);
 
-/* A new file of that many zero bytes, written (not sparse) and synced, its directory too. */
+/* A new file of that many zero bytes, written (not sparse) and synced, its directory too.
+ * ERR_EXISTS, ERR_FULL, ERR_IO; then there is no new file, unless the process died. */
 MUST_CHECK Status disk_create_zeroed(const char *path, uint64_t bytes);
+/* Replaces what is called so. Durable after disk_sync_dir. */
 MUST_CHECK Status disk_rename(const char *from, const char *to);
+/* A file or an empty directory. */
 MUST_CHECK Status disk_remove(const char *path);
+/* With all parents; synced. Harmless when it exists. */
 MUST_CHECK Status disk_make_dirs(const char *path);
 MUST_CHECK Status disk_sync_dir(const char *path);
 /* Names, not paths, in no order, without "." and "..". */
-MUST_CHECK Status disk_list(const char *path, void (*each)(void *cookie, const char *name, bool is_dir), void *cookie);
+MUST_CHECK Status disk_list(const char *path,
+                            void (*each)(void *cookie, const char *name, bool is_dir),
+                            void *cookie);
 MUST_CHECK Status disk_free_bytes(const char *path, uint64_t *out_free, uint64_t *out_total);
 /* Exclusive for this process until disk_unlock; ERR_BUSY when another one has it. */
 MUST_CHECK Status disk_lock(const char *path, DiskFile **out_lock);
 void disk_unlock(DiskFile *lock);
-/* Whole small files (configuration, pid, ports). */
-MUST_CHECK Status disk_read_file(const char *path, size_t bytes_max, char **out_text, size_t *out_len);
+/* Whole small files (configuration, pid, ports). Owned by the caller: mem_free; a zero byte stands
+ * behind the text. ERR_FULL when longer than bytes_max. */
+MUST_CHECK Status disk_read_file(const char *path, size_t bytes_max, char **out_text,
+                                 size_t *out_len);
 /* By a temporary file, sync and rename. */
 MUST_CHECK Status disk_write_file(const char *path, Slice bytes, unsigned mode);

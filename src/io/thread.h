@@ -6,7 +6,8 @@
 typedef struct Thread Thread;
 
 /* name: at most 15 characters, shown by the OS. Signals are blocked in it. */
-MUST_CHECK Status thread_start(const char *name, void (*run)(void *cookie), void *cookie, Thread **out_thread);
+MUST_CHECK Status thread_start(const char *name, void (*run)(void *cookie), void *cookie,
+                               Thread **out_thread);
 
 /* Waits for its end and frees it. NULL-safe. */
 void thread_join(Thread *thread);

@@ -1,4 +1,5 @@
-/* Timer: fires once on its worker, at or after its time (monotonic). Embedded in its owner; O(log n). */
+/* Timer: fires once on its worker, at or after its time (monotonic). Embedded in its owner; O(log
+ * n). */
 #pragma once
 
 #include <stdbool.h>

@@ -1,12 +1,14 @@
-/* Worker: a thread with one epoll loop. Owns connections, streams, timers; nobody else touches them.
+/* Worker: a thread with one epoll loop. Owns connections, streams, timers; nobody else touches
+ * them.
  *
- * Turn: wait; for each ready socket: read, take mail, act on what was read; due timers; ready tasks;
- * post mail (one batch per destination); turn hooks (the journal hands its entries to the log thread);
- * post mail again if hooks made some; flush sockets (one writev each); reset the turn arena.
- * Because mail goes out before sockets are flushed and is taken before input is acted on, whatever a
- * client can have learnt is known to every worker that acts later.
+ * Turn: wait; for each ready socket: read, take mail, act on what was read; due timers; ready
+ * tasks; post mail (one batch per destination); turn hooks (the journal hands its entries to the
+ * log thread); post mail again if hooks made some; flush sockets (one writev each); reset the turn
+ * arena. Because mail goes out before sockets are flushed and is taken before input is acted on,
+ * whatever a client can have learnt is known to every worker that acts later.
  *
- * The main thread runs a worker too (index == count, not in all[]): listeners, signals, monitoring. */
+ * The main thread runs a worker too (index == count, not in all[]): listeners, signals, monitoring.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -23,12 +25,12 @@
 typedef struct WorkerLoop WorkerLoop; /* private to io/ */
 
 struct Worker {
-    unsigned index;    /* 0 .. count-1; count for the main worker */
-    unsigned count;    /* of the working ones */
-    Worker **all;      /* [count + 1]; the last one is the main worker */
-    Arena *turn;       /* reset at the end of each turn */
+    unsigned index; /* 0 .. count-1; count for the main worker */
+    unsigned count; /* of the working ones */
+    Worker **all;   /* [count + 1]; the last one is the main worker */
+    Arena *turn;    /* reset at the end of each turn */
     Rand rand;
-    uint64_t now_ns;   /* monotonic, as of the start of this turn or the last read */
+    uint64_t now_ns; /* monotonic, as of the start of this turn or the last read */
     WorkerLoop *loop;
 
     /* Roots of what lives here, each set by its folder at start. */
@@ -51,17 +53,27 @@ void worker_run(Worker *main);
 /* On its own thread: leave the loop after this turn. */
 void worker_quit(Worker *worker);
 
-/* From the main thread, after worker_run returned: ends the other loops, joins, leaves their memory readable. */
+/* One turn on the calling thread, for tests and tools that step workers which are not started.
+ * Waits for something to do when may_wait. */
+void worker_turn(Worker *worker, bool may_wait);
+
+/* From the main thread, after worker_run returned: ends the other loops, joins, leaves their memory
+ * readable. */
 void workers_join(Worker **all);
+/* After workers_join: runs mail that nobody has taken, until there is none, on the calling thread.
+ */
+void workers_drain(Worker **all);
+/* NULL-safe. */
 void workers_free(Worker **all);
 
-/* True on worker's own thread, and on any thread while workers are not started (set-up, recovery) or are joined. */
+/* True on worker's own thread, and on any thread while workers are not started (set-up, recovery)
+ * or are joined. */
 bool worker_is_current(const Worker *worker);
 
 #define ASSERT_HOME(thing) ASSERT(worker_is_current((thing)->home))
 
-/* From worker `from`, on its thread: to->arrive runs later in order. Kept until the posting step of this turn.
- * to == from is allowed. Takes mail. */
+/* From worker `from`, on its thread: to->arrive runs later in order. Kept until the posting step of
+ * this turn. to == from is allowed. Takes mail. */
 void worker_post(Worker *from, Worker *to, Mail *mail);
 
 /* Any thread: posts at once. */
@@ -79,10 +91,11 @@ void task_init(Task *task, void (*run)(Task *task));
 /* Runs in the next turn, which then does not sleep. Harmless when already listed. */
 void worker_ready(Worker *worker, Task *task);
 
-/* Runs still in this turn, after all input was acted on and before mail is posted: for coalescing. */
+/* Runs still in this turn, after all input was acted on and before mail is posted: for coalescing.
+ */
 void worker_soon(Worker *worker, Task *task);
 
-/* Harmless when not listed. */
+/* Harmless when not listed. An owner cancels before it is freed. */
 void task_cancel(Task *task);
 
 /* TurnHook: called in each turn at the submit step. Registered at start, never removed. */
@@ -93,7 +106,9 @@ struct TurnHook {
 };
 void worker_add_hook(Worker *worker, TurnHook *hook);
 
-/* Readiness of other descriptors (listeners, signalfd). Level-triggered; fire runs on the worker. */
+/* Readiness of other descriptors (listeners, signalfd). Level-triggered unless EPOLLET is asked
+ * for; fire runs on the worker. ERR_IO when epoll refuses. After watch_remove, which comes before
+ * the close of fd, it does not fire. */
 typedef struct Watch Watch;
 struct Watch {
     int fd;
