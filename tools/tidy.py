@@ -102,7 +102,8 @@ def main():
     fuzzed = set(os.listdir(os.path.join(ROOT, "fuzz"))) if os.path.isdir(os.path.join(ROOT, "fuzz")) else set()
     for name in sorted(os.listdir(os.path.join(ROOT, "src", "proto"))):
         plain = name[:-2]
-        if name.endswith(".h") and f"{plain}_fuzz.c" not in fuzzed and plain not in ("nkey",):
+        is_part = any(f"{plain[:i]}_fuzz.c" in fuzzed for i, c in enumerate(plain) if c == "_")  # json_scan.h is fuzzed as json
+        if name.endswith(".h") and not is_part and f"{plain}_fuzz.c" not in fuzzed and plain not in ("nkey",):
             report(f"src/proto/{name}", 1, f"a codec has a fuzz target: fuzz/{plain}_fuzz.c")
     print("\n".join(findings) if findings else "tidy: nothing found")
     return 1 if findings else 0
