@@ -32,6 +32,7 @@ typedef struct ConsumerConfig {
     Slice *filters;            /* filter_subject or filter_subjects; empty = all */
     size_t filter_count;
     bool filters_are_plural;   /* echoed as filter_subjects */
+    Slice filter_beside;       /* filter_subject, when filter_subjects was given too: refused by the check */
     ReplayPolicy replay_policy;
     uint64_t rate_limit_bps;
     Slice sample_freq;
@@ -67,6 +68,10 @@ ApiError consumer_request_parse(Slice json, const ConfigLimits *limits, Arena *a
 MUST_CHECK Status consumer_config_parse_stored(Slice json, ConsumerConfig **out_config);
 MUST_CHECK Status stream_config_parse_stored(Slice json, StreamConfig **out_config);
 
+/* 10127, 10052 or 10012 when a consumer may not be called so. */
+ApiError consumer_name_check(Slice name, Arena *error_arena);
+
+/* NULL-safe. */
 void consumer_config_free(ConsumerConfig *config);
 ConsumerConfig *consumer_config_copy(const ConsumerConfig *config);
 
