@@ -11,8 +11,10 @@ Arena *arena_new(void);
 void arena_free(Arena *arena);
 
 /* Aligned to 16. Aborts when memory is out. Valid until arena_reset. */
-void *arena_alloc(Arena *arena, size_t size) __attribute__((malloc, alloc_size(2), returns_nonnull));
-void *arena_zalloc(Arena *arena, size_t size) __attribute__((malloc, alloc_size(2), returns_nonnull));
+void *arena_alloc(Arena *arena, size_t size)
+    __attribute__((malloc, alloc_size(2), returns_nonnull));
+void *arena_zalloc(Arena *arena, size_t size)
+    __attribute__((malloc, alloc_size(2), returns_nonnull));
 
 /* A copy with a zero byte behind it. */
 Slice arena_copy(Arena *arena, Slice slice);

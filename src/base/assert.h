@@ -11,7 +11,7 @@ _Noreturn void assert_failed(const char *condition, const char *file, int line);
     } while (0)
 
 /* container_of: the struct that embeds a member. */
-#define CONTAINER_OF(ptr, Type, member) ((Type *)(void *)((char *)(ptr) - offsetof(Type, member)))
+#define CONTAINER_OF(ptr, Type, member) ((Type *)(void *)((char *)(ptr)-offsetof(Type, member)))
 
 /* Runs free_function(&local) when the local leaves its scope; the function takes the value. */
 #define CLEANUP(free_function) __attribute__((cleanup(free_function##_at)))

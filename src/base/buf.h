@@ -15,7 +15,8 @@ typedef struct Buf {
 
 void buf_done(Buf *buf);
 
-/* Makes room for n more bytes and returns where they go; len is unchanged. Aborts when memory is out. */
+/* Makes room for n more bytes and returns where they go; len is unchanged. Aborts when memory is
+ * out. */
 char *buf_reserve_slow(Buf *buf, size_t n);
 
 static inline char *buf_reserve(Buf *buf, size_t n) {

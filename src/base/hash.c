@@ -53,8 +53,8 @@ static uint32_t crc32c_by_table(uint32_t crc, const unsigned char *at, size_t le
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc32c_by_sse(uint32_t crc, const unsigned char *at,
-                                                                size_t len) {
+__attribute__((target("sse4.2"))) static uint32_t
+crc32c_by_sse(uint32_t crc, const unsigned char *at, size_t len) {
     uint64_t wide = crc;
     for (; len >= 8; len -= 8, at += 8) {
         uint64_t word;

@@ -1,4 +1,5 @@
-/* Hashes: fast and not secret, except that hash_seed differs in each process (no flooding of maps by peers). */
+/* Hashes: fast and not secret, except that hash_seed differs in each process (no flooding of maps
+ * by peers). */
 #pragma once
 
 #include <stddef.h>
@@ -13,5 +14,6 @@ uint64_t hash_u64(uint64_t value);
 /* XXH3-64, the same everywhere: for checksums on disk. */
 uint64_t hash_checksum(const void *bytes, size_t len);
 
-/* CRC32C (Castagnoli), in hardware where there is one. Start with crc 0; feed the result back to go on. */
+/* CRC32C (Castagnoli), in hardware where there is one. Start with crc 0; feed the result back to go
+ * on. */
 uint32_t crc32c(uint32_t crc, const void *bytes, size_t len);

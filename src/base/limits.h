@@ -1,4 +1,5 @@
-/* Limits: every queue, loop and size that is not an option has its name here, with what happens there. */
+/* Limits: every queue, loop and size that is not an option has its name here, with what happens
+ * there. */
 #pragma once
 
 enum {

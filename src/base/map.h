@@ -1,6 +1,7 @@
 /* Map: bytes -> pointer, open addressing. Keys are borrowed: they must live, unchanged, as long as
- * their entry (mostly inside the value). Zero-initialised is an empty Map; map_done frees the table only.
- * Not ordered. Do not add or remove while iterating, except map_remove of the current entry's key. */
+ * their entry (mostly inside the value). Zero-initialised is an empty Map; map_done frees the table
+ * only. Not ordered. Do not add or remove while iterating, except map_remove of the current entry's
+ * key. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,7 +26,8 @@ void map_done(Map *map);
 /* NULL when there is none. */
 void *map_get(const Map *map, Slice key);
 
-/* Returns the value it replaced, or NULL. The new key replaces the old one too. value is not NULL. */
+/* Returns the value it replaced, or NULL. The new key replaces the old one too. value is not NULL.
+ */
 void *map_put(Map *map, Slice key, void *value);
 
 /* Returns the value removed, or NULL. */

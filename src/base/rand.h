@@ -1,4 +1,5 @@
-/* Rand: xoshiro256**, fast, not for secrets. One per worker or simulation, so a seed repeats a run. */
+/* Rand: xoshiro256**, fast, not for secrets. One per worker or simulation, so a seed repeats a run.
+ */
 #pragma once
 
 #include <stdint.h>

@@ -69,7 +69,8 @@ Status slice_parse_u64(Slice slice, uint64_t *out_value) {
         unsigned digit = (unsigned)(unsigned char)slice.ptr[i] - '0';
         if (digit > 9)
             return ERR_SYNTAX;
-        if (__builtin_mul_overflow(value, 10u, &value) || __builtin_add_overflow(value, digit, &value))
+        if (__builtin_mul_overflow(value, 10u, &value) ||
+            __builtin_add_overflow(value, digit, &value))
             return ERR_RANGE;
     }
     *out_value = value;
