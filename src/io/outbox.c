@@ -125,9 +125,8 @@ void out_add_room(OutPool *pool, Conn *conn, size_t n) {
         return;
     }
     OutBlock *block = block_get(pool, class_for(conn, n), n);
-    if (last && last->len == 0) { /* reserved before, and nothing was written */
-        if (last->block)
-            block_put(pool, last->block);
+    if (last && last->block && last->len == 0 && last->ptr == last->block->bytes) {
+        block_put(pool, last->block); /* reserved before, and nothing was written */
         chunk = last;
     } else {
         chunk = chunk_get(pool);
