@@ -1,9 +1,10 @@
-/* Clients: the client door. One Clients per worker (worker->clients), the main worker's too: that one accepts, counts
- * connections over all workers and remembers closed clients.
+/* Clients: the client door. One Clients per worker (worker->clients), the main worker's too: that
+ * one accepts, counts connections over all workers and remembers closed clients.
  *
- * Set-up, before workers_start:  for every worker incl. the main one: worker->clients = clients_new(...).
- * Running: the listener's on_accept on the main worker calls clients_accept(main->clients, fd).
- * End: clients_shutdown(main->clients, ...); when done was called: worker_quit. After workers_join: clients_free each. */
+ * Set-up, before workers_start:  for every worker incl. the main one: worker->clients =
+ * clients_new(...). Running: the listener's on_accept on the main worker calls
+ * clients_accept(main->clients, fd). End: clients_shutdown(main->clients, ...); when done was
+ * called: worker_quit. After workers_join: clients_free each. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,10 +20,10 @@
 typedef struct Clients Clients;
 typedef struct Client Client;
 
-/* Copies options and auth. offload checks password hashes. home->bus must be set (not on the main worker).
- * ERR_SYNTAX, ERR_NOT_FOUND as credentials_new, text in out_error. */
-MUST_CHECK Status clients_new(Worker *home, Offload *offload, const ClientOptions *options, const AuthOptions *auth,
-                              Buf *out_error, Clients **out_clients);
+/* Copies options and auth. offload checks password hashes. home->bus must be set (not on the main
+ * worker). ERR_SYNTAX, ERR_NOT_FOUND as credentials_new, text in out_error. */
+MUST_CHECK Status clients_new(Worker *home, Offload *offload, const ClientOptions *options,
+                              const AuthOptions *auth, Buf *out_error, Clients **out_clients);
 /* After workers_join. NULL-safe; ends what is still connected. */
 void clients_free(Clients *clients);
 
@@ -31,15 +32,18 @@ void clients_free(Clients *clients);
 /* Takes fd, gives it to the worker with the fewest clients. */
 void clients_accept(Clients *main, int fd);
 
-/* Copies. Clients whose user is gone or changed are closed, subscriptions that lost permission are dropped with an -ERR.
- * Nothing changes when it fails. */
-MUST_CHECK Status clients_reload(Clients *main, const ClientOptions *options, const AuthOptions *auth, Buf *out_error);
+/* Copies. Clients whose user is gone or changed are closed, subscriptions that lost permission are
+ * dropped with an -ERR. Nothing changes when it fails. */
+MUST_CHECK Status clients_reload(Clients *main, const ClientOptions *options,
+                                 const AuthOptions *auth, Buf *out_error);
 
-/* Sends INFO ldm:true to all, waits grace_ns, then closes clients spread over duration_ns. Then done runs, on the main worker.
- * The listener is closed by the caller, before. */
-void clients_lame_duck(Clients *main, uint64_t grace_ns, uint64_t duration_ns, void (*done)(void *cookie), void *cookie);
+/* Sends INFO ldm:true to all, waits grace_ns, then closes clients spread over duration_ns. Then
+ * done runs, on the main worker. The listener is closed by the caller, before. */
+void clients_lame_duck(Clients *main, uint64_t grace_ns, uint64_t duration_ns,
+                       void (*done)(void *cookie), void *cookie);
 
-/* Closes all; what is pending is flushed for at most flush_ns. Then done runs, on the main worker. Ends a lame duck too. */
+/* Closes all; what is pending is flushed for at most flush_ns. Then done runs, on the main worker.
+ * Ends a lame duck too. */
 void clients_shutdown(Clients *main, uint64_t flush_ns, void (*done)(void *cookie), void *cookie);
 
 /* Closes the client ("Kicked"). No effect when there is none. */
@@ -61,7 +65,7 @@ typedef struct ClientInfo {
     uint64_t in_msgs, out_msgs, in_bytes, out_bytes, stalls;
     uint64_t subscriptions;
     Slice name, lang, version;
-    Slice user;    /* empty = none; "[REDACTED]" for a token */
+    Slice user; /* empty = none; "[REDACTED]" for a token */
     Slice account;
     size_t account_index;
 } ClientInfo;
@@ -72,18 +76,24 @@ typedef struct ClientSubInfo {
 } ClientSubInfo;
 
 /* On clients' worker. In no order. client may be asked by client_each_sub during the call. */
-void clients_each(Clients *clients, void (*each)(void *cookie, const ClientInfo *info, const Client *client), void *cookie);
-void client_each_sub(const Client *client, void (*each)(void *cookie, const ClientSubInfo *sub), void *cookie);
+void clients_each(Clients *clients,
+                  void (*each)(void *cookie, const ClientInfo *info, const Client *client),
+                  void *cookie);
+void client_each_sub(const Client *client, void (*each)(void *cookie, const ClientSubInfo *sub),
+                     void *cookie);
 /* NULL when this worker has none of that cid. */
 const Client *clients_find(const Clients *clients, uint64_t cid);
 void client_info(const Client *client, ClientInfo *out);
 
-/* Main worker. Oldest first; at most max_closed_clients. Of a closed client's subscriptions only the first ones
- * are remembered (CLOSED_SUBS_MAX). */
+/* Main worker. Oldest first; at most max_closed_clients. Of a closed client's subscriptions only
+ * the first ones are remembered (CLOSED_SUBS_MAX). */
 typedef struct ClosedClient ClosedClient;
-void clients_each_closed(Clients *main, void (*each)(void *cookie, const ClientInfo *info, const ClosedClient *closed),
+void clients_each_closed(Clients *main,
+                         void (*each)(void *cookie, const ClientInfo *info,
+                                      const ClosedClient *closed),
                          void *cookie);
-void closed_client_each_sub(const ClosedClient *closed, void (*each)(void *cookie, const ClientSubInfo *sub), void *cookie);
+void closed_client_each_sub(const ClosedClient *closed,
+                            void (*each)(void *cookie, const ClientSubInfo *sub), void *cookie);
 
 /* Figures of one worker; add them up over all (the main worker's are zero except total). */
 typedef struct ClientsStats {
@@ -98,8 +108,8 @@ void clients_stats(const Clients *clients, ClientsStats *out);
 /* The same for one account. O(clients). */
 void clients_account_stats(const Clients *clients, size_t account_index, ClientsStats *out);
 
-/* Advisories: called on the client's worker, when a client was authenticated, was closed after that, or failed to authenticate.
- * Set before workers_start; any may be NULL. */
+/* Advisories: called on the client's worker, when a client was authenticated, was closed after
+ * that, or failed to authenticate. Set before workers_start; any may be NULL. */
 typedef struct ClientsEvents {
     void *cookie;
     void (*on_connect)(void *cookie, Worker *here, const ClientInfo *info);

@@ -1,0 +1,155 @@
+#include "base/log.h"
+#include "front/client/client_private.h"
+#include "proto/subject.h"
+
+static bool is_permitted(Client *client, const NatsOp *op);
+static void stall_if_congested(Client *client, Slice subject);
+
+static bool is_user_info(Slice subject) {
+    const Slice name = LIT("$SYS.REQ.USER.INFO");
+    return subject.len == name.len && memcmp(subject.ptr, name.ptr, name.len) == 0;
+}
+
+/* Large ones are copied once, to be shared by all receivers. Without memory for that they are
+ * copied for each. */
+static void share_body(Message *message) {
+    size_t header_len = message->headers.len, len = header_len + message->payload.len;
+    Shared *hold = shared_try_new(len);
+    if (!hold)
+        return;
+    char *bytes = shared_bytes(hold);
+    /* Header and payload stand side by side in what was read. */
+    memcpy(bytes, header_len ? message->headers.ptr : message->payload.ptr, len);
+    if (header_len)
+        message->headers.ptr = bytes;
+    message->payload.ptr = bytes + header_len;
+    message->hold = hold;
+}
+
+void client_publish(Client *client, const NatsOp *op) {
+    Clients *clients = client->clients;
+    const size_t size = op->header.len + op->payload.len;
+
+    client->in_msgs++;
+    client->in_bytes += size;
+    clients->stats.in_msgs++;
+    clients->stats.in_bytes += size;
+    if (__builtin_expect(op->verb == NATS_HPUB && !client->has_headers, 0)) {
+        CLIENT_LOG(client, LOG_ERROR, "message headers not supported");
+        client_close(client, CLOSE_HEADER_VIOLATION, NULL);
+        return;
+    }
+    if (client->is_pedantic && !subject_is_literal(op->subject))
+        client_send_error(client, "Invalid Publish Subject");
+    if (!is_permitted(client, op))
+        return;
+    if (client->is_verbose)
+        client_send_ok(client);
+    if (op->reply.len && is_user_info(op->subject)) {
+        client_answer_user_info(client, op->reply);
+        return;
+    }
+    Message message = {
+        .subject = op->subject,
+        .reply = op->reply,
+        .headers = op->header,
+        .payload = op->payload,
+    };
+    if (size >= CLIENT_SHARED_PAYLOAD_BYTES)
+        share_body(&message);
+    size_t receivers = bus_publish(client->account, op->subject, &message, &client->port, 0);
+    if (message.hold)
+        shared_unref(message.hold);
+    if (receivers == 0) {
+        if (client->wants_no_responders && op->reply.len)
+            client_send_no_responders(client, op->subject, op->reply);
+        return;
+    }
+    stall_if_congested(client, op->subject);
+}
+
+/* Replies of other servers' gateways and of service imports: nobody may ask for answers there. */
+static bool is_reserved_reply(Slice reply) {
+    if (reply.len < 4 || (reply.ptr[0] != '_' && reply.ptr[0] != '$'))
+        return false;
+    return slice_starts_with(reply, LIT("_R_.")) ||
+           (reply.len > 22 && slice_starts_with(reply, LIT("_GR_."))) ||
+           (reply.len > 12 && slice_starts_with(reply, LIT("$GR.")));
+}
+
+static bool is_permitted(Client *client, const NatsOp *op) {
+    Permissions *permissions = client->user->permissions;
+
+    if (permissions && !permissions_may_publish(permissions, op->subject) &&
+        !(client->responses &&
+          responses_use(client->responses, op->subject, client->clients->home->now_ns))) {
+        CLIENT_LOG(client, LOG_ERROR, "Publish Violation - Subject \"%.*s\"",
+                   SLICE_ARG(op->subject));
+        client_send_error(client, "Permissions Violation for Publish to \"%.*s\"",
+                          SLICE_ARG(op->subject));
+        return false;
+    }
+    if (__builtin_expect(is_reserved_reply(op->reply), 0)) {
+        CLIENT_LOG(client, LOG_ERROR, "Publish Violation - Reply \"%.*s\"", SLICE_ARG(op->reply));
+        client_send_error(client, "Permissions Violation for Publish with Reply of \"%.*s\"",
+                          SLICE_ARG(op->reply));
+        return false;
+    }
+    return true;
+}
+
+/* Who publishes faster than a receiver takes waits a moment: bounded, so that one bad receiver
+ * cannot stop others. */
+static void stall_if_congested(Client *client, Slice subject) {
+    Clients *clients = client->clients;
+
+    if (clients->congested == 0) {
+        if (++client->unchecked_publishes < CLIENT_PUBLISHES_PER_STALL_CHECK)
+            return;
+        client->unchecked_publishes = 0;
+    }
+    if (clients->options->no_fast_producer_stall || link_is_listed(&client->stall_link) ||
+        !bus_is_congested(client->account, subject))
+        return;
+    conn_pause_reading(&client->conn);
+    client->stalled_until_ns = clients->home->now_ns + (uint64_t)CLIENT_STALL_MS * NS_PER_MS;
+    client->stalls++;
+    clients->stats.stalled_clients++;
+    list_push_back(&clients->stalled, &client->stall_link);
+    if (!timer_is_set(&clients->stall_timer))
+        timer_set(clients->home, &clients->stall_timer, client->stalled_until_ns);
+}
+
+void client_go_on(Client *client) {
+    list_remove(&client->stall_link);
+    if (client_is_open(client) && !client->is_waiting)
+        conn_resume_reading(&client->conn);
+}
+
+void client_resume_stalled(Clients *clients) {
+    Link *link;
+    List waiting;
+
+    if (list_is_empty(&clients->stalled))
+        return;
+    /* Going on may stall again: only those of now. */
+    list_init(&waiting);
+    while ((link = list_pop_front(&clients->stalled)))
+        list_push_back(&waiting, link);
+    while ((link = list_pop_front(&waiting)))
+        client_go_on(CONTAINER_OF(link, Client, stall_link));
+}
+
+void client_on_stall_timer(Timer *timer) {
+    Clients *clients = CONTAINER_OF(timer, Clients, stall_timer);
+    uint64_t now_ns = clients->home->now_ns;
+
+    while (!list_is_empty(&clients->stalled)) {
+        Client *client = CONTAINER_OF(clients->stalled.next, Client, stall_link);
+        if (client->stalled_until_ns > now_ns) {
+            timer_set(clients->home, &clients->stall_timer, client->stalled_until_ns);
+            return;
+        }
+        client_go_on(client);
+    }
+}
