@@ -1,0 +1,216 @@
+#include "server/varz.h"
+
+#include "front/client/clients.h"
+#include "io/clock.h"
+#include "io/process.h"
+#include "io/thread.h"
+#include "monitor/gather.h"
+#include "proto/json.h"
+#include "proto/timefmt.h"
+
+typedef struct Varz {
+    Gather gather;
+    Page *page;
+    const VarzFacts *facts;
+    ClientsStats clients;
+    BusStats bus;
+    JetStreamUsage usage;
+} Varz;
+
+static void add_clients(ClientsStats *sum, const Clients *clients) {
+    ClientsStats stats;
+    clients_stats(clients, &stats);
+    sum->open += stats.open;
+    sum->total += stats.total;
+    sum->in_msgs += stats.in_msgs;
+    sum->in_bytes += stats.in_bytes;
+    sum->out_msgs += stats.out_msgs;
+    sum->out_bytes += stats.out_bytes;
+    sum->slow_consumers += stats.slow_consumers;
+    sum->stale_connections += stats.stale_connections;
+    sum->stalled_clients += stats.stalled_clients;
+}
+
+static void visit(Gather *gather, Worker *here) {
+    Varz *varz = CONTAINER_OF(gather, Varz, gather);
+    BusStats bus;
+    add_clients(&varz->clients, here->clients);
+    bus_stats(here->bus, &bus);
+    varz->bus.subscriptions += bus.subscriptions;
+    monitor_add_usage(here, &varz->usage);
+}
+
+static void write_text(Buf *out, const char *name, Slice value, bool omit_empty) {
+    if (omit_empty && value.len == 0)
+        return;
+    buf_printf(out, ",\"%s\":", name);
+    json_write_string(out, value);
+}
+
+static void write_u64(Buf *out, const char *name, uint64_t value) {
+    buf_printf(out, ",\"%s\":%llu", name, (unsigned long long)value);
+}
+
+static void write_time(Buf *out, const char *name, int64_t wall_ns) {
+    buf_printf(out, ",\"%s\":\"", name);
+    time_write(out, wall_ns);
+    buf_append_char(out, '"');
+}
+
+static void write_settings(Buf *out, const VarzFacts *facts) {
+    const Options *options = facts->options;
+    const ClientOptions *clients = facts->clients;
+    buf_append_lit(out, "{\"server_id\":");
+    json_write_string(out, clients->server_id);
+    write_text(out, "server_name", clients->server_name, false);
+    write_text(out, "version", clients->version, false);
+    write_u64(out, "proto", 1);
+    write_text(out, "git_commit", clients->git_commit, true);
+    write_text(out, "go", clients->go, false);
+    write_text(out, "host", clients->host, false);
+    write_u64(out, "port", facts->port);
+    if (options->authorization.is_configured || options->has_accounts)
+        buf_append_lit(out, ",\"auth_required\":true");
+    write_u64(out, "max_connections", clients->max_connections);
+    if (clients->max_subs)
+        write_u64(out, "max_subscriptions", clients->max_subs);
+    write_u64(out, "ping_interval", clients->ping_interval_ns);
+    write_u64(out, "ping_max", clients->ping_max);
+    write_text(out, "http_host", options->http_host, false);
+    write_u64(out, "http_port", facts->http_port);
+    write_text(out, "http_base_path", options->http_base_path, false);
+    write_u64(out, "https_port", 0);
+    buf_printf(out, ",\"auth_timeout\":%g", (double)clients->auth_timeout_ns / NS_PER_S);
+    write_u64(out, "max_control_line", clients->max_control_line);
+    write_u64(out, "max_payload", clients->max_payload);
+    write_u64(out, "max_pending", clients->max_pending);
+    buf_append_lit(out, ",\"cluster\":{},\"gateway\":{},\"leaf\":{},\"mqtt\":{},\"websocket\":{}");
+}
+
+static uint64_t enabled_accounts(const MonitorFacts *facts, Bus *bus) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < bus_account_count(bus); i++)
+        n += facts->jetstream->account_is_enabled[i];
+    return n;
+}
+
+static void write_jetstream(Buf *out, const Varz *varz) {
+    const MonitorFacts *facts = varz->facts->monitor;
+    const JetStreamUsage *usage = &varz->usage;
+    if (facts->jetstream == NULL) {
+        buf_append_lit(out, ",\"jetstream\":{}");
+        return;
+    }
+    buf_append_lit(out, ",\"jetstream\":{");
+    monitor_write_js_config(out, facts);
+    buf_printf(out,
+               ",\"stats\":{\"memory\":%llu,\"storage\":%llu,\"reserved_memory\":%llu,\"reserved_"
+               "storage\":%llu,\"accounts\":%llu,"
+               "\"ha_assets\":0,\"api\":{\"level\":5,\"total\":%llu,\"errors\":%llu}}}",
+               (unsigned long long)usage->memory, (unsigned long long)usage->storage,
+               (unsigned long long)usage->reserved_memory,
+               (unsigned long long)usage->reserved_storage,
+               (unsigned long long)enabled_accounts(facts, varz->page->home->all[0]->bus),
+               (unsigned long long)usage->api_total, (unsigned long long)usage->api_errors);
+}
+
+static void write_traffic(Buf *out, const Varz *varz) {
+    const ClientsStats *clients = &varz->clients;
+    write_u64(out, "connections", clients->open);
+    write_u64(out, "total_connections", clients->total);
+    buf_append_lit(out, ",\"routes\":0,\"remotes\":0,\"leafnodes\":0");
+    write_u64(out, "in_msgs", clients->in_msgs);
+    write_u64(out, "in_bytes", clients->in_bytes);
+    write_u64(out, "in_client_msgs", clients->in_msgs);
+    write_u64(out, "in_client_bytes", clients->in_bytes);
+    write_u64(out, "out_msgs", clients->out_msgs);
+    write_u64(out, "out_bytes", clients->out_bytes);
+    write_u64(out, "out_client_msgs", clients->out_msgs);
+    write_u64(out, "out_client_bytes", clients->out_bytes);
+    write_u64(out, "slow_consumers", clients->slow_consumers);
+    write_u64(out, "stale_connections", clients->stale_connections);
+    write_u64(out, "stalled_clients", clients->stalled_clients);
+    write_u64(out, "subscriptions", varz->bus.subscriptions);
+}
+
+static void write_labels(Buf *out, const Options *options) {
+    for (size_t i = 0; i < options->tags.count; i++) {
+        buf_append(out, i ? LIT(",") : LIT(",\"tags\":["));
+        json_write_string(out, options->tags.at[i]);
+    }
+    if (options->tags.count)
+        buf_append_char(out, ']');
+    for (size_t i = 0; i + 1 < options->metadata.count; i += 2) {
+        buf_append(out, i ? LIT(",") : LIT(",\"metadata\":{"));
+        json_write_string(out, options->metadata.at[i]);
+        buf_append_char(out, ':');
+        json_write_string(out, options->metadata.at[i + 1]);
+    }
+    if (options->metadata.count)
+        buf_append_char(out, '}');
+    for (size_t i = 0; i < options->feature_flags.len; i++) {
+        buf_append(out, i ? LIT(",") : LIT(",\"feature_flags\":{"));
+        json_write_string(out, options->feature_flags.at[i].name);
+        buf_append(out, options->feature_flags.at[i].is_on ? LIT(":true") : LIT(":false"));
+    }
+    if (options->feature_flags.len)
+        buf_append_char(out, '}');
+}
+
+static void write_process(Buf *out, const VarzFacts *facts, int64_t now) {
+    uint64_t up = (uint64_t)(now - facts->start_ns) / NS_PER_S;
+    write_u64(out, "tls_timeout", 2);
+    write_u64(out, "write_deadline", facts->clients->write_deadline_ns);
+    write_time(out, "start", facts->start_ns);
+    write_time(out, "now", now);
+    buf_append_lit(out, ",\"uptime\":\"");
+    if (up >= 86400)
+        buf_printf(out, "%llud", (unsigned long long)(up / 86400));
+    if (up >= 3600)
+        buf_printf(out, "%lluh", (unsigned long long)(up / 3600 % 24));
+    if (up >= 60)
+        buf_printf(out, "%llum", (unsigned long long)(up / 60 % 60));
+    buf_printf(out, "%llus\"", (unsigned long long)(up % 60));
+    write_u64(out, "mem", process_rss_bytes());
+    write_u64(out, "cores", thread_cpu_count());
+    write_u64(out, "gomaxprocs", (uint64_t)facts->options->workers);
+    double seconds = (double)(now - facts->start_ns) / NS_PER_S;
+    buf_printf(out, ",\"cpu\":%.2f",
+               seconds > 0 ? (double)process_cpu_ns() / NS_PER_S / seconds * 100 : 0);
+}
+
+static void finish(Gather *gather) {
+    Varz *varz = CONTAINER_OF(gather, Varz, gather);
+    const VarzFacts *facts = varz->facts;
+    Buf *out = &varz->page->body;
+    add_clients(&varz->clients, gather->main->clients);
+    write_settings(out, facts);
+    write_jetstream(out, varz);
+    write_process(out, facts, clock_wall_ns());
+    write_traffic(out, varz);
+    buf_append_lit(out, ",\"http_req_stats\":");
+    pages_write_counts(facts->pages, out);
+    write_time(out, "config_load_time", facts->config_load_ns);
+    write_text(out, "config_digest", slice_of_text(facts->options->digest), false);
+    write_labels(out, facts->options);
+    write_text(out, "system_account", facts->monitor->system_account, true);
+    buf_printf(
+        out,
+        ",\"slow_consumer_stats\":{\"clients\":%llu,\"routes\":0,\"gateways\":0,\"leafs\":0},"
+        "\"stale_connection_stats\":{\"clients\":%llu,\"routes\":0,\"gateways\":0,\"leafs\":0},"
+        "\"disk_io_wait_stats\":{\"waiters\":0,\"waits\":0,\"wait_time\":0,\"max_wait_time\":0}}",
+        (unsigned long long)varz->clients.slow_consumers,
+        (unsigned long long)varz->clients.stale_connections);
+    page_finish(varz->page);
+    mem_free(varz);
+}
+
+static void varz_page(Page *page, void *cookie) {
+    Varz *varz = mem_zalloc(sizeof *varz);
+    *varz = (Varz){.gather = {.visit = visit, .finish = finish}, .page = page, .facts = cookie};
+    gather_start(&varz->gather, page->home);
+}
+
+void varz_add_page(Pages *pages, const VarzFacts *facts) {
+    pages_add(pages, LIT("/varz"), varz_page, (void *)(uintptr_t)facts);
+}
