@@ -3,7 +3,8 @@
  *
  * Tokens run round three workers, from one to the next over a socket. Before it writes token t with
  * hop k, a worker mails (t, k) to both others. Whoever reads hop k must have taken that mail: the
- * receiver at once, and the third one by the time the token reaches it. */
+ * receiver at once, and the third one by the time the token reaches it. There are several sockets
+ * between two workers, so that news also comes while a turn is at work on others. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,7 @@
 #include "io/conn.h"
 #include "io/worker.h"
 
-enum { WORKERS = 3, TOKENS = 24, HOPS_PER_TOKEN = 12600 }; /* more than 300 000 in all */
+enum { WORKERS = 3, LINKS = 8, TOKENS = 24, HOPS_PER_TOKEN = 12600 }; /* more than 300 000 in all */
 
 typedef struct Token {
     uint32_t token, hop;
@@ -29,7 +30,7 @@ typedef struct News {
 } News;
 
 typedef struct Node {
-    Conn in, out;
+    Conn in[LINKS], out[LINKS];
     uint32_t seen[TOKENS]; /* the newest hop by mail or of our own */
     uint64_t received, too_early, out_of_order;
     unsigned ended;
@@ -53,7 +54,7 @@ static void send_on(Worker *here, Token token) {
         worker_post(here, here->all[(here->index + i) % WORKERS], &news->mail);
     }
     nodes[here->index].seen[token.token] = token.hop;
-    conn_append(&nodes[here->index].out, slice_from(&token, sizeof token));
+    conn_append(&nodes[here->index].out[token.token % LINKS], slice_from(&token, sizeof token));
 }
 
 static void ended_arrive(Worker *here, Mail *mail) {
@@ -101,12 +102,12 @@ static void mail_is_known_before_what_depends_on_it(void **state) {
     Worker **all;
     Mail start[WORKERS];
     assert_int_equal(workers_new(WORKERS, &all), OK);
-    for (unsigned i = 0; i < WORKERS; i++) {
+    for (unsigned i = 0; i < WORKERS * LINKS; i++) {
         int ends[2];
+        unsigned link = i % LINKS, from = i / LINKS, to = (from + 1) % WORKERS;
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-        unsigned next = (i + 1) % WORKERS;
-        assert_int_equal(conn_open(&nodes[i].out, all[i], ends[0], &ops), OK);
-        assert_int_equal(conn_open(&nodes[next].in, all[next], ends[1], &ops), OK);
+        assert_int_equal(conn_open(&nodes[from].out[link], all[from], ends[0], &ops), OK);
+        assert_int_equal(conn_open(&nodes[to].in[link], all[to], ends[1], &ops), OK);
     }
     assert_int_equal(workers_start(all), OK);
     for (unsigned i = 0; i < WORKERS; i++) {
@@ -122,8 +123,10 @@ static void mail_is_known_before_what_depends_on_it(void **state) {
         received += nodes[i].received;
         assert_int_equal(nodes[i].too_early, 0);
         assert_int_equal(nodes[i].out_of_order, 0);
-        conn_done(&nodes[i].in);
-        conn_done(&nodes[i].out);
+        for (unsigned link = 0; link < LINKS; link++) {
+            conn_done(&nodes[i].in[link]);
+            conn_done(&nodes[i].out[link]);
+        }
     }
     assert_int_equal(received, TOKENS * HOPS_PER_TOKEN);
     workers_free(all);

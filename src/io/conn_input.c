@@ -94,14 +94,25 @@ static Status keep(Conn *conn, const char *data, size_t len) {
     return OK;
 }
 
+/* A little that is left of much must not hold the memory of much. */
+static void shrink_kept(Conn *conn) {
+    size_t len = conn->kept.len, cap = conn->kept.cap;
+    if (len == 0) {
+        buf_done(&conn->kept);
+    } else if (cap > HEAD_ROOM && len < cap / 4) {
+        conn->kept.ptr = mem_realloc(conn->kept.ptr, len);
+        conn->kept.cap = len;
+    }
+}
+
 /* Offers kept, drops what was used. */
 static void offer_kept(Conn *conn) {
     conn->is_kept_due = false;
     size_t used = offer(conn, conn->kept.ptr, conn->kept.len);
-    if (used == conn->kept.len)
-        buf_done(&conn->kept);
-    else
-        buf_consume(&conn->kept, used);
+    if (used == 0)
+        return;
+    buf_consume(&conn->kept, used);
+    shrink_kept(conn);
 }
 
 /* Acts on n bytes in the lent buffer, with what was kept copied before them. */
@@ -111,12 +122,10 @@ static Status act_on_lent(Conn *conn, char *lent, size_t n) {
     if (conn->kept.len)
         memcpy(data, conn->kept.ptr, conn->kept.len);
     size_t used = offer(conn, data, len);
-    if (used == len) {
-        buf_done(&conn->kept);
-        return OK;
-    }
     conn->kept.len = 0;
-    return keep(conn, data + used, len - used);
+    Status status = keep(conn, data + used, len - used);
+    shrink_kept(conn);
+    return status;
 }
 
 /* Acts on n bytes of which the first were read behind kept, the rest into the lent buffer. */

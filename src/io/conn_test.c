@@ -295,6 +295,22 @@ static void a_flood_does_not_starve_the_others(void **state) {
     buf_done(&payloads);
 }
 
+static void a_little_left_over_does_not_hold_the_memory_of_much(void **state) {
+    (void)state;
+    Buf frames = {0}, payloads = {0};
+    Rand rand;
+    rand_init(&rand, 5);
+    add_random_frame(&frames, &payloads, &rand, 1 << 20);
+    buf_append(&frames, LIT("\7\0\0\0half"));
+    feed(&owner, buf_slice(&frames), 100000);
+    assert_int_equal(owner.frames, 1);
+    assert_int_equal(owner.conn.kept.len, 8);
+    assert_true(owner.conn.kept.cap <= 64);
+    assert_true(sizeof(Conn) + owner.conn.kept.cap < 512);
+    buf_done(&frames);
+    buf_done(&payloads);
+}
+
 /* Ends. */
 
 static void the_peer_may_close_in_the_middle_of_a_message(void **state) {
@@ -515,6 +531,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(nothing_is_offered_while_reading_is_paused, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(mail_may_pause_between_read_and_offer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_little_left_over_does_not_hold_the_memory_of_much, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_flood_does_not_starve_the_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_peer_may_close_in_the_middle_of_a_message, set_up,
                                         tear_down),

@@ -91,8 +91,7 @@ static void a_port_in_use_and_a_host_unknown_are_told_apart(void **state) {
     assert_int_equal(errno, EADDRINUSE);
     assert_int_equal(listener_open(all[0], "192.0.2.1", 0, on_accept, NULL, &second), ERR_IO);
     assert_int_equal(errno, EADDRNOTAVAIL);
-    assert_int_equal(listener_open(all[0], "not an address", 0, on_accept, NULL, &second),
-                     ERR_NOT_FOUND);
+    assert_int_equal(listener_open(all[0], "..", 0, on_accept, NULL, &second), ERR_NOT_FOUND);
     assert_int_equal(listener_open(all[0], "127.0.0.1", 70000, on_accept, NULL, &second),
                      ERR_RANGE);
     assert_null(second);

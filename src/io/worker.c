@@ -333,10 +333,8 @@ static void read_sockets(WorkerLoop *loop) {
     while (loop->event_at < loop->event_count && !loop_is_input_spent(loop)) {
         struct epoll_event event = loop->events[loop->event_at++];
         Watch *watch = event.data.ptr;
-        if (watch == NULL)
-            continue;
-        (void)loop_take_mail(loop);
-        watch->fire(watch, event.events);
+        if (watch != NULL)
+            watch->fire(watch, event.events);
     }
 }
 

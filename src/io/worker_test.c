@@ -174,6 +174,40 @@ static void a_turn_has_its_order(void **state) {
     close(ends[1]);
 }
 
+static Conn early, late;
+static Step between;
+
+static size_t early_on_data(Conn *on, char *data, size_t len) {
+    (void)data;
+    tell('e');
+    (void)on;
+    if (between.name == 'm')
+        worker_post_now(all[0], &between.mail);
+    between.name = 'n';
+    return len;
+}
+
+static void mail_is_taken_before_each_input_is_acted_on(void **state) {
+    (void)state;
+    static const ConnOps ops = {early_on_data, NULL, order_on_closed};
+    int ends[2][2];
+    Conn *conns[2] = {&early, &late};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends[i]), 0);
+        assert_int_equal(conn_open(conns[i], all[0], ends[i][0], &ops), OK);
+    }
+    worker_turn(all[0], false);
+    between = step_named('m');
+    assert_int_equal(write(ends[0][1], "x", 1), 1);
+    assert_int_equal(write(ends[1][1], "x", 1), 1);
+    worker_turn(all[0], false); /* whichever comes first posts; the other one has to know */
+    assert_string_equal(story, "ene");
+    for (int i = 0; i < 2; i++) {
+        conn_done(conns[i]);
+        close(ends[i][1]);
+    }
+}
+
 static Watch first, second;
 
 static void remove_both(Watch *watch, uint32_t events) {
@@ -259,6 +293,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(mail_is_kept_until_the_posting_step_and_in_order, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_turn_has_its_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(mail_is_taken_before_each_input_is_acted_on, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_watch_that_was_removed_does_not_fire, set_up, tear_down),
         cmocka_unit_test_setup_teardown(mail_goes_round_between_sleeping_workers, set_up,
                                         tear_down),
