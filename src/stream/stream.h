@@ -15,8 +15,10 @@
 
 typedef struct Consumer Consumer;
 typedef struct ConsumerSet ConsumerSet; /* consumer_set.h: the stream's consumers and who wants what */
-typedef struct MsgIndex MsgIndex;       /* msg_index.h: seq -> slot, subject -> {count, first, last} */
+typedef struct MsgIndex MsgIndex;       /* msg_index.h: seq -> slot */
 typedef struct ApiCall ApiCall;
+
+typedef struct StreamParts StreamParts;
 
 typedef struct StreamState {
     uint64_t messages, bytes;
@@ -35,7 +37,7 @@ struct Stream {
     StreamState state;      /* bytes as the original counts them (22 + ... per message) */
     MsgIndex *index;
     ConsumerSet *consumers;
-    struct StreamParts *parts; /* private to stream*.c: ports, duplicates, expiry, transforms */
+    struct StreamParts *parts; /* private to stream*.c: ports, subjects, duplicates, expiry, transforms */
 };
 
 static inline Slice stream_name(const Stream *stream) {
@@ -86,7 +88,7 @@ uint64_t stream_last(Stream *stream, const Filters *filters, uint64_t upto);
 uint64_t stream_seq_at_time(Stream *stream, int64_t time_ns);
 /* Matching messages at or after from. */
 uint64_t stream_count(Stream *stream, const Filters *filters, uint64_t from);
-/* Last sequence of each matching subject, those <= upto (0 = any), ascending; appended to *out (grown with mem_realloc), count returned. */
+/* Last sequence of each matching subject, those <= upto (0 = any), ascending. *out_seqs: free with mem_free, NULL when there is none. */
 size_t stream_last_per_subject(Stream *stream, const Filters *filters, uint64_t upto, uint64_t **out_seqs);
 /* Each subject that matches, in no order: state of its live messages. Do not change the stream meanwhile. */
 typedef struct SubjectState {

@@ -1,0 +1,95 @@
+/* MsgIndex: sequence -> slot of a live message.
+ *
+ * Pages of 256 slots; a bitmap says which are live. A page that is half empty is packed (slots in
+ * order of rank, found by counting bits), an empty one is freed, and the directory is a sorted
+ * array of the pages that exist: gaps of any size cost nothing, and deleted messages at most as
+ * much as live ones. Sequences are only added at the end. Slot pointers are good until the next add
+ * or remove. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { MSG_PAGE_SLOTS = 256, MSG_PAGE_WORDS = MSG_PAGE_SLOTS / 64 };
+
+/* In MsgSlot.size, above the length. */
+enum {
+    MSG_LEN_MASK = (1 << 26) - 1, /* headers and payload */
+    MSG_DAMAGED = 1 << 26,        /* the disk no longer gives it */
+    MSG_UNSEEN = 1 << 27, /* recovery: its record has not come (yet); no subject, time or length */
+    MSG_NO_MARKER = 1 << 28, /* its expiry leaves no marker */
+    MSG_NEVER = 1 << 29,     /* outlives max_age */
+    MSG_HAS_TTL = 1 << 30,   /* is in the queue of TTLs */
+};
+#define MSG_HAS_HEADERS (1u << 31)
+
+/* A place with this bit is the address of a Shared that holds the message (stream_parts.h), not a
+ * record of the log. */
+#define MSG_IN_HEAP (1ull << 63)
+
+enum { MSG_NEXT_FAR = UINT32_MAX };
+
+typedef struct __attribute__((packed, aligned(4))) MsgSlot {
+    uint64_t place;
+    int64_t time_ns;
+    uint32_t subject; /* subject_index.h; 0 = unknown (damaged) */
+    uint32_t size;    /* length and flags */
+    uint32_t next;    /* distance to the next live message of the subject; 0 = it is the last,
+                         MSG_NEXT_FAR = look for it */
+} MsgSlot;
+_Static_assert(sizeof(MsgSlot) == 28, "slots are many");
+
+typedef struct MsgPage MsgPage;
+
+typedef struct MsgPageRef {
+    uint64_t number;
+    MsgPage *page;
+} MsgPageRef;
+
+/* Zero-initialised is empty. */
+typedef struct MsgIndex {
+    MsgPageRef *pages; /* [head, len), ascending */
+    size_t head, len, cap;
+    uint64_t live;
+    uint64_t tail; /* number of the page that is added to */
+    size_t bytes;  /* memory of pages */
+} MsgIndex;
+
+void msg_index_done(MsgIndex *index);
+
+/* seq is above every one added before. The slot is zeroed. Amortised O(1). */
+MsgSlot *msg_index_add(MsgIndex *index, uint64_t seq);
+
+/* seq is live. */
+void msg_index_remove(MsgIndex *index, uint64_t seq);
+
+/* NULL when it is not live. O(1) as long as most pages exist, else O(log pages). */
+MsgSlot *msg_index_get(const MsgIndex *index, uint64_t seq);
+
+/* First live one at or above seq, last live one at or below it; 0 when there is none. */
+uint64_t msg_index_next(const MsgIndex *index, uint64_t seq);
+uint64_t msg_index_prev(const MsgIndex *index, uint64_t seq);
+
+/* Live ones at or above seq. O(pages on the shorter side). */
+uint64_t msg_index_count_from(const MsgIndex *index, uint64_t seq);
+
+/* First live one stored at or after the time; 0 when there is none. O(log n). */
+uint64_t msg_index_at_time(const MsgIndex *index, int64_t time_ns);
+
+/* Walks live slots upwards or downwards; the index must not change meanwhile.
+ *     MsgScan scan; msg_scan_up(&scan, index, from); while ((slot = msg_scan_next_up(&scan, &seq)))
+ */
+typedef struct MsgScan {
+    const MsgIndex *index;
+    size_t at; /* in pages */
+    unsigned word;
+    uint64_t bits; /* of word, still to come */
+    unsigned rank; /* packed pages: slot of the lowest bit of word that is live */
+    uint64_t word_bits;
+    bool is_over;
+} MsgScan;
+void msg_scan_up(MsgScan *scan, const MsgIndex *index, uint64_t from);
+MsgSlot *msg_scan_next_up(MsgScan *scan, uint64_t *out_seq);
+void msg_scan_down(MsgScan *scan, const MsgIndex *index, uint64_t from);
+MsgSlot *msg_scan_next_down(MsgScan *scan, uint64_t *out_seq);

@@ -1,0 +1,100 @@
+#include "stream/puback.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "stream/stream_parts.h"
+
+enum { ACK_BYTES_MAX = 2 * LIMIT_NAME_BYTES + 96 };
+
+static void write_escaped(Buf *out, Slice text) {
+    static const char hex[] = "0123456789abcdef";
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c == '"' || c == '\\') {
+            buf_append_char(out, '\\');
+            buf_append_char(out, (char)c);
+        } else if (c == '\n' || c == '\r' || c == '\t') {
+            buf_append_char(out, '\\');
+            buf_append_char(out, c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
+        } else if (c < 0x20 || c == '<' || c == '>' || c == '&') {
+            buf_append_lit(out, "\\u00");
+            buf_append_char(out, hex[c >> 4]);
+            buf_append_char(out, hex[c & 15]);
+        } else {
+            buf_append_char(out, (char)c);
+        }
+    }
+}
+
+char *puback_prefix(Slice stream, Slice domain, size_t *out_len) {
+    Buf text = {0};
+    buf_append_lit(&text, "{\"stream\":\"");
+    write_escaped(&text, stream);
+    if (domain.len) {
+        buf_append_lit(&text, "\",\"domain\":\"");
+        write_escaped(&text, domain);
+    }
+    buf_append_lit(&text, "\",\"seq\":");
+    *out_len = text.len;
+    return text.ptr;
+}
+
+static void send(Stream *stream, Slice reply, Slice headers, Slice payload) {
+    Message message = {
+        .subject = reply, .headers = headers, .payload = payload, .is_service_reply = true};
+    bus_publish(stream->account, reply, &message, NULL, BUS_NO_MAPPINGS);
+}
+
+void puback_send(Stream *stream, Slice reply, uint64_t seq, bool is_duplicate) {
+    char text[ACK_BYTES_MAX];
+    StreamParts *parts = stream->parts;
+    size_t len = parts->ack_prefix_len;
+
+    if (!reply.len || stream->config->no_ack)
+        return;
+    if (len > sizeof text - 64) { /* a name of many escapes */
+        Buf buf = {0};
+        buf_append_bytes(&buf, parts->ack_prefix, len);
+        buf_append_u64(&buf, seq);
+        buf_append(&buf, is_duplicate ? LIT(",\"duplicate\": true}") : LIT("}"));
+        send(stream, reply, (Slice){0}, buf_slice(&buf));
+        buf_done(&buf);
+        return;
+    }
+    memcpy(text, parts->ack_prefix, len);
+    len += u64_to_decimal(seq, text + len);
+    Slice tail = is_duplicate ? LIT(",\"duplicate\": true}") : LIT("}");
+    memcpy(text + len, tail.ptr, tail.len);
+    send(stream, reply, (Slice){0}, slice_from(text, len + tail.len));
+}
+
+static void write_error(Buf *out, Stream *stream, ApiError error) {
+    buf_append_lit(out, "{\"error\":{\"code\":");
+    buf_append_u64(out, error.http);
+    buf_append_lit(out, ",\"err_code\":");
+    buf_append_u64(out, error.code);
+    buf_append_lit(out, ",\"description\":\"");
+    write_escaped(out, error.text);
+    buf_append_lit(out, "\"},\"stream\":\"");
+    write_escaped(out, stream_name(stream));
+    buf_append_lit(out, "\",\"seq\":0}");
+}
+
+void puback_refuse(Stream *stream, Slice reply, ApiError error) {
+    if (!reply.len || stream->config->no_ack)
+        return;
+    Buf text = {0};
+    write_error(&text, stream, error);
+    send(stream, reply, (Slice){0}, buf_slice(&text));
+    buf_done(&text);
+}
+
+void puback_too_many(Stream *stream, Slice reply) {
+    if (!reply.len || stream->config->no_ack)
+        return;
+    Buf text = {0};
+    write_error(&text, stream, api_error(JSStreamTooManyRequests));
+    send(stream, reply, LIT("NATS/1.0 429 Too Many Requests\r\n\r\n"), buf_slice(&text));
+    buf_done(&text);
+}

@@ -1,0 +1,15 @@
+/* PubAck: the answer to a publish. Built on the stack; bytes are exactly the original's. */
+#pragma once
+
+#include "stream/api_error.h"
+#include "stream/stream.h"
+
+/* The part before the sequence, made once per stream: {"stream":"S","seq":  or with the domain.
+ * Owned by the caller. */
+char *puback_prefix(Slice stream, Slice domain, size_t *out_len);
+
+/* To reply when it is not empty and the stream acks. */
+void puback_send(Stream *stream, Slice reply, uint64_t seq, bool is_duplicate);
+void puback_refuse(Stream *stream, Slice reply, ApiError error);
+/* Status 429 with error 10167. */
+void puback_too_many(Stream *stream, Slice reply);

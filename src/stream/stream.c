@@ -1,0 +1,235 @@
+#include "stream/stream.h"
+
+#include "base/mem.h"
+#include "stream/api.h"
+#include "stream/puback.h"
+#include "stream/stream_parts.h"
+
+static const PortOps port_ops = {.kind = PORT_STREAM, .deliver = stream_on_publish};
+
+static uint64_t *reserved_of(Stream *stream) {
+    JetStreamUsage *usage = stream->parts->usage;
+    return stream_is_file(stream) ? &usage->reserved_storage : &usage->reserved_memory;
+}
+
+static uint64_t reservation(const StreamConfig *config) {
+    return config->max_bytes > 0 ? (uint64_t)config->max_bytes : 0;
+}
+
+static void make_transforms(Stream *stream) {
+    StreamParts *parts = stream->parts;
+    const StreamConfig *config = stream->config;
+    transform_free(parts->transform);
+    transform_free(parts->republish);
+    parts->transform = parts->republish = NULL;
+
+    /* Both were checked with the config; a failure here means "unchanged". */
+    if (config->has_subject_transform &&
+        transform_new(config->subject_transform.src, config->subject_transform.dest, false, NULL,
+                      &parts->transform))
+        parts->transform = NULL;
+    if (config->has_republish && transform_new(config->republish.src, config->republish.dest, false,
+                                               NULL, &parts->republish))
+        parts->republish = NULL;
+}
+
+Stream *stream_new(JetStream *js, Account *account, uint32_t group, StreamConfig *config,
+                   int64_t created_ns) {
+    Stream *stream = mem_zalloc(sizeof *stream);
+    StreamParts *parts = mem_zalloc(sizeof *parts);
+
+    stream->group = (Group){.home = js->home,
+                            .ops = &stream_group_ops,
+                            .id = group,
+                            .is_memory = config->storage == STORAGE_MEMORY};
+    link_init(&stream->group.link);
+    stream->js = js;
+    stream->account = account;
+    stream->config = config;
+    stream->created_ns = created_ns;
+    stream->index = mem_zalloc(sizeof *stream->index);
+    stream->parts = parts;
+    stream->state.first_time_ns = stream->state.last_time_ns = TIME_ZERO;
+    if (config->first_seq) {
+        stream->state.first_seq = config->first_seq;
+        stream->state.last_seq = config->first_seq - 1;
+    }
+    parts->stream = stream;
+    parts->port = (Port){.ops = &port_ops, .home = js->home};
+    parts->clock_ns = created_ns;
+    parts->usage = &js->usage[account_index(account)];
+    parts->ack_prefix = puback_prefix(config->name, js->options->domain, &parts->ack_prefix_len);
+    stream_waits_init(stream);
+    stream_expiry_init(stream);
+    make_transforms(stream);
+    stream->consumers = consumer_set_new(stream);
+
+    parts->usage->streams++;
+    *reserved_of(stream) += reservation(config);
+    journal_add_group(js->journal, &stream->group);
+    map64_put(&js->streams, group, stream);
+    return stream;
+}
+
+static bool is_subscribed(const Stream *stream, Slice subject) {
+    for (size_t i = 0; i < stream->parts->sub_count; i++)
+        if (slice_equal(sub_subject(stream->parts->subs[i]), subject))
+            return true;
+    return false;
+}
+
+static bool is_listed(const StreamConfig *config, Slice subject) {
+    for (size_t i = 0; i < config->subject_count; i++)
+        if (slice_equal(config->subjects[i], subject))
+            return true;
+    return false;
+}
+
+/* Brings the subscriptions to what the config says; those that stay are not touched. */
+static void subscribe(Stream *stream) {
+    StreamParts *parts = stream->parts;
+    const StreamConfig *config = stream->config;
+
+    for (size_t i = parts->sub_count; i-- > 0;)
+        if (!is_listed(config, sub_subject(parts->subs[i]))) {
+            sub_remove(parts->subs[i]);
+            parts->subs[i] = parts->subs[--parts->sub_count];
+        }
+    parts->subs =
+        mem_realloc(parts->subs, (parts->sub_count + config->subject_count + 1) * sizeof(Sub *));
+    for (size_t i = 0; i < config->subject_count; i++)
+        if (!is_subscribed(stream, config->subjects[i]))
+            parts->subs[parts->sub_count++] = sub_add(
+                stream->account, &parts->port, config->subjects[i], (Slice){0}, (Slice){0}, false);
+}
+
+void stream_start(Stream *stream) {
+    ASSERT_HOME(&stream->group);
+    StreamParts *parts = stream->parts;
+    ASSERT(!parts->is_started);
+
+    stream_settle_places(stream);
+    parts->is_started = true;
+    subscribe(stream);
+    stream_expiry_arm(stream);
+    consumer_set_start(stream->consumers);
+}
+
+void stream_config_took_effect(Stream *stream) {
+    StreamParts *parts = stream->parts;
+    make_transforms(stream);
+    if (stream->config->duplicate_window_ns <= 0)
+        dup_window_done(&parts->duplicates);
+    parts->age_seq = 0;
+    parts->expiry_due_ns = INT64_MAX;
+    if (parts->is_started)
+        subscribe(stream);
+}
+
+static void drop_from_usage(Stream *stream) {
+    JetStreamUsage *usage = stream->parts->usage;
+    *(stream_is_file(stream) ? &usage->storage : &usage->memory) -= stream->state.bytes;
+    usage->bytes -= stream->state.bytes;
+    usage->messages -= stream->state.messages;
+    usage->streams--;
+    *reserved_of(stream) -= reservation(stream->config);
+}
+
+static void free_heap_messages(Stream *stream) {
+    MsgScan scan;
+    uint64_t seq;
+    const MsgSlot *slot;
+    msg_scan_up(&scan, stream->index, 0);
+    while ((slot = msg_scan_next_up(&scan, &seq)))
+        if (slot->place & MSG_IN_HEAP)
+            shared_unref(slot_heap(slot));
+}
+
+void stream_delete(Stream *stream) {
+    ASSERT_HOME(&stream->group);
+    StreamParts *parts = stream->parts;
+
+    for (size_t i = 0; i < parts->sub_count; i++)
+        sub_remove(parts->subs[i]);
+    parts->sub_count = 0;
+    parts->is_started = false;
+    timer_cancel(stream->group.home, &parts->expiry);
+    consumer_set_stop(stream->consumers);
+    stream_drop_log_bytes(stream);
+    stream_free(stream);
+}
+
+void stream_free(Stream *stream) {
+    if (!stream)
+        return;
+    StreamParts *parts = stream->parts;
+
+    parts->is_started = false;
+    timer_cancel(stream->group.home, &parts->expiry);
+    stream_waits_done(stream);
+    journal_remove_group(stream->js->journal, &stream->group);
+    map64_remove(&stream->js->streams, stream->group.id);
+    consumer_set_free(stream->consumers);
+    drop_from_usage(stream);
+    free_heap_messages(stream);
+    msg_index_done(stream->index);
+    mem_free(stream->index);
+    subject_index_done(&parts->subjects);
+    dup_window_done(&parts->duplicates);
+    ttl_queue_done(&parts->ttls);
+    transform_free(parts->transform);
+    transform_free(parts->republish);
+    buf_done(&parts->last_msg_id);
+    for (unsigned i = 0; i < DROP_AGES; i++)
+        mem_free(parts->drops[i].at);
+    mem_free(parts->ack_prefix);
+    mem_free(parts->subs);
+    mem_free(parts);
+    stream_config_free(stream->config);
+    mem_free(stream);
+}
+
+void stream_propose_config(Stream *stream, StreamConfig *config, ApiCall *call) {
+    ASSERT_HOME(&stream->group);
+    Buf json = {0};
+    stream_config_write(&json, config, false);
+    stream_config_free(config);
+    Record draft = {
+        .type = RECORD_STREAM_CONFIG, .time_ns = stream_clock(stream), .payload = buf_slice(&json)};
+    Ticket ticket = {.kind = TICKET_CALL, .pointer = call};
+    journal_append(stream->js->journal, &stream->group, &draft, &ticket, true);
+    buf_done(&json);
+}
+
+void stream_propose_consumer(Stream *stream, const ConsumerProposal *proposal) {
+    ASSERT_HOME(&stream->group);
+    Record draft = {.type = proposal->type,
+                    .time_ns = stream_clock(stream),
+                    .subject = proposal->name,
+                    .payload = proposal->payload};
+    Ticket ticket = {
+        .kind = TICKET_CONSUMER, .data = proposal->ack_replies, .pointer = proposal->call};
+    journal_append(stream->js->journal, &stream->group, &draft, &ticket, true);
+}
+
+void stream_on_consumed(Stream *stream, Consumer *consumer, uint64_t seq) {
+    (void)consumer;
+    if (stream->config->retention == RETENTION_LIMITS)
+        return;
+    Slice subject;
+    if (stream_subject_of(stream, seq, &subject) ||
+        consumer_set_needs(stream->consumers, seq, subject))
+        return;
+    stream_drop(stream, seq, false);
+}
+
+void stream_on_consumer_gone(Stream *stream) {
+    if (stream->config->retention != RETENTION_INTEREST)
+        return;
+    Slice subject;
+    for (uint64_t seq = msg_index_next(stream->index, 0); seq;
+         seq = msg_index_next(stream->index, seq + 1))
+        if (stream_subject_of(stream, seq, &subject) == OK &&
+            !consumer_set_needs(stream->consumers, seq, subject))
+            stream_drop(stream, seq, false);
+}

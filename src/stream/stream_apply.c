@@ -1,0 +1,315 @@
+/* What an entry does. Decided from the entry and the state alone; the same in recovery, without
+ * effects. */
+#include <string.h>
+
+#include "base/log.h"
+#include "proto/headers.h"
+#include "stream/api.h"
+#include "stream/puback.h"
+#include "stream/stream_parts.h"
+
+static void remember_msg_id(Stream *stream, const PubHeaders *ask, uint64_t seq, int64_t time_ns) {
+    StreamParts *parts = stream->parts;
+    int64_t window = stream->config->duplicate_window_ns;
+    buf_clear(&parts->last_msg_id);
+    if (window > 0 && parts->duplicates.len)
+        dup_window_expire(&parts->duplicates, time_ns - window);
+    if (!ask || !ask->msg_id.len)
+        return;
+    buf_append(&parts->last_msg_id, ask->msg_id);
+    if (window > 0)
+        dup_window_add(&parts->duplicates, ask->msg_id, seq, time_ns);
+}
+
+static void take_sequence(Stream *stream, int64_t time_ns) {
+    StreamState *state = &stream->state;
+    state->last_seq++;
+    state->last_time_ns = time_ns;
+    if (state->messages == 0) {
+        state->first_seq = state->last_seq + 1;
+        state->first_time_ns = TIME_ZERO;
+    }
+}
+
+bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg) {
+    StreamParts *parts = stream->parts;
+    StreamState *state = &stream->state;
+    uint64_t seq = state->last_seq + 1;
+    uint32_t size = (uint32_t)(msg->headers.len + msg->payload.len);
+    if (msg->headers.len)
+        size |= MSG_HAS_HEADERS;
+    int64_t due_ns = stream_ttl_flags(msg->ask, msg->time_ns, &size);
+
+    *out_msg = (StoredMsg){.seq = seq,
+                           .time_ns = msg->time_ns,
+                           .subject = msg->subject,
+                           .headers = msg->headers,
+                           .payload = msg->payload,
+                           .hold = msg->hold};
+    SubjectId id = subject_index_add(&parts->subjects, msg->subject);
+    MsgSlot *slot = msg_index_add(stream->index, seq);
+    slot->time_ns = msg->time_ns;
+    slot->size = size;
+    if (msg->place) {
+        slot->place = msg->place;
+        log_add_live(journal_log(stream->js->journal), msg->place,
+                     stream_record_bytes(msg->subject.len, size));
+    } else {
+        Shared *heap = heap_msg_new(msg->subject, msg->headers, msg->payload);
+        slot->place = heap_place(heap);
+        heap_msg_get(heap, out_msg);
+    }
+    subject_chain_add(stream->index, &parts->subjects, id, seq, slot);
+    if (subject_index_entry(&parts->subjects, id)->count == 1)
+        state->num_subjects++;
+    if (due_ns != INT64_MAX) {
+        ttl_queue_push(&parts->ttls, due_ns, seq);
+        parts->ttl_live++;
+    }
+    stream_count_live(stream, msg->subject, size, 1);
+    state->last_seq = seq;
+    state->last_time_ns = msg->time_ns;
+    if (state->messages == 1) {
+        state->first_seq = seq;
+        state->first_time_ns = msg->time_ns;
+    }
+    /* The heap copy must outlive its own eviction while the caller looks at it. */
+    Shared *kept = msg->place ? NULL : shared_ref(out_msg->hold);
+    stream_enforce_limits(stream, id);
+    bool is_live = msg_index_get(stream->index, seq) != NULL;
+    shared_unref(kept);
+    return is_live;
+}
+
+static void roll_up(Stream *stream, const PubHeaders *ask, Slice subject, uint64_t seq) {
+    StreamParts *parts = stream->parts;
+    if (!slice_equal_ignoring_case(ask->rollup, LIT("sub"))) {
+        uint64_t first;
+        while ((first = msg_index_next(stream->index, 0)) && first < seq)
+            stream_drop(stream, first, false);
+        return;
+    }
+    SubjectId id = subject_index_find(&parts->subjects, subject);
+    SubjectEntry *entry = id ? subject_index_entry(&parts->subjects, id) : NULL;
+    while (entry && entry->count && entry->first < seq)
+        stream_drop(stream, entry->first, false);
+}
+
+static void republish(Stream *stream, const StoredMsg *msg, uint64_t last_seq) {
+    StreamParts *parts = stream->parts;
+    Buf to = {0}, headers = {0}, time = {0};
+    if (!transform_apply(parts->republish, msg->subject, &stream->group.home->rand, &to) ||
+        to.len == 0 || slice_equal(buf_slice(&to), msg->subject)) {
+        buf_done(&to);
+        return;
+    }
+    if (msg->headers.len)
+        buf_append(&headers, slice_first(msg->headers, msg->headers.len - 2));
+    else
+        header_begin(&headers, (Slice){0});
+    time_write(&time, msg->time_ns);
+    header_append(&headers, LIT("Nats-Stream"), stream_name(stream));
+    header_append(&headers, LIT("Nats-Subject"), msg->subject);
+    header_append_u64(&headers, LIT("Nats-Sequence"), msg->seq);
+    header_append(&headers, LIT("Nats-Time-Stamp"), buf_slice(&time));
+    header_append_u64(&headers, LIT("Nats-Last-Sequence"), last_seq);
+    Slice payload = msg->payload;
+    if (stream->config->republish_headers_only) {
+        header_append_u64(&headers, LIT("Nats-Msg-Size"), payload.len);
+        payload = (Slice){0};
+    }
+    header_end(&headers);
+    Message message = {
+        .subject = buf_slice(&to), .headers = buf_slice(&headers), .payload = payload};
+    bus_publish(stream->account, message.subject, &message, NULL, BUS_NO_MAPPINGS);
+    buf_done(&to);
+    buf_done(&headers);
+    buf_done(&time);
+}
+
+static uint64_t last_of(Stream *stream, Slice subject) {
+    SubjectId id = subject_index_find(&stream->parts->subjects, subject);
+    const SubjectEntry *entry = id ? subject_index_entry(&stream->parts->subjects, id) : NULL;
+    return entry && entry->count ? entry->last : 0;
+}
+
+static void store_published(Stream *stream, const Record *record, const PubHeaders *ask,
+                            Place place, Shared *hold, const Ticket *ticket) {
+    StreamParts *parts = stream->parts;
+    bool republishes = ticket && parts->republish;
+    uint64_t before = republishes ? last_of(stream, record->subject) : 0;
+    StoreMsg store = {.subject = record->subject,
+                      .headers = record->headers,
+                      .payload = record->payload,
+                      .ask = ask,
+                      .time_ns = record->time_ns,
+                      .place = place,
+                      .hold = hold};
+    StoredMsg msg;
+    uint64_t seq = stream->state.last_seq + 1;
+    bool is_live = stream_store(stream, &store, &msg);
+    if (!is_live) /* the bytes of the entry, as a copy of it may be gone */
+        msg = (StoredMsg){.seq = seq,
+                          .time_ns = record->time_ns,
+                          .subject = record->subject,
+                          .headers = record->headers,
+                          .payload = record->payload,
+                          .hold = hold};
+    if (is_live && ask && ask->rollup.len)
+        roll_up(stream, ask, record->subject, seq);
+    remember_msg_id(stream, ask, seq, record->time_ns);
+    if (!ticket)
+        return;
+    if (republishes)
+        republish(stream, &msg, before);
+    puback_send(stream, ticket->data, seq, false);
+    if (is_live)
+        consumer_set_on_stored(stream->consumers, &msg);
+}
+
+static void apply_publish(Stream *stream, const Record *record, Place place, Shared *hold,
+                          const Ticket *ticket) {
+    PubHeaders headers, *ask = NULL;
+    PubVerdict verdict;
+
+    if (record->headers.len) {
+        pub_headers_parse(record->headers, &headers);
+        ask = &headers;
+    }
+    if (ticket)
+        stream->parts->in_flight_bytes -= record_bytes(record);
+    stream_decide(stream, record, ask, &verdict);
+    if (api_failed(verdict.error)) {
+        if (ticket)
+            puback_refuse(stream, ticket->data, verdict.error);
+    } else if (verdict.is_duplicate) {
+        if (ticket)
+            puback_send(stream, ticket->data, verdict.duplicate_seq, true);
+    } else if (verdict.is_unwanted) {
+        take_sequence(stream, record->time_ns);
+        remember_msg_id(stream, ask, stream->state.last_seq, record->time_ns);
+        if (ticket)
+            puback_send(stream, ticket->data, stream->state.last_seq, false);
+    } else {
+        store_published(stream, record, ask, place, hold, ticket);
+    }
+}
+
+static uint64_t *reserved_of(Stream *stream) {
+    JetStreamUsage *usage = stream->parts->usage;
+    return stream_is_file(stream) ? &usage->reserved_storage : &usage->reserved_memory;
+}
+
+static void apply_config(Stream *stream, const Record *record, ApiCall *call) {
+    StreamConfig *config, *old = stream->config;
+    if (stream_config_parse_stored(record->payload, &config)) {
+        LOG_ERR("stream config unreadable", "stream=%.*s index=%llu",
+                SLICE_ARG(stream_name(stream)), (unsigned long long)record->index);
+        if (call)
+            api_reply_error(call, api_error_with(stream->group.home->turn, JSStreamUpdateErrF,
+                                                 LIT("stored configuration is unreadable")));
+        return;
+    }
+    stream->config = config;
+    *reserved_of(stream) += config->max_bytes > 0 ? (uint64_t)config->max_bytes : 0;
+    *reserved_of(stream) -= old->max_bytes > 0 ? (uint64_t)old->max_bytes : 0;
+    stream_config_took_effect(stream);
+    if (!stream_has_markers(stream))
+        stream_expire(stream, record->time_ns, UINT64_MAX);
+    stream_trim(stream);
+    consumer_set_on_config(stream->consumers);
+    stream_config_free(old);
+    if (!call)
+        return;
+    Buf out = {0};
+    api_begin(call, &out);
+    stream_info_write(&out, stream, &(StreamInfoOptions){.has_domain = true});
+    api_finish(call, &out);
+}
+
+static void apply_by_type(Stream *stream, const Record *record, Place place, Shared *hold,
+                          const Ticket *ticket) {
+    ApiCall *call = ticket ? ticket->pointer : NULL;
+    switch (record->type) {
+    case RECORD_PUBLISH:
+        apply_publish(stream, record, place, hold, ticket);
+        break;
+    case RECORD_EXPIRE:
+        stream->parts->is_expire_in_flight = false;
+        break;
+    case RECORD_DELETE:
+        stream_apply_delete(stream, record, call);
+        break;
+    case RECORD_PURGE:
+        stream_apply_purge(stream, record, call);
+        break;
+    case RECORD_STREAM_CONFIG:
+        apply_config(stream, record, call);
+        break;
+    case RECORD_CONSUMER_PUT:
+    case RECORD_CONSUMER_DELETE:
+    case RECORD_CONSUMER_STATE:
+        consumer_set_apply(stream->consumers, record, call, ticket ? ticket->data : (Slice){0},
+                           !ticket);
+        break;
+    default: /* an entry of a later version does nothing here */
+        LOG_WARNING("unknown entry of a stream", "stream=%.*s type=%d",
+                    SLICE_ARG(stream_name(stream)), (int)record->type);
+    }
+}
+
+static void on_apply(Group *group, const Record *record, Place place, Shared *hold,
+                     const Ticket *ticket) {
+    Stream *stream = (Stream *)group;
+    StreamParts *parts = stream->parts;
+
+    parts->is_replaying = !ticket;
+    if (parts->unseen)
+        stream_settle_places(stream);
+    if (record->time_ns > parts->clock_ns)
+        parts->clock_ns = record->time_ns;
+    if (!stream_has_markers(stream) || record->type == RECORD_EXPIRE)
+        stream_expire(stream, record->time_ns, UINT64_MAX);
+    apply_by_type(stream, record, place, hold, ticket);
+    parts->is_replaying = false;
+    stream_expiry_arm(stream);
+}
+
+static ApiError refusal(Stream *stream, Status why) {
+    if (why == ERR_FULL)
+        return api_error(JSStorageResourcesExceededErr);
+    if (why == ERR_CLOSED)
+        return api_error(JSStreamNotFoundErr);
+    return api_error_with(stream->group.home->turn, JSStreamStoreFailedF,
+                          LIT("write error on the log"));
+}
+
+static void on_refused(Group *group, const Record *record, const Ticket *ticket, Status why) {
+    Stream *stream = (Stream *)group;
+    switch (ticket->kind) {
+    case TICKET_PUBLISH:
+        stream->parts->in_flight_bytes -= record_bytes(record);
+        if (why != ERR_CLOSED)
+            puback_refuse(stream, ticket->data, refusal(stream, why));
+        break;
+    case TICKET_CALL:
+        if (ticket->pointer)
+            api_reply_error(ticket->pointer, refusal(stream, why));
+        break;
+    case TICKET_CONSUMER:
+        consumer_set_refused(stream->consumers, record, ticket->pointer, why);
+        break;
+    case TICKET_EXPIRE:
+        stream->parts->is_expire_in_flight = false;
+        stream_expiry_arm(stream);
+        break;
+    }
+}
+
+const GroupOps stream_group_ops = {
+    .apply = on_apply,
+    .refused = on_refused,
+    .place = stream_place,
+    .save = stream_save,
+    .load = stream_load,
+};

@@ -1,0 +1,206 @@
+/* Taking messages away, and counting what is there. Nothing here reads the disk. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "stream/stream_parts.h"
+
+enum { FILE_OVERHEAD = 22 + 8, FILE_HEADERS_OVERHEAD = 4, MEMORY_OVERHEAD = 16 };
+
+uint64_t stream_accounted_bytes(const Stream *stream, size_t subject_len, uint32_t slot_size) {
+    uint64_t bytes = subject_len + (slot_size & MSG_LEN_MASK);
+    if (!stream_is_file(stream))
+        return bytes + MEMORY_OVERHEAD;
+    return bytes + FILE_OVERHEAD + (slot_size & MSG_HAS_HEADERS ? FILE_HEADERS_OVERHEAD : 0);
+}
+
+size_t stream_record_bytes(size_t subject_len, uint32_t slot_size) {
+    return (RECORD_HEADER_BYTES + subject_len + (slot_size & MSG_LEN_MASK) + 7) & ~(size_t)7;
+}
+
+/* A message whose record never came counts as a message of no bytes. */
+void stream_count_live(Stream *stream, Slice subject, uint32_t slot_size, int sign) {
+    JetStreamUsage *usage = stream->parts->usage;
+    uint64_t bytes =
+        slot_size & MSG_UNSEEN ? 0 : stream_accounted_bytes(stream, subject.len, slot_size);
+    uint64_t *total = stream_is_file(stream) ? &usage->storage : &usage->memory;
+    if (sign > 0) {
+        stream->state.messages++;
+        usage->messages++;
+        stream->state.bytes += bytes;
+        usage->bytes += bytes;
+        *total += bytes;
+    } else {
+        stream->state.messages--;
+        usage->messages--;
+        stream->state.bytes -= bytes;
+        usage->bytes -= bytes;
+        *total -= bytes;
+    }
+}
+
+static void note_drop(DropList *list, Place place, uint64_t bytes) {
+    size_t low = 0, high = list->len;
+    uint64_t segment = place_segment(place);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (place_segment(list->at[middle].place) < segment)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < list->len && place_segment(list->at[low].place) == segment) {
+        list->at[low].bytes += bytes;
+        return;
+    }
+    if (list->len == list->cap) {
+        list->cap = list->cap ? list->cap * 2 : 8;
+        list->at = mem_realloc(list->at, list->cap * sizeof *list->at);
+    }
+    memmove(list->at + low + 1, list->at + low, (list->len - low) * sizeof *list->at);
+    list->at[low] = (SegmentDrop){place, bytes};
+    list->len++;
+}
+
+static void give_back(Stream *stream, DropList *list) {
+    Log *log = journal_log(stream->js->journal);
+    for (size_t i = 0; i < list->len; i++)
+        log_drop_live(log, list->at[i].place, list->at[i].bytes);
+    list->len = 0;
+}
+
+void stream_age_drops(Stream *stream) {
+    DropList *drops = stream->parts->drops;
+    DropList oldest = drops[DROP_AGES - 1];
+    give_back(stream, &oldest);
+    memmove(drops + 1, drops, (DROP_AGES - 1) * sizeof *drops);
+    drops[0] = oldest;
+}
+
+/* The message's bytes, in the log or on the heap. */
+static void drop_bytes(Stream *stream, const MsgSlot *slot, size_t subject_len) {
+    if (slot->place & MSG_IN_HEAP)
+        shared_unref(slot_heap(slot));
+    else if (!(slot->size & MSG_UNSEEN))
+        note_drop(&stream->parts->drops[0], slot->place,
+                  stream_record_bytes(subject_len, slot->size));
+}
+
+static Slice slot_subject(const Stream *stream, const MsgSlot *slot) {
+    if (!slot->subject)
+        return (Slice){0};
+    return subject_entry_text(subject_index_entry(&stream->parts->subjects, slot->subject));
+}
+
+void stream_drop_log_bytes(Stream *stream) {
+    MsgScan scan;
+    uint64_t seq;
+    const MsgSlot *slot;
+    msg_scan_up(&scan, stream->index, 0);
+    while ((slot = msg_scan_next_up(&scan, &seq)))
+        if (!(slot->place & MSG_IN_HEAP))
+            drop_bytes(stream, slot, slot_subject(stream, slot).len);
+    for (unsigned i = 0; i < DROP_AGES; i++)
+        give_back(stream, &stream->parts->drops[i]);
+}
+
+static void update_first(Stream *stream) {
+    StreamState *state = &stream->state;
+    uint64_t first = msg_index_next(stream->index, state->first_seq);
+    state->first_seq = first ? first : state->last_seq + 1;
+    state->first_time_ns = first ? msg_index_get(stream->index, first)->time_ns : TIME_ZERO;
+}
+
+static void forget_object(StreamParts *parts, SubjectId subject) {
+    for (unsigned i = 0; i < OBJECT_SIZES; i++)
+        if (parts->objects[i].subject == subject)
+            parts->objects[i] = (ObjectSize){0};
+}
+
+void stream_drop(Stream *stream, uint64_t seq, bool has_advisory) {
+    StreamParts *parts = stream->parts;
+    MsgSlot *slot = msg_index_get(stream->index, seq);
+    ASSERT(slot);
+    SubjectId id = slot->subject;
+    Slice subject = slot_subject(stream, slot);
+
+    consumer_set_on_removed(stream->consumers, seq, subject, has_advisory && !parts->is_replaying);
+    stream_count_live(stream, subject, slot->size, -1);
+    drop_bytes(stream, slot, subject.len);
+    if (slot->size & MSG_HAS_TTL)
+        parts->ttl_live--;
+    if (slot->size & MSG_DAMAGED)
+        stream->state.damaged--;
+    if (id) {
+        subject_chain_remove(stream->index, &parts->subjects, seq, slot);
+        if (stream->config->object_value_size_max > 0)
+            forget_object(parts, id);
+    }
+    msg_index_remove(stream->index, seq);
+    if (id && subject_index_entry(&parts->subjects, id)->count == 0) {
+        stream->state.num_subjects--;
+        subject_index_emptied(&parts->subjects, id);
+    }
+    if (seq == stream->state.first_seq)
+        update_first(stream);
+}
+
+void stream_drop_all(Stream *stream, uint64_t next_seq) {
+    StreamParts *parts = stream->parts;
+    StreamState *state = &stream->state;
+    MsgScan scan;
+    uint64_t seq;
+    const MsgSlot *slot;
+
+    consumer_set_on_purged_all(stream->consumers, next_seq - 1);
+    msg_scan_up(&scan, stream->index, 0);
+    while ((slot = msg_scan_next_up(&scan, &seq))) {
+        Slice subject = slot_subject(stream, slot);
+        stream_count_live(stream, subject, slot->size, -1);
+        drop_bytes(stream, slot, subject.len);
+    }
+    msg_index_done(stream->index);
+    subject_index_done(&parts->subjects);
+    ttl_queue_done(&parts->ttls);
+    memset(parts->objects, 0, sizeof parts->objects);
+    parts->ttl_live = 0;
+    state->num_subjects = state->damaged = 0;
+    state->last_seq = next_seq - 1;
+    state->first_seq = next_seq;
+    state->first_time_ns = TIME_ZERO;
+}
+
+static void enforce_subject(Stream *stream, SubjectId id) {
+    int64_t max = stream->config->max_msgs_per_subject;
+    if (max <= 0)
+        return;
+    const SubjectEntry *entry = subject_index_entry(&stream->parts->subjects, id);
+    while (entry->count > (uint64_t)max)
+        stream_drop(stream, entry->first, true);
+}
+
+void stream_enforce_limits(Stream *stream, SubjectId just_stored) {
+    const StreamConfig *config = stream->config;
+    const StreamState *state = &stream->state;
+    if (just_stored)
+        enforce_subject(stream, just_stored);
+    if (config->discard != DISCARD_OLD)
+        return;
+    while (config->max_msgs > 0 && state->messages > (uint64_t)config->max_msgs)
+        stream_drop(stream, state->first_seq, true);
+    while (config->max_bytes > 0 && state->bytes > (uint64_t)config->max_bytes && state->messages)
+        stream_drop(stream, state->first_seq, true);
+}
+
+static bool trim_subject(void *cookie, SubjectId id, SubjectEntry *entry) {
+    (void)entry;
+    enforce_subject(cookie, id);
+    return true;
+}
+
+void stream_trim(Stream *stream) {
+    if (stream->config->discard != DISCARD_OLD)
+        return;
+    if (stream->config->max_msgs_per_subject > 0)
+        subject_index_scan(&stream->parts->subjects, LIT(">"), trim_subject, stream);
+    stream_enforce_limits(stream, 0);
+}

@@ -1,0 +1,183 @@
+/* StreamParts: what a stream is made of, and the calls between stream*.c. Private to them. */
+#pragma once
+
+#include "base/limits.h"
+#include "io/timer.h"
+#include "proto/timefmt.h"
+#include "proto/transform.h"
+#include "stream/consumer_set.h"
+#include "stream/dup_window.h"
+#include "stream/msg_index.h"
+#include "stream/pub_headers.h"
+#include "stream/stream.h"
+#include "stream/subject_chain.h"
+#include "stream/subject_index.h"
+#include "stream/ttl_queue.h"
+
+enum {
+    /* Publishes of one stream that wait for their sync: over either, 10167 with status 429. */
+    STREAM_IN_FLIGHT_MAX = 100000,
+    STREAM_IN_FLIGHT_BYTES_MAX = 128 * 1024 * 1024,
+
+    /* Subject, headers and payload: over it, 10077 "message too large". */
+    STREAM_MESSAGE_BYTES_MAX = 32 * 1024 * 1024,
+
+    /* What one timer tick removes; the rest goes in the next turn. */
+    STREAM_EXPIRE_PER_TICK = 4096,
+
+    OBJECT_SIZES = 16,
+};
+
+/* Ticket.kind */
+enum { TICKET_PUBLISH = 1, TICKET_CALL, TICKET_CONSUMER, TICKET_EXPIRE };
+
+/* Sum of a chunk subject's bytes (object_value_size_max). */
+typedef struct ObjectSize {
+    SubjectId subject;
+    uint64_t last, bytes;
+} ObjectSize;
+
+/* Bytes that died in a log segment. */
+typedef struct SegmentDrop {
+    Place place;
+    uint64_t bytes;
+} SegmentDrop;
+
+/* Dead records are given back to the log only when no checkpoint that recovery might load calls
+ * them live: two saves later. */
+typedef struct DropList {
+    SegmentDrop *at; /* ascending by segment */
+    size_t len, cap;
+} DropList;
+enum { DROP_AGES = 3 };
+
+struct StreamParts {
+    Stream *stream;
+    Port port;
+    Sub **subs;
+    size_t sub_count;
+    SubjectIndex subjects;
+    DupWindow duplicates;
+    TtlQueue ttls;
+    uint64_t ttl_live; /* live messages with MSG_HAS_TTL; the queue may hold more */
+    uint64_t age_seq;  /* everything below was looked at for max_age */
+    Timer expiry;
+    int64_t expiry_due_ns; /* what the timer is set for; INT64_MAX = not set */
+    bool is_expire_in_flight;
+    Transform *transform, *republish;
+    int64_t clock_ns; /* newest time given to an entry, or expired at: entries are never older */
+    Buf last_msg_id;  /* of the last stored message */
+    char *ack_prefix;
+    size_t ack_prefix_len;
+    uint64_t in_flight_bytes;
+    bool is_started, is_replaying;
+    uint64_t unseen;     /* recovery: live messages of the checkpoint whose record has not come */
+    uint64_t place_seq;  /* recovery: where ops->place goes on */
+    List fetches, waits; /* StreamFetch under way; waits that are ready in the next turn */
+    Task wait_task;
+    ObjectSize objects[OBJECT_SIZES];
+    unsigned object_at;
+    DropList drops[DROP_AGES];
+    JetStreamUsage *usage;
+    uint64_t usage_checked_ns; /* turn of the last look at the server's limits */
+    bool is_over_usage;
+};
+
+static inline bool stream_is_file(const Stream *stream) {
+    return !stream->group.is_memory;
+}
+
+/* Accounted size of a message. */
+uint64_t stream_accounted_bytes(const Stream *stream, size_t subject_len, uint32_t slot_size);
+/* record_bytes of a stored message. */
+size_t stream_record_bytes(size_t subject_len, uint32_t slot_size);
+
+/* stream_publish.c */
+void stream_on_publish(Port *port, Sub *sub, const Message *message);
+typedef struct PubVerdict {
+    ApiError error; /* failed: not stored */
+    bool is_duplicate;
+    uint64_t duplicate_seq;
+    bool is_unwanted; /* interest: takes a sequence, is not stored */
+} PubVerdict;
+/* From the applied state alone. ask is NULL without headers. Texts in the turn's arena. */
+void stream_decide(Stream *stream, const Record *message, const PubHeaders *ask,
+                   PubVerdict *out_verdict);
+
+/* stream_apply.c */
+extern const GroupOps stream_group_ops;
+/* A message that gets the next sequence. place 0: kept in memory. */
+typedef struct StoreMsg {
+    Slice subject, headers, payload;
+    const PubHeaders *ask; /* NULL without headers */
+    int64_t time_ns;
+    Place place;
+    Shared *hold;
+} StoreMsg;
+/* Stores, enforces limits; *out_msg (its hold borrowed) as consumers shall see it. False: limits
+ * took it at once. */
+bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg);
+
+/* stream_limits.c */
+/* Removes a live message. has_advisory: see consumer_set_on_removed. */
+void stream_drop(Stream *stream, uint64_t seq, bool has_advisory);
+void stream_enforce_limits(Stream *stream, SubjectId just_stored);
+/* Everything, at once; the next message gets next_seq. */
+void stream_drop_all(Stream *stream, uint64_t next_seq);
+void stream_count_live(Stream *stream, Slice subject, uint32_t slot_size, int sign);
+/* A config took effect: trims as the original does. */
+void stream_trim(Stream *stream);
+/* At a checkpoint. */
+void stream_age_drops(Stream *stream);
+/* All that is live or waits for checkpoints: for a stream that is deleted. */
+void stream_drop_log_bytes(Stream *stream);
+
+/* stream_expiry.c */
+/* Removes what is due at now, at most max; makes markers on streams that have them. True when
+ * nothing is left that is due. */
+bool stream_expire(Stream *stream, int64_t now_ns, uint64_t max);
+void stream_expiry_init(Stream *stream);
+/* Sets the timer for what is due first. Cheap when nothing changed. */
+void stream_expiry_arm(Stream *stream);
+/* When seq with that slot is due, for the queue; INT64_MAX = never by TTL. Sets the flags in *size.
+ */
+int64_t stream_ttl_flags(const PubHeaders *ask, int64_t time_ns, uint32_t *size);
+static inline bool stream_has_markers(const Stream *stream) {
+    return stream->config->subject_delete_marker_ttl_ns > 0;
+}
+/* Removes what is due when nothing is in flight and that needs no entry; then the clock stands at
+ * now. */
+void stream_expire_quietly(Stream *stream, int64_t now_ns);
+/* Now, never before an entry's time. */
+int64_t stream_clock(Stream *stream);
+
+/* stream_purge.c */
+void stream_apply_delete(Stream *stream, const Record *record, ApiCall *call);
+void stream_apply_purge(Stream *stream, const Record *record, ApiCall *call);
+
+/* stream_save.c */
+void stream_save(Group *group, Buf *out);
+MUST_CHECK Status stream_load(Group *group, Slice state);
+void stream_place(Group *group, const Record *record, Place place);
+/* The last record of the checkpoint came, or will never come. */
+void stream_settle_places(Stream *stream);
+
+/* stream_read.c */
+Shared *heap_msg_new(Slice subject, Slice headers, Slice payload);
+void heap_msg_get(Shared *heap, StoredMsg *out_msg);
+static inline Shared *slot_heap(const MsgSlot *slot) {
+    return (Shared *)(uintptr_t)(slot->place & ~MSG_IN_HEAP);
+}
+static inline uint64_t heap_place(const Shared *heap) {
+    return (uint64_t)(uintptr_t)heap | MSG_IN_HEAP;
+}
+void stream_waits_init(Stream *stream);
+/* Nobody is called any more. */
+void stream_waits_done(Stream *stream);
+
+/* stream.c */
+/* After a config change (config is in place). */
+void stream_config_took_effect(Stream *stream);
+static inline bool stream_all_filter(Slice filter) {
+    return filter.len == 0 || (filter.len == 1 && filter.ptr[0] == '>');
+}

@@ -1,0 +1,360 @@
+/* A publish on its way to the journal, and the rules that decide whether it is stored. */
+#include <string.h>
+
+#include "io/clock.h"
+#include "proto/subject.h"
+#include "stream/puback.h"
+#include "stream/stream_parts.h"
+
+enum { CHUNK_PREFIX_TOKENS = 3, NS_PER_SECOND = 1000000000 };
+
+static Arena *turn_of(const Stream *stream) {
+    return stream->group.home->turn;
+}
+
+/* In recovery nobody reads the text, and no turn ends that would free it. */
+static ApiError error_with(const Stream *stream, unsigned code, Slice text) {
+    return stream->parts->is_replaying ? api_error(code)
+                                       : api_error_with(turn_of(stream), code, text);
+}
+
+/* What needs nothing but the config; first in the original's order too. */
+static unsigned check_alone(const Stream *stream, Slice subject, Slice headers, Slice payload) {
+    const StreamConfig *config = stream->config;
+    size_t size = headers.len + payload.len;
+    if (config->sealed)
+        return JSStreamSealedErr;
+    if (config->max_msg_size >= 0 && size > (uint64_t)config->max_msg_size)
+        return JSStreamMessageExceedsMaximumErr;
+    if (headers.len > LIMIT_STORED_HEADER_BYTES)
+        return JSStreamHeaderExceedsMaximumErr;
+    if (subject.len + size > STREAM_MESSAGE_BYTES_MAX || subject.len > UINT16_MAX)
+        return JSStreamStoreFailedF;
+    return 0;
+}
+
+static ApiError alone_error(const Stream *stream, unsigned code) {
+    if (code == JSStreamStoreFailedF)
+        return error_with(stream, code, LIT("message too large"));
+    return api_error(code);
+}
+
+static uint64_t last_of_subject(Stream *stream, Slice subject) {
+    SubjectId id = subject_index_find(&stream->parts->subjects, subject);
+    if (!id)
+        return 0;
+    const SubjectEntry *entry = subject_index_entry(&stream->parts->subjects, id);
+    return entry->count ? entry->last : 0;
+}
+
+static uint64_t last_of_pattern(Stream *stream, Slice pattern) {
+    if (!subject_is_valid(pattern))
+        return 0;
+    return stream_last(stream, &(Filters){&pattern, 1}, 0);
+}
+
+static bool is_number(Slice text, uint64_t value) {
+    uint64_t number;
+    return slice_parse_u64(text, &number) == OK && number == value;
+}
+
+static ApiError wrong_last(const Stream *stream, uint64_t actual) {
+    char text[20];
+    return error_with(stream, JSStreamWrongLastSequenceErrF,
+                      slice_from(text, u64_to_decimal(actual, text)));
+}
+
+static ApiError check_expected(Stream *stream, const Record *message, const PubHeaders *ask) {
+    if (ask->expected_subject_seq.len) {
+        uint64_t last = ask->expected_subject.len ? last_of_pattern(stream, ask->expected_subject)
+                                                  : last_of_subject(stream, message->subject);
+        if (!is_number(ask->expected_subject_seq, last))
+            return wrong_last(stream, last);
+    } else if (ask->expected_subject.len) {
+        return api_error(JSStreamExpectedLastSeqPerSubjectInvalid);
+    }
+    if (ask->expected_last_seq.len && !is_number(ask->expected_last_seq, stream->state.last_seq))
+        return wrong_last(stream, stream->state.last_seq);
+    return API_OK;
+}
+
+/* Schedules are refused with the config, so all that names one is refused here. */
+static unsigned check_schedule(const Record *message, const PubHeaders *ask) {
+    if (ask->schedule.len)
+        return JSMessageSchedulesDisabledErr;
+    if (!ask->scheduler.len && !ask->schedule_next.len)
+        return 0;
+    bool is_request = slice_equal(ask->schedule_next, LIT("purge")) &&
+                      subject_is_literal(ask->scheduler) &&
+                      !slice_equal(ask->scheduler, message->subject);
+    return is_request ? JSMessageSchedulesDisabledErr : JSMessageSchedulesSchedulerInvalidErr;
+}
+
+static bool is_rollup_subject(Slice value) {
+    return slice_equal_ignoring_case(value, LIT("sub"));
+}
+
+static ApiError check_rollup(const Stream *stream, const PubHeaders *ask) {
+    if (!ask->rollup.len)
+        return API_OK;
+    if (!stream->config->allow_rollup_hdrs)
+        return error_with(stream, JSStreamRollupFailedF, LIT("rollup not permitted"));
+    if (is_rollup_subject(ask->rollup) || slice_equal_ignoring_case(ask->rollup, LIT("all")))
+        return API_OK;
+    Buf text = {0};
+    buf_printf(&text, "rollup value invalid: \"%.*s\"", SLICE_ARG(ask->rollup));
+    ApiError error = error_with(stream, JSStreamRollupFailedF, buf_slice(&text));
+    buf_done(&text);
+    return error;
+}
+
+static ApiError check_headers(Stream *stream, const Record *message, const PubHeaders *ask,
+                              PubVerdict *verdict) {
+    const StreamConfig *config = stream->config;
+    unsigned code;
+    if (ask->batch_id.len)
+        return api_error(JSAtomicPublishDisabledErr);
+    if (ask->increment.len)
+        return api_error(JSMessageIncrDisabledErr);
+    if (ask->expected_stream.len && !slice_equal(ask->expected_stream, config->name))
+        return api_error(JSStreamNotMatchErr);
+    if (!config->allow_msg_ttl && (ask->ttl_kind == TTL_SOME || ask->ttl_kind == TTL_FOREVER))
+        return api_error(JSMessageTTLDisabledErr);
+    ApiError error = check_expected(stream, message, ask);
+    if (api_failed(error))
+        return error;
+    if ((code = check_schedule(message, ask)))
+        return api_error(code);
+    if (ask->stream_source.len)
+        return api_error(JSMessageSourceHdrNotAllowedErr);
+    if (ask->msg_id.len && config->duplicate_window_ns > 0 &&
+        dup_window_find(&stream->parts->duplicates, ask->msg_id,
+                        message->time_ns - config->duplicate_window_ns, &verdict->duplicate_seq)) {
+        verdict->is_duplicate = true;
+        return API_OK;
+    }
+    Slice last_id = buf_slice(&stream->parts->last_msg_id);
+    if (ask->expected_last_msg_id.len && !slice_equal(ask->expected_last_msg_id, last_id))
+        return error_with(stream, JSStreamWrongLastMsgIDErrF, last_id);
+    return check_rollup(stream, ask);
+}
+
+/* "$O.<bucket>.C.<nuid>" */
+static bool is_object_chunk(Slice subject) {
+    if (!slice_starts_with(subject, LIT("$O.")))
+        return false;
+    return slice_equal(subject_token(subject, CHUNK_PREFIX_TOKENS - 1), LIT("C"));
+}
+
+/* Bytes of the subject's live messages. Remembered for the objects that are being written, so that
+ * a chunk costs O(1). */
+static uint64_t subject_bytes(Stream *stream, Slice subject) {
+    StreamParts *parts = stream->parts;
+    SubjectId id = subject_index_find(&parts->subjects, subject);
+    const SubjectEntry *entry = id ? subject_index_entry(&parts->subjects, id) : NULL;
+    if (!entry || !entry->count)
+        return 0;
+
+    ObjectSize *known = NULL;
+    for (unsigned i = 0; i < OBJECT_SIZES && !known; i++)
+        if (parts->objects[i].subject == id)
+            known = &parts->objects[i];
+    if (!known) {
+        known = &parts->objects[parts->object_at++ % OBJECT_SIZES];
+        *known = (ObjectSize){.subject = id};
+    }
+    uint64_t seq = known->last
+                       ? subject_chain_seek(stream->index, &parts->subjects, id, known->last + 1)
+                       : entry->first;
+    while (seq) {
+        const MsgSlot *slot = msg_index_get(stream->index, seq);
+        known->bytes += slot->size & MSG_LEN_MASK;
+        known->last = seq;
+        seq = subject_chain_next(stream->index, seq, slot);
+    }
+    return known->bytes;
+}
+
+/* Limits under discard new. A subject that is full is pushed out even when max_msgs is reached, but
+ * nothing counts what that frees. */
+static const char *check_discard_new(Stream *stream, const Record *message) {
+    const StreamConfig *config = stream->config;
+    const StreamState *state = &stream->state;
+    uint64_t count = 0;
+
+    if (config->max_msgs_per_subject > 0) {
+        SubjectId id = subject_index_find(&stream->parts->subjects, message->subject);
+        count = id ? subject_index_entry(&stream->parts->subjects, id)->count : 0;
+    }
+    bool is_full =
+        config->max_msgs_per_subject > 0 && count >= (uint64_t)config->max_msgs_per_subject;
+    if (is_full && config->discard_new_per_subject)
+        return "maximum messages per subject exceeded";
+    if (config->max_msgs > 0 && state->messages >= (uint64_t)config->max_msgs && !is_full)
+        return "maximum messages exceeded";
+    uint32_t size = (uint32_t)(message->headers.len + message->payload.len);
+    if (message->headers.len)
+        size |= MSG_HAS_HEADERS;
+    if (config->max_bytes > 0 &&
+        state->bytes + stream_accounted_bytes(stream, message->subject.len, size) >
+            (uint64_t)config->max_bytes)
+        return "maximum bytes exceeded";
+    return NULL;
+}
+
+void stream_decide(Stream *stream, const Record *message, const PubHeaders *ask,
+                   PubVerdict *out_verdict) {
+    const StreamConfig *config = stream->config;
+    *out_verdict = (PubVerdict){0};
+
+    unsigned code = check_alone(stream, message->subject, message->headers, message->payload);
+    if (code) {
+        out_verdict->error = alone_error(stream, code);
+        return;
+    }
+    if (ask) {
+        out_verdict->error = check_headers(stream, message, ask, out_verdict);
+        if (api_failed(out_verdict->error) || out_verdict->is_duplicate)
+            return;
+    }
+    if (config->object_value_size_max > 0 && is_object_chunk(message->subject) &&
+        subject_bytes(stream, message->subject) + message->headers.len + message->payload.len >
+            (uint64_t)config->object_value_size_max) {
+        out_verdict->error = api_error(JSStreamMessageExceedsMaximumErr);
+        return;
+    }
+    if (config->retention == RETENTION_INTEREST &&
+        !consumer_set_wants(stream->consumers, message->subject)) {
+        out_verdict->is_unwanted = true;
+        return;
+    }
+    if (ask && ask->ttl_kind == TTL_INVALID) {
+        out_verdict->error = api_error(JSMessageTTLInvalidErr);
+        return;
+    }
+    const char *text = config->discard == DISCARD_NEW ? check_discard_new(stream, message) : NULL;
+    if (text)
+        out_verdict->error = error_with(stream, JSStreamStoreFailedF, slice_of_text(text));
+}
+
+/* Looked at once a turn: what one turn adds is bounded by what it reads. */
+static bool is_over_usage(Stream *stream) {
+    StreamParts *parts = stream->parts;
+    JetStream *js = stream->js;
+    int64_t limit = stream_is_file(stream) ? js->options->max_file : js->options->max_memory;
+    if (limit < 0)
+        return false;
+    if (parts->usage_checked_ns == stream->group.home->now_ns && parts->usage_checked_ns)
+        return parts->is_over_usage;
+
+    uint64_t used = 0;
+    size_t accounts = bus_account_count(account_bus(stream->account));
+    for (size_t i = 0; i < accounts; i++)
+        used += stream_is_file(stream) ? js->usage[i].storage : js->usage[i].memory;
+    parts->usage_checked_ns = stream->group.home->now_ns;
+    parts->is_over_usage = used > (uint64_t)limit;
+    return parts->is_over_usage;
+}
+
+/* What depends on more than this stream's entries can only be refused at the door. */
+static ApiError check_server(Stream *stream) {
+    Status health = stream_is_file(stream) ? journal_health(stream->js->journal) : OK;
+    if (health == ERR_FULL)
+        return api_error(JSStorageResourcesExceededErr);
+    if (health)
+        return error_with(stream, JSStreamStoreFailedF, LIT("write error on the log"));
+    if (is_over_usage(stream))
+        return api_error(JSInsufficientResourcesErr);
+    return API_OK;
+}
+
+/* Headers as they are stored; the result may lie in the turn's arena. */
+static Slice stored_headers(const Stream *stream, Slice block, const PubHeaders *ask) {
+    int64_t marker_ns = stream->config->subject_delete_marker_ttl_ns;
+    int64_t seconds = 0;
+    if (ask->ttl_kind == TTL_SOME && ask->ttl_ns < marker_ns &&
+        stream->config->max_msgs_per_subject != 1)
+        seconds = marker_ns / NS_PER_SECOND;
+    if (!seconds && !ask->has_request_info && !pub_headers_have_status(block))
+        return block;
+    Buf text = {0};
+    pub_headers_rewrite(&text, block, seconds);
+    Slice stored = arena_copy(turn_of(stream), buf_slice(&text));
+    buf_done(&text);
+    return stored;
+}
+
+static Slice transformed(Stream *stream, Slice subject) {
+    if (!stream->parts->transform)
+        return subject;
+    Buf text = {0};
+    bool applies =
+        transform_apply(stream->parts->transform, subject, &stream->group.home->rand, &text);
+    Slice result = applies ? arena_copy(turn_of(stream), buf_slice(&text)) : subject;
+    buf_done(&text);
+    return result;
+}
+
+/* Nothing is in flight: what the applied state refuses now, it would refuse then. True when it was
+ * answered. */
+static bool answer_early(Stream *stream, const Record *draft, const PubHeaders *ask, Slice reply) {
+    PubVerdict verdict;
+    stream_expire_quietly(stream, draft->time_ns);
+    if (!ask && stream->config->discard == DISCARD_OLD && !stream->config->object_value_size_max)
+        return false;
+    stream_decide(stream, draft, ask, &verdict);
+    if (api_failed(verdict.error))
+        puback_refuse(stream, reply, verdict.error);
+    else if (verdict.is_duplicate)
+        puback_send(stream, reply, verdict.duplicate_seq, true);
+    else
+        return false;
+    return true;
+}
+
+static bool is_fast_batch(Slice reply) {
+    return reply.len > 4 && memcmp(reply.ptr + reply.len - 4, ".$FI", 4) == 0;
+}
+
+void stream_on_publish(Port *port, Sub *sub, const Message *message) {
+    StreamParts *parts = CONTAINER_OF(port, StreamParts, port);
+    Stream *stream = parts->stream;
+    Slice reply = message->reply;
+    PubHeaders headers, *ask = NULL;
+    (void)sub;
+
+    unsigned code = check_alone(stream, message->subject, message->headers, message->payload);
+    if (code) {
+        puback_refuse(stream, reply, alone_error(stream, code));
+        return;
+    }
+    if (is_fast_batch(reply)) {
+        puback_refuse(stream, reply, api_error(JSBatchPublishDisabledErr));
+        return;
+    }
+    if (stream->group.in_flight >= STREAM_IN_FLIGHT_MAX ||
+        parts->in_flight_bytes >= STREAM_IN_FLIGHT_BYTES_MAX) {
+        puback_too_many(stream, reply);
+        return;
+    }
+    Record draft = {.type = RECORD_PUBLISH,
+                    .time_ns = stream_clock(stream),
+                    .subject = transformed(stream, message->subject),
+                    .headers = message->headers,
+                    .payload = message->payload};
+    if (message->headers.len) {
+        pub_headers_parse(message->headers, &headers);
+        ask = &headers;
+        draft.headers = stored_headers(stream, message->headers, ask);
+    }
+    if (stream->group.in_flight == 0 && answer_early(stream, &draft, ask, reply))
+        return;
+    ApiError error = check_server(stream);
+    if (api_failed(error)) {
+        puback_refuse(stream, reply, error);
+        return;
+    }
+    Ticket ticket = {.kind = TICKET_PUBLISH, .data = stream->config->no_ack ? (Slice){0} : reply};
+    parts->in_flight_bytes += record_bytes(&draft);
+    journal_append(stream->js->journal, &stream->group, &draft, &ticket, false);
+}

@@ -1,0 +1,204 @@
+/* Reading single messages, from the heap, the log's cache, or (later) the disk. */
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "stream/stream_parts.h"
+
+/* Of a message kept in memory, before subject, headers, payload. */
+typedef struct HeapMsg {
+    uint32_t headers_len;
+    uint32_t subject_len;
+} HeapMsg;
+
+/* One read of the disk, for all who wait for it. Outlives the stream when that goes first. */
+typedef struct StreamFetch {
+    Link link;
+    Stream *stream; /* NULL: the stream is gone */
+    uint64_t seq;
+    List waits;
+} StreamFetch;
+
+Shared *heap_msg_new(Slice subject, Slice headers, Slice payload) {
+    Shared *heap = shared_new(sizeof(HeapMsg) + subject.len + headers.len + payload.len);
+    char *to = shared_bytes(heap);
+    HeapMsg head = {(uint32_t)headers.len, (uint32_t)subject.len};
+    const Slice parts[] = {slice_from(&head, sizeof head), subject, headers, payload};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (parts[i].len)
+            memcpy(to, parts[i].ptr, parts[i].len);
+        to += parts[i].len;
+    }
+    return heap;
+}
+
+void heap_msg_get(Shared *heap, StoredMsg *out_msg) {
+    Slice bytes = slice_from(shared_bytes(heap), shared_len(heap));
+    HeapMsg head;
+    memcpy(&head, bytes.ptr, sizeof head);
+    bytes = slice_from_at(bytes, sizeof head);
+    out_msg->subject = slice_first(bytes, head.subject_len);
+    bytes = slice_from_at(bytes, head.subject_len);
+    out_msg->headers = slice_first(bytes, head.headers_len);
+    out_msg->payload = slice_from_at(bytes, head.headers_len);
+    out_msg->hold = heap;
+}
+
+void stored_msg_done(StoredMsg *msg) {
+    shared_unref(msg->hold);
+    *msg = (StoredMsg){0};
+}
+
+static void mark_damaged(Stream *stream, uint64_t seq, MsgSlot *slot) {
+    if (slot->size & MSG_DAMAGED)
+        return;
+    slot->size |= MSG_DAMAGED;
+    stream->state.damaged++;
+    LOG_ERR("message damaged on disk", "stream=%.*s seq=%llu place=%llx",
+            SLICE_ARG(stream_name(stream)), (unsigned long long)seq,
+            (unsigned long long)slot->place);
+}
+
+static bool is_record_of(const Stream *stream, const MsgSlot *slot, const Record *record,
+                         Slice subject) {
+    return record->type == RECORD_PUBLISH && record->group == stream->group.id &&
+           record->headers.len + record->payload.len == (slot->size & MSG_LEN_MASK) &&
+           slice_equal(record->subject, subject);
+}
+
+Status stream_read(Stream *stream, uint64_t seq, StoredMsg *out_msg) {
+    MsgSlot *slot = msg_index_get(stream->index, seq);
+    if (!slot)
+        return ERR_NOT_FOUND;
+    if (slot->place & MSG_IN_HEAP) {
+        *out_msg = (StoredMsg){.seq = seq, .time_ns = slot->time_ns};
+        heap_msg_get(shared_ref(slot_heap(slot)), out_msg);
+        return OK;
+    }
+    if (slot->size & (MSG_DAMAGED | MSG_UNSEEN))
+        return ERR_CORRUPT;
+
+    Slice subject =
+        subject_entry_text(subject_index_entry(&stream->parts->subjects, slot->subject));
+    Record record;
+    Shared *hold;
+    Status status = log_reader_peek(journal_reader(stream->js->journal), slot->place,
+                                    stream_record_bytes(subject.len, slot->size), &record, &hold);
+    if (status == OK && !is_record_of(stream, slot, &record, subject)) {
+        shared_unref(hold);
+        status = ERR_CORRUPT;
+    }
+    if (status == ERR_CORRUPT)
+        mark_damaged(stream, seq, slot);
+    if (status)
+        return status;
+    *out_msg = (StoredMsg){.seq = seq,
+                           .time_ns = slot->time_ns,
+                           .subject = record.subject,
+                           .headers = record.headers,
+                           .payload = record.payload,
+                           .hold = hold};
+    return OK;
+}
+
+Status stream_subject_of(Stream *stream, uint64_t seq, Slice *out_subject) {
+    const MsgSlot *slot = msg_index_get(stream->index, seq);
+    if (!slot || !slot->subject)
+        return ERR_NOT_FOUND;
+    *out_subject = subject_entry_text(subject_index_entry(&stream->parts->subjects, slot->subject));
+    return OK;
+}
+
+static void wake_all(List *waits) {
+    /* A waiter may cancel others, or wait anew: those come into another list. */
+    for (Link *link; (link = list_pop_front(waits));) {
+        StreamWait *wait = CONTAINER_OF(link, StreamWait, link);
+        wait->ready(wait);
+    }
+}
+
+static void take_all(List *from, List *to) {
+    list_init(to);
+    for (Link *link; (link = list_pop_front(from));)
+        list_push_back(to, link);
+}
+
+static void run_waits(Task *task) {
+    StreamParts *parts = CONTAINER_OF(task, StreamParts, wait_task);
+    List waits;
+    take_all(&parts->waits, &waits);
+    wake_all(&waits);
+}
+
+static void on_fetched(void *cookie, Status status) {
+    StreamFetch *fetch = cookie;
+    Stream *stream = fetch->stream;
+    if (stream) {
+        MsgSlot *slot = msg_index_get(stream->index, fetch->seq);
+        if (slot && !(slot->place & MSG_IN_HEAP) && status && status != ERR_AGAIN)
+            mark_damaged(stream, fetch->seq, slot);
+        list_remove(&fetch->link);
+    }
+    wake_all(&fetch->waits);
+    mem_free(fetch);
+}
+
+static StreamFetch *find_fetch(StreamParts *parts, uint64_t seq) {
+    LIST_FOR_EACH(link, &parts->fetches) {
+        StreamFetch *fetch = CONTAINER_OF(link, StreamFetch, link);
+        if (fetch->seq == seq)
+            return fetch;
+    }
+    return NULL;
+}
+
+void stream_fetch(Stream *stream, uint64_t seq, StreamWait *wait) {
+    ASSERT_HOME(&stream->group);
+    StreamParts *parts = stream->parts;
+    StreamFetch *fetch = find_fetch(parts, seq);
+    if (fetch) {
+        list_push_back(&fetch->waits, &wait->link);
+        return;
+    }
+    const MsgSlot *slot = msg_index_get(stream->index, seq);
+    if (!slot || slot->place & MSG_IN_HEAP || slot->size & (MSG_DAMAGED | MSG_UNSEEN)) {
+        list_push_back(&parts->waits, &wait->link);
+        worker_ready(stream->group.home, &parts->wait_task);
+        return;
+    }
+    fetch = mem_alloc(sizeof *fetch);
+    *fetch = (StreamFetch){.stream = stream, .seq = seq};
+    list_init(&fetch->waits);
+    list_push_back(&fetch->waits, &wait->link);
+    list_push_back(&parts->fetches, &fetch->link);
+    Slice subject = subject_entry_text(subject_index_entry(&parts->subjects, slot->subject));
+    log_reader_fetch(journal_reader(stream->js->journal), slot->place,
+                     stream_record_bytes(subject.len, slot->size), on_fetched, fetch);
+}
+
+void stream_cancel_wait(StreamWait *wait) {
+    list_remove(&wait->link);
+}
+
+void stream_waits_init(Stream *stream) {
+    StreamParts *parts = stream->parts;
+    list_init(&parts->fetches);
+    list_init(&parts->waits);
+    task_init(&parts->wait_task, run_waits);
+}
+
+void stream_waits_done(Stream *stream) {
+    StreamParts *parts = stream->parts;
+    List dropped;
+    task_cancel(&parts->wait_task);
+    take_all(&parts->waits, &dropped);
+    while (list_pop_front(&dropped)) {
+    }
+    LIST_FOR_EACH(link, &parts->fetches) {
+        StreamFetch *fetch = CONTAINER_OF(link, StreamFetch, link);
+        while (list_pop_front(&fetch->waits)) {
+        }
+        list_remove(&fetch->link);
+        fetch->stream = NULL;
+    }
+}

@@ -1,0 +1,547 @@
+#include "stream/subject_index.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+enum {
+    UNIT = 8,
+    CHUNK_BITS = 17, /* units in a chunk: 1 MiB */
+    CHUNK_UNITS = 1 << CHUNK_BITS,
+    FIRST_CHUNK_UNITS = 64,
+    CHUNKS_MAX = 1 << (31 - CHUNK_BITS),
+    EXACT_UNITS =
+        64, /* sizes with a free list of their own; larger ones are rounded to powers of two */
+    TAG_FREE = 0,
+    TAG_REMOVED = 1,
+    TABLE_MIN = 8,
+    MOVE_STEP = 16, /* slots of the old table moved with each insertion */
+    INLINE_IDS = 2,
+};
+#define IN_RING (1u << 31)
+
+/* A token path with something below it: "a.b" when there is a subject "a.b.c". The root has no
+ * text. */
+typedef struct SubjectNode {
+    union {
+        uint32_t *list; /* ids of subjects one token longer; cap > 0 */
+        uint32_t few[INLINE_IDS];
+    };
+    uint32_t count, cap;
+    uint32_t parent, child, previous, next; /* nodes one token longer, and siblings */
+    uint16_t len;
+    char text[];
+} SubjectNode;
+
+static Slice entry_text(const SubjectIndex *index, uint32_t id);
+static Slice node_text(const SubjectIndex *index, uint32_t id);
+
+/* ---- slab ---- */
+
+static void *slab_at(const SubjectIndex *index, uint32_t id) {
+    return index->chunks[id >> CHUNK_BITS] + (size_t)(id & (CHUNK_UNITS - 1)) * UNIT;
+}
+
+static uint32_t slab_units(size_t bytes, unsigned *out_list) {
+    uint32_t units = (uint32_t)((bytes + UNIT - 1) / UNIT);
+    if (units <= EXACT_UNITS) {
+        *out_list = units - 1;
+        return units;
+    }
+    uint32_t rounded = 2 * EXACT_UNITS;
+    unsigned list = EXACT_UNITS;
+    while (rounded < units) {
+        rounded *= 2;
+        list++;
+    }
+    *out_list = list;
+    return rounded;
+}
+
+/* Room for `units` at the end of the last chunk, or a new chunk. The first one begins small and may
+ * move. */
+static void slab_grow(SubjectIndex *index, uint32_t units) {
+    bool is_first = index->chunk_count <= 1;
+    uint32_t want = index->units_cap ? index->units_cap : FIRST_CHUNK_UNITS;
+
+    if (is_first && index->units_used + units <= CHUNK_UNITS) {
+        if (!index->chunks) {
+            index->chunks = mem_alloc(sizeof *index->chunks);
+            index->chunks[0] = NULL;
+            index->chunk_cap = index->chunk_count = 1;
+            index->units_used = 1; /* id 0 is none */
+        }
+        while (want < index->units_used + units)
+            want *= 2;
+        index->chunks[0] = mem_realloc(index->chunks[0], (size_t)want * UNIT);
+        index->units_cap = want;
+        return;
+    }
+    ASSERT(index->chunk_count < CHUNKS_MAX); /* 16 GiB of subjects */
+    if (index->chunk_count == index->chunk_cap) {
+        index->chunk_cap += index->chunk_cap / 2 + 1;
+        index->chunks = mem_realloc(index->chunks, index->chunk_cap * sizeof *index->chunks);
+    }
+    index->chunks[index->chunk_count++] = mem_alloc((size_t)CHUNK_UNITS * UNIT);
+    index->units_used = 0;
+    index->units_cap = CHUNK_UNITS;
+}
+
+static uint32_t slab_alloc(SubjectIndex *index, size_t bytes) {
+    unsigned list;
+    uint32_t units = slab_units(bytes, &list);
+    uint32_t id = index->free_lists[list];
+    if (id) {
+        memcpy(&index->free_lists[list], slab_at(index, id), sizeof id);
+        return id;
+    }
+    if (index->chunk_count == 0 || index->units_used + units > index->units_cap)
+        slab_grow(index, units);
+    id = (uint32_t)(index->chunk_count - 1) << CHUNK_BITS | index->units_used;
+    index->units_used += units;
+    return id;
+}
+
+static void slab_free(SubjectIndex *index, uint32_t id, size_t bytes) {
+    unsigned list;
+    slab_units(bytes, &list);
+    memcpy(slab_at(index, id), &index->free_lists[list], sizeof id);
+    index->free_lists[list] = id;
+}
+
+/* ---- hash of ids ---- */
+
+typedef Slice TextOf(const SubjectIndex *index, uint32_t id);
+
+static uint8_t tag_of(uint64_t hash) {
+    uint8_t tag = (uint8_t)(hash >> 56);
+    return tag < 2 ? (uint8_t)(tag + 2) : tag;
+}
+
+static void table_done(IdTable *table) {
+    mem_free(table->tags);
+    mem_free(table->ids);
+    *table = (IdTable){0};
+}
+
+static void table_put(IdTable *table, uint64_t hash, uint32_t id) {
+    size_t mask = table->cap - 1, i = hash & mask;
+    while (table->tags[i] > TAG_REMOVED)
+        i = (i + 1) & mask;
+    table->used += table->tags[i] == TAG_FREE;
+    table->tags[i] = tag_of(hash);
+    table->ids[i] = id;
+}
+
+/* Index of its slot, or cap. */
+static size_t table_find(const IdTable *table, const SubjectIndex *index, TextOf *text_of,
+                         Slice text, uint64_t hash) {
+    if (table->cap == 0)
+        return 0;
+    size_t mask = table->cap - 1;
+    uint8_t tag = tag_of(hash);
+    for (size_t i = hash & mask; table->tags[i] != TAG_FREE; i = (i + 1) & mask)
+        if (table->tags[i] == tag && slice_equal(text_of(index, table->ids[i]), text))
+            return i;
+    return table->cap;
+}
+
+static void hash_move_some(IdHash *hash, const SubjectIndex *index, TextOf *text_of, size_t n) {
+    IdTable *old = &hash->old;
+    for (; n && hash->moved < old->cap; n--, hash->moved++) {
+        size_t i = hash->moved;
+        if (old->tags[i] <= TAG_REMOVED)
+            continue;
+        table_put(&hash->table, hash_slice(text_of(index, old->ids[i])), old->ids[i]);
+        old->tags[i] = TAG_REMOVED;
+    }
+    if (hash->moved == old->cap)
+        table_done(old);
+}
+
+static void hash_grow(IdHash *hash, const SubjectIndex *index, TextOf *text_of) {
+    if (hash->old.cap)
+        hash_move_some(hash, index, text_of, hash->old.cap);
+    size_t cap = hash->table.cap ? hash->table.cap : TABLE_MIN;
+    while (cap - cap / 4 < hash->len + 1)
+        cap *= 2;
+    hash->old = hash->table;
+    hash->moved = 0;
+    hash->table =
+        (IdTable){.tags = mem_zalloc(cap), .ids = mem_alloc(cap * sizeof(uint32_t)), .cap = cap};
+    if (hash->old.cap <= 1024)
+        hash_move_some(hash, index, text_of, hash->old.cap);
+}
+
+static uint32_t hash_find(const IdHash *hash, const SubjectIndex *index, TextOf *text_of,
+                          Slice text, uint64_t value) {
+    size_t at = table_find(&hash->table, index, text_of, text, value);
+    if (at < hash->table.cap)
+        return hash->table.ids[at];
+    at = table_find(&hash->old, index, text_of, text, value);
+    return at < hash->old.cap ? hash->old.ids[at] : 0;
+}
+
+static void hash_add(IdHash *hash, const SubjectIndex *index, TextOf *text_of, uint64_t value,
+                     uint32_t id) {
+    if (hash->table.used + 1 > hash->table.cap - hash->table.cap / 8)
+        hash_grow(hash, index, text_of);
+    if (hash->old.cap)
+        hash_move_some(hash, index, text_of, MOVE_STEP);
+    table_put(&hash->table, value, id);
+    hash->len++;
+}
+
+static void hash_remove(IdHash *hash, const SubjectIndex *index, TextOf *text_of, Slice text) {
+    uint64_t value = hash_slice(text);
+    IdTable *table = &hash->table;
+    size_t at = table_find(table, index, text_of, text, value);
+    if (at >= table->cap) {
+        table = &hash->old;
+        at = table_find(table, index, text_of, text, value);
+    }
+    ASSERT(at < table->cap);
+    size_t next = (at + 1) & (table->cap - 1);
+    if (table->tags[next] == TAG_FREE && table == &hash->table) {
+        table->tags[at] = TAG_FREE;
+        table->used--;
+    } else {
+        table->tags[at] = TAG_REMOVED;
+    }
+    hash->len--;
+}
+
+/* ---- trie ---- */
+
+SubjectEntry *subject_index_entry(const SubjectIndex *index, SubjectId id) {
+    return slab_at(index, id);
+}
+
+static SubjectNode *node_at(const SubjectIndex *index, uint32_t id) {
+    return slab_at(index, id);
+}
+
+static Slice entry_text(const SubjectIndex *index, uint32_t id) {
+    return subject_entry_text(subject_index_entry(index, id));
+}
+
+static Slice node_text(const SubjectIndex *index, uint32_t id) {
+    const SubjectNode *node = node_at(index, id);
+    return (Slice){node->text, node->len};
+}
+
+static uint32_t *node_list(SubjectNode *node) {
+    return node->cap ? node->list : node->few;
+}
+
+static size_t list_bytes(uint32_t cap) {
+    return cap * sizeof(uint32_t);
+}
+
+static void node_list_push(SubjectIndex *index, SubjectNode *node, uint32_t id) {
+    if (node->cap == 0 && node->count == INLINE_IDS) {
+        uint32_t *list = mem_alloc(list_bytes(2 * INLINE_IDS));
+        memcpy(list, node->few, sizeof node->few);
+        node->list = list;
+        node->cap = 2 * INLINE_IDS;
+        index->list_bytes += list_bytes(node->cap);
+    } else if (node->cap && node->count == node->cap) {
+        uint32_t cap = node->cap + node->cap / 4 + 4;
+        node->list = mem_realloc(node->list, list_bytes(cap));
+        index->list_bytes += list_bytes(cap - node->cap);
+        node->cap = cap;
+    }
+    subject_index_entry(index, id)->at = node->count;
+    node_list(node)[node->count++] = id;
+}
+
+static void node_list_remove(SubjectIndex *index, SubjectNode *node, uint32_t at) {
+    uint32_t *list = node_list(node);
+    uint32_t last = list[--node->count];
+    list[at] = last;
+    subject_index_entry(index, last)->at = at;
+    if (node->cap && node->count <= INLINE_IDS) {
+        index->list_bytes -= list_bytes(node->cap);
+        memcpy(node->few, list, node->count * sizeof *list);
+        mem_free(list);
+        node->cap = 0;
+    } else if (node->cap > 64 && node->count < node->cap / 4) {
+        index->list_bytes -= list_bytes(node->cap - node->cap / 2);
+        node->cap /= 2;
+        node->list = mem_realloc(node->list, list_bytes(node->cap));
+    }
+}
+
+static Slice parent_text(Slice text) {
+    size_t i = text.len;
+    while (i > 0 && text.ptr[i - 1] != '.')
+        i--;
+    return slice_first(text, i ? i - 1 : 0);
+}
+
+static uint32_t node_find(const SubjectIndex *index, Slice text) {
+    if (text.len == 0)
+        return index->root;
+    return hash_find(&index->nodes, index, node_text, text, hash_slice(text));
+}
+
+static uint32_t node_make(SubjectIndex *index, Slice text, uint32_t parent) {
+    uint32_t id = slab_alloc(index, sizeof(SubjectNode) + text.len);
+    SubjectNode *node = node_at(index, id);
+    *node = (SubjectNode){.parent = parent, .len = (uint16_t)text.len};
+    if (text.len)
+        memcpy(node->text, text.ptr, text.len);
+    if (!parent) {
+        index->root = id;
+        return id;
+    }
+    SubjectNode *above = node_at(index, parent);
+    node->next = above->child;
+    if (above->child)
+        node_at(index, above->child)->previous = id;
+    above->child = id;
+    hash_add(&index->nodes, index, node_text, hash_slice(text), id);
+    return id;
+}
+
+/* The node of text, made with what is above it. From the top down: subjects may have many tokens.
+ */
+static uint32_t node_get(SubjectIndex *index, Slice text) {
+    uint32_t id = node_find(index, text);
+    if (id)
+        return id;
+
+    Slice known = text;
+    while (known.len && !(id = node_find(index, known)))
+        known = parent_text(known);
+    if (!id)
+        id = index->root ? index->root : node_make(index, (Slice){"", 0}, 0);
+    while (known.len < text.len) {
+        size_t begin = known.len ? known.len + 1 : 0;
+        /* An empty first token (" .a" forms) is a path of its own kind: take at least one byte. */
+        size_t end = begin + slice_find(slice_from_at(text, begin), '.');
+        if (end == 0)
+            end = 1;
+        known = slice_first(text, end);
+        uint32_t made = node_find(index, known);
+        id = made ? made : node_make(index, known, id);
+    }
+    return id;
+}
+
+static void node_release(SubjectIndex *index, uint32_t id) {
+    for (;;) {
+        SubjectNode *node = node_at(index, id);
+        if (node->count || node->child || id == index->root)
+            return;
+        uint32_t parent = node->parent;
+        if (node->previous)
+            node_at(index, node->previous)->next = node->next;
+        else
+            node_at(index, parent)->child = node->next;
+        if (node->next)
+            node_at(index, node->next)->previous = node->previous;
+        hash_remove(&index->nodes, index, node_text, (Slice){node->text, node->len});
+        slab_free(index, id, sizeof *node + node->len);
+        id = parent;
+    }
+}
+
+/* ---- the index ---- */
+
+static void free_lists_of_nodes(SubjectIndex *index, uint32_t id) {
+    while (id) {
+        SubjectNode *node = node_at(index, id);
+        if (node->cap)
+            mem_free(node->list);
+        if (node->child) {
+            id = node->child;
+            continue;
+        }
+        while (id && !node_at(index, id)->next)
+            id = node_at(index, id)->parent;
+        id = id ? node_at(index, id)->next : 0;
+    }
+}
+
+void subject_index_done(SubjectIndex *index) {
+    free_lists_of_nodes(index, index->root);
+    table_done(&index->subjects.table);
+    table_done(&index->subjects.old);
+    table_done(&index->nodes.table);
+    table_done(&index->nodes.old);
+    for (size_t i = 0; i < index->chunk_count; i++)
+        mem_free(index->chunks[i]);
+    mem_free(index->chunks);
+    *index = (SubjectIndex){0};
+}
+
+SubjectId subject_index_find(SubjectIndex *index, Slice subject) {
+    return hash_find(&index->subjects, index, entry_text, subject, hash_slice(subject));
+}
+
+SubjectId subject_index_add(SubjectIndex *index, Slice subject) {
+    uint64_t hash = hash_slice(subject);
+    SubjectId id = hash_find(&index->subjects, index, entry_text, subject, hash);
+    if (id)
+        return id;
+
+    uint32_t parent = node_get(index, parent_text(subject));
+    id = slab_alloc(index, offsetof(SubjectEntry, text) + subject.len);
+    SubjectEntry *entry = subject_index_entry(index, id);
+    entry->first = entry->last = 0;
+    entry->count = 0;
+    entry->parent = parent;
+    entry->len = (uint16_t)subject.len;
+    memcpy(entry->text, subject.ptr, subject.len);
+    node_list_push(index, node_at(index, parent), id);
+    hash_add(&index->subjects, index, entry_text, hash, id);
+    index->entry_count++;
+    return id;
+}
+
+static void remove_entry(SubjectIndex *index, SubjectId id) {
+    SubjectEntry *entry = subject_index_entry(index, id);
+    uint32_t parent = entry->parent & ~IN_RING;
+    hash_remove(&index->subjects, index, entry_text, subject_entry_text(entry));
+    node_list_remove(index, node_at(index, parent), entry->at);
+    slab_free(index, id, offsetof(SubjectEntry, text) + entry->len);
+    index->entry_count--;
+    node_release(index, parent);
+}
+
+void subject_index_emptied(SubjectIndex *index, SubjectId id) {
+    SubjectEntry *entry = subject_index_entry(index, id);
+    if (entry->parent & IN_RING)
+        return;
+    entry->parent |= IN_RING;
+    uint32_t *place = &index->ring[index->ring_at++ % SUBJECT_RING];
+    SubjectId oldest = *place;
+    *place = id;
+    if (!oldest)
+        return;
+    SubjectEntry *old = subject_index_entry(index, oldest);
+    old->parent &= ~IN_RING;
+    if (old->count == 0)
+        remove_entry(index, oldest);
+}
+
+size_t subject_index_bytes(const SubjectIndex *index) {
+    size_t tables = index->subjects.table.cap + index->subjects.old.cap + index->nodes.table.cap +
+                    index->nodes.old.cap;
+    size_t chunks = index->chunk_count > 1 ? (index->chunk_count - 1) * CHUNK_UNITS : 0;
+    return tables * (1 + sizeof(uint32_t)) + (chunks + index->units_cap) * UNIT + index->list_bytes;
+}
+
+/* ---- scan ---- */
+
+typedef struct Scan {
+    SubjectIndex *index;
+    SubjectEach *each;
+    void *cookie;
+} Scan;
+
+static bool scan_list(const Scan *scan, SubjectNode *node) {
+    uint32_t *list = node_list(node);
+    for (uint32_t i = 0; i < node->count; i++) {
+        SubjectEntry *entry = subject_index_entry(scan->index, list[i]);
+        if (entry->count && !scan->each(scan->cookie, list[i], entry))
+            return false;
+    }
+    return true;
+}
+
+/* Everything below the node, without recursion: depth is the peer's choice. */
+static bool scan_below(const Scan *scan, uint32_t top) {
+    uint32_t id = top;
+    for (;;) {
+        SubjectNode *node = node_at(scan->index, id);
+        if (!scan_list(scan, node))
+            return false;
+        if (node->child) {
+            id = node->child;
+            continue;
+        }
+        while (id != top && !node_at(scan->index, id)->next)
+            id = node_at(scan->index, id)->parent;
+        if (id == top)
+            return true;
+        id = node_at(scan->index, id)->next;
+    }
+}
+
+static bool is_wildcard(Slice token, bool is_last) {
+    return token.len == 1 && (token.ptr[0] == '*' || (token.ptr[0] == '>' && is_last));
+}
+
+static bool scan_literal(const Scan *scan, Slice subject) {
+    SubjectId id = subject_index_find(scan->index, subject);
+    SubjectEntry *entry = id ? subject_index_entry(scan->index, id) : NULL;
+    return !entry || !entry->count || scan->each(scan->cookie, id, entry);
+}
+
+/* Text of the node, the literal tokens at the front of *rest, which are cut off; true when a
+ * wildcard (or the end) follows. */
+static void take_literals(Buf *text, Slice *rest) {
+    while (rest->ptr) {
+        Slice after = *rest, token;
+        slice_cut(&after, '.', &token);
+        if (is_wildcard(token, after.ptr == NULL))
+            return;
+        if (text->len)
+            buf_append_char(text, '.');
+        buf_append(text, token);
+        *rest = after;
+    }
+}
+
+/* Depth of recursion: number of "*" in the pattern that are followed by something. */
+static bool scan_node(const Scan *scan, uint32_t id, Slice rest) {
+    Slice token;
+    slice_cut(&rest, '.', &token);
+    if (token.ptr[0] == '>')
+        return scan_below(scan, id);
+    if (rest.ptr == NULL)
+        return scan_list(scan, node_at(scan->index, id));
+
+    for (uint32_t child = node_at(scan->index, id)->child; child;
+         child = node_at(scan->index, child)->next) {
+        Slice left = rest;
+        Buf text = {0};
+        buf_append(&text, node_text(scan->index, child));
+        take_literals(&text, &left);
+        uint32_t next = left.ptr ? node_find(scan->index, buf_slice(&text)) : 0;
+        bool goes_on = true;
+        if (!left.ptr)
+            goes_on = scan_literal(scan, buf_slice(&text));
+        else if (next)
+            goes_on = scan_node(scan, next, left);
+        buf_done(&text);
+        if (!goes_on)
+            return false;
+    }
+    return true;
+}
+
+bool subject_index_scan(SubjectIndex *index, Slice pattern, SubjectEach *each, void *cookie) {
+    Scan scan = {index, each, cookie};
+    Slice rest = pattern;
+    Buf text = {0};
+    bool goes_on = true;
+
+    if (pattern.len == 0 || !index->root)
+        return true;
+    take_literals(&text, &rest);
+    if (!rest.ptr) {
+        goes_on = scan_literal(&scan, buf_slice(&text));
+    } else {
+        uint32_t id = node_find(index, buf_slice(&text));
+        if (id)
+            goes_on = scan_node(&scan, id, rest);
+    }
+    buf_done(&text);
+    return goes_on;
+}

@@ -1,0 +1,83 @@
+/* SubjectIndex: the subjects of a stream's live messages: subject -> {count, first, last}.
+ *
+ * Look-up is a hash table of ids with one byte of hash each (5 bytes a slot, grown step by step,
+ * never all at once). An id is the place of the entry in a slab of 8-byte units, so there is no
+ * table of pointers. Beside it stands a trie of the subjects' tokens whose nodes hold only tokens
+ * that have something below them: a node lists the ids of the subjects one token longer. So a scan
+ * of "a.b.>" touches what is below "a.b" and nothing else, and a stream of ten million subjects
+ * below one prefix pays 4 bytes each for it (an ordered tree over whole texts would cost 10 to 20
+ * and be slower to look up).
+ *
+ * An entry whose count fell to 0 stays for a moment (a ring of few), as a subject that is emptied
+ * is often filled again. Pointers to entries are good until the next subject_index_add. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+typedef uint32_t SubjectId; /* 0 = none */
+
+typedef struct SubjectEntry {
+    uint64_t first, last; /* live sequences; kept by the caller, meaningless when count is 0 */
+    uint32_t count;       /* kept by the caller: tell subject_index_emptied when it falls to 0 */
+    uint32_t parent;      /* private: node, and whether it waits in the ring */
+    uint32_t at;          /* private: place in the node's list */
+    uint16_t len;
+    char text[];
+} SubjectEntry;
+
+typedef struct IdTable { /* private */
+    uint8_t *tags;
+    uint32_t *ids;
+    size_t cap, used; /* used counts removed ones */
+} IdTable;
+
+typedef struct IdHash { /* private */
+    IdTable table, old; /* old is being moved over */
+    size_t moved, len;
+} IdHash;
+
+enum { SUBJECT_FREE_LISTS = 64 + 9, SUBJECT_RING = 16 };
+
+/* Zero-initialised is empty. */
+typedef struct SubjectIndex {
+    IdHash subjects, nodes;
+    char **chunks;
+    size_t chunk_count, chunk_cap;
+    uint32_t units_used, units_cap; /* of the last chunk */
+    uint32_t free_lists[SUBJECT_FREE_LISTS];
+    uint32_t root;
+    uint32_t ring[SUBJECT_RING];
+    unsigned ring_at;
+    uint64_t entry_count; /* with those in the ring */
+    size_t list_bytes;
+} SubjectIndex;
+
+void subject_index_done(SubjectIndex *index);
+
+/* 0 when there is none (an emptied one may still be found, with count 0). */
+SubjectId subject_index_find(SubjectIndex *index, Slice subject);
+
+/* Finds or makes it, with count 0: the caller adds to it at once. subject is at most 65535 bytes.
+ */
+SubjectId subject_index_add(SubjectIndex *index, Slice subject);
+
+/* Its count fell to 0. */
+void subject_index_emptied(SubjectIndex *index, SubjectId id);
+
+SubjectEntry *subject_index_entry(const SubjectIndex *index, SubjectId id);
+static inline Slice subject_entry_text(const SubjectEntry *entry) {
+    return (Slice){entry->text, entry->len};
+}
+
+/* Calls each for every subject with count > 0 that pattern covers, in no order, until it says
+ * false; then false. Nothing may be added or emptied meanwhile. O(what is below the pattern's
+ * leading literal tokens). */
+typedef bool SubjectEach(void *cookie, SubjectId id, SubjectEntry *entry);
+bool subject_index_scan(SubjectIndex *index, Slice pattern, SubjectEach *each, void *cookie);
+
+/* Memory it holds. */
+size_t subject_index_bytes(const SubjectIndex *index);
