@@ -175,7 +175,7 @@ bool auth_hash_matches(Slice hash, Slice secret) {
         return false;
     struct crypt_data *data = mem_zalloc(sizeof *data);
     char *key = slice_to_text(secret), *setting = slice_to_text(hash);
-    const char *result = crypt_r(key, setting, data);
+    const char *result = crypt_rn(key, setting, data, sizeof *data);
     bool matches =
         result && strlen(key) == secret.len && equal_in_constant_time(hash, slice_of_text(result));
     explicit_bzero(key, secret.len);

@@ -214,10 +214,9 @@ void client_close(Client *client, CloseReason reason, const char *error) {
 void client_discard(Client *client) {
     timer_cancel(client->clients->home, &client->timer);
     conn_done(&client->conn);
-    client_remove_subs(client);
+    sub_table_done(&client->subs); /* the bus frees what is left in it */
     responses_free(client->responses);
     closed_client_free(client->closed);
-    sub_table_done(&client->subs);
     mem_free(client->texts);
     mem_free(client);
 }

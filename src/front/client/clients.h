@@ -24,7 +24,8 @@ typedef struct Client Client;
  * worker). ERR_SYNTAX, ERR_NOT_FOUND as credentials_new, text in out_error. */
 MUST_CHECK Status clients_new(Worker *home, Offload *offload, const ClientOptions *options,
                               const AuthOptions *auth, Buf *out_error, Clients **out_clients);
-/* After workers_join. NULL-safe; ends what is still connected. */
+/* After workers_join (and workers_drain), before bus_free. NULL-safe; ends what is still connected.
+ */
 void clients_free(Clients *clients);
 
 /* The following six: on the main worker, with its Clients. */
