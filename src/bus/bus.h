@@ -1,8 +1,11 @@
-/* Bus: who wants a subject, and handing it over. One Bus per worker; each account is a subject space of its own, present on every worker.
+/* Bus: who wants a subject, and handing it over. One Bus per worker; each account is a subject
+ * space of its own, present on every worker.
  *
- * Each worker knows its own subscriptions in detail and those of other workers as counts per subject and queue. A message that other
- * workers want is mailed once per worker, which then matches again and delivers to its own. Queue groups: one member per message over all
- * workers, by weight; the receiving worker picks its member. Matching results of literal subjects are cached until interest changes. */
+ * Each worker knows its own subscriptions in detail and those of other workers as counts per
+ * subject and queue. A message that other workers want is mailed once per worker, which then
+ * matches again and delivers to its own. Queue groups: one member per message over all workers, by
+ * weight; the receiving worker picks its member. Matching results of literal subjects are cached
+ * until interest changes. */
 #pragma once
 
 #include <stdbool.h>
@@ -23,22 +26,32 @@ typedef struct Sub Sub;
 
 /* What is handed over. All bytes are borrowed for the call. */
 typedef struct Message {
-    Slice subject;   /* as the receiver shall see it */
-    Slice reply;     /* empty = none */
-    Slice headers;   /* whole block with its closing CRLF CRLF; empty = none */
+    Slice subject; /* as the receiver shall see it */
+    Slice reply;   /* empty = none */
+    Slice headers; /* whole block with its closing CRLF CRLF; empty = none */
     Slice payload;
-    Shared *hold;    /* owns headers and payload when not NULL: receivers may keep a reference instead of copying */
+    Shared *hold; /* owns headers and payload when not NULL: receivers may keep a reference instead
+                     of copying */
     bool is_service_reply; /* an internal answer: shown with two blanks when reply is empty */
 } Message;
 
-typedef enum PortKind { PORT_CLIENT, PORT_STREAM, PORT_API, PORT_CONSUMER, PORT_SYSTEM, PORT_WORKER } PortKind;
+typedef enum PortKind {
+    PORT_CLIENT,
+    PORT_STREAM,
+    PORT_API,
+    PORT_CONSUMER,
+    PORT_SYSTEM,
+    PORT_WORKER
+} PortKind;
 
 /* The one vtable of the data path. */
 typedef struct PortOps {
     PortKind kind;
-    /* On the port's home worker. Must not add or remove subscriptions of other ports, nor publish re-entrantly more than a reply. */
+    /* On the port's home worker. Must not add or remove subscriptions of other ports, nor publish
+     * re-entrantly more than a reply. */
     void (*deliver)(Port *port, Sub *sub, const Message *message);
-    /* May be NULL: never. Too much is pending: whoever can wait (a consumer) should; publishers are slowed down. */
+    /* May be NULL: never. Too much is pending: whoever can wait (a consumer) should; publishers are
+     * slowed down. */
     bool (*is_congested)(Port *port);
 } PortOps;
 
@@ -52,13 +65,14 @@ struct Port {
 struct Sub {
     Port *port;
     Account *account;
-    Sub *next_same;          /* private: same subject and queue */
-    uint64_t delivered;      /* counted by the bus */
-    uint64_t max;            /* 0 = none; the port acts when delivered reaches it */
-    uint32_t cookie;         /* the port's own use */
+    void *set;          /* private: where it is listed; NULL = the only one of its subject */
+    uint64_t delivered; /* counted by the bus, before deliver */
+    uint64_t max;       /* 0 = none; the port acts when delivered reaches it */
+    uint32_t place;     /* private: where in set */
+    uint32_t cookie;    /* the port's own use */
     uint16_t subject_len, queue_len, sid_len;
-    uint8_t flags;           /* private */
-    char text[];             /* subject, queue, sid */
+    uint8_t flags; /* private */
+    char text[];   /* subject, queue, sid */
 };
 
 static inline Slice sub_subject(const Sub *sub) {
@@ -71,7 +85,10 @@ static inline Slice sub_sid(const Sub *sub) {
     return slice_from(sub->text + sub->subject_len + sub->queue_len, sub->sid_len);
 }
 
-/* Set-up. accounts: names, the same on every worker, known before start; index 0 is "$G", 1 is "$SYS". */
+/* Set-up. accounts: names, the same on every worker, known before start; index 0 is "$G", 1 is
+ * "$SYS". Sets home->bus. On each worker before any other turn hook is added; on the main worker
+ * only if it publishes or subscribes. bus_free: after the workers were joined; frees subscriptions
+ * that ports have left behind. */
 Bus *bus_new(Worker *home, const Slice *account_names, size_t account_count);
 void bus_free(Bus *bus);
 size_t bus_account_count(const Bus *bus);
@@ -81,42 +98,50 @@ Slice account_name(const Account *account);
 size_t account_index(const Account *account);
 Bus *account_bus(const Account *account);
 
-/* Subject must be valid. is_local: not told to other workers (an API port that every worker has itself). */
+/* Subject must be valid; subject, queue and sid are shorter than 64 KiB each, which the caller sees
+ * to. is_local: not told to other workers (an API port that every worker has itself). */
 Sub *sub_add(Account *account, Port *port, Slice subject, Slice queue, Slice sid, bool is_local);
-/* Frees sub. */
+/* Frees sub; inside deliver too: nothing is delivered to it any more. */
 void sub_remove(Sub *sub);
 
 enum {
     BUS_NO_MAPPINGS = 1, /* internal: account mappings are not applied */
 };
 
-/* Delivers to everyone whose interest covers `to` (mostly message->subject; for consumers the deliver subject or inbox, while receivers
- * see message->subject). from may be NULL (the server). Returns how many receive it, other workers' queue groups and plain subjects counted
- * as one each; 0 = no responders. */
+/* Delivers to everyone whose interest covers `to` (mostly message->subject; for consumers the
+ * deliver subject or inbox, while receivers see message->subject). from may be NULL (the server).
+ * Returns how many receive it, other workers' queue groups and plain subjects counted as one each;
+ * 0 = no responders. */
 size_t bus_publish(Account *account, Slice to, const Message *message, Port *from, unsigned flags);
 
 /* Whether anyone, on any worker, would receive it. Cached. */
 bool bus_has_interest(Account *account, Slice literal);
 
-/* Whether one of the local receivers of `literal`, or one that another worker has reported, is congested. */
+/* Whether one of the local receivers of `literal`, or one that another worker has reported, is
+ * congested. */
 bool bus_is_congested(Account *account, Slice literal);
 
 /* The local plain subscription of that port that covers literal, or NULL (503 to a requester). */
 Sub *bus_find_sub(Account *account, Port *port, Slice literal);
 
-/* Watches subscriptions whose subject EQUALS a subject (push consumers): all workers counted. With queue empty only plain ones count, else only
- * those of that queue. changed runs when the count becomes zero or leaves zero, and never inside interest_watch_add. */
+/* Watches subscriptions whose subject EQUALS a subject (push consumers): all workers counted. With
+ * queue empty only plain ones count, else only those of that queue. changed runs when the count has
+ * become zero or left zero: later in the same turn, never inside a call that changed it. */
 typedef struct InterestWatch InterestWatch;
 struct InterestWatch {
-    Slice subject, queue;    /* borrowed from the owner while it is added */
-    uint64_t count;          /* now; read-only for the owner */
+    Slice subject, queue; /* borrowed from the owner while it is added */
+    uint64_t count;       /* now; read-only for the owner */
     void (*changed)(InterestWatch *watch);
-    InterestWatch *next;     /* private */
+    InterestWatch *next; /* private */
+    Account *account;    /* private */
+    Link due;            /* private */
+    bool was_wanted;     /* private: what the owner was told last */
 };
 void interest_watch_add(Account *account, InterestWatch *watch);
 void interest_watch_remove(Account *account, InterestWatch *watch);
 
-/* Congestion of a literal deliver subject went away (a consumer waits for it): retried by the consumer's own task; see consumer. */
+/* Congestion of a literal deliver subject went away (a consumer waits for it): retried by the
+ * consumer's own task; see consumer. Zero-initialised is ready for use. */
 typedef struct DrainWait DrainWait;
 struct DrainWait {
     Link link;
@@ -124,18 +149,23 @@ struct DrainWait {
 };
 /* drained runs once, in a later turn, when some port of this worker or another one drained. */
 void bus_wait_for_drain(Bus *bus, DrainWait *wait);
+/* Harmless when it waits for nothing. */
 void bus_cancel_wait(DrainWait *wait);
-/* Called by ports (client) when their outbox drained. */
+/* Called by ports (client) when their outbox drained. O(1) when nobody waits. A port that goes away
+ * need not: removing its subscriptions has the same effect. */
 void bus_port_drained(Port *port);
 
-/* Account mappings (subject mapping with weights), set at start and by reload. */
+/* Account mappings (subject mapping with weights), set at start and by reload. They apply to what
+ * PORT_CLIENT ports publish. A mapping of the very subject goes before wildcard ones, and those in
+ * the order given. Where weights do not add up to 100, the rest keeps its subject. */
 typedef struct Mapping Mapping;
 typedef struct MappingDest {
     Slice dest;
     unsigned weight_percent;
 } MappingDest;
 /* ERR_SYNTAX with the server's text. Copies. */
-MUST_CHECK Status mapping_new(Slice from, const MappingDest *dests, size_t count, Buf *out_error, Mapping **out_mapping);
+MUST_CHECK Status mapping_new(Slice from, const MappingDest *dests, size_t count, Buf *out_error,
+                              Mapping **out_mapping);
 void mapping_free(Mapping *mapping);
 /* Takes the mappings; replaces earlier ones. */
 void account_set_mappings(Account *account, Mapping **mappings, size_t count);
@@ -144,7 +174,11 @@ void account_set_mappings(Account *account, Mapping **mappings, size_t count);
 typedef struct BusStats {
     uint64_t subscriptions; /* own, not other workers' */
     uint64_t cache_entries, inserts, removes, matches, cache_hits;
-    uint64_t fanout_max, fanout_sum, fanout_count;
+    uint64_t fanout_max, fanout_sum, fanout_count; /* receivers per publish, publishes */
 } BusStats;
 void bus_stats(const Bus *bus, BusStats *out);
+/* Own subscriptions; each must not add or remove any. */
 void account_each_sub(Account *account, void (*each)(void *cookie, Sub *sub), void *cookie);
+/* Those that cover literal; returns how many. */
+size_t bus_test_subject(Account *account, Slice literal, void (*each)(void *cookie, Sub *sub),
+                        void *cookie);

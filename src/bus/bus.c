@@ -1,0 +1,135 @@
+#include "bus/bus.h"
+
+#include <stddef.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "bus/bus_private.h"
+
+Bus *bus_new(Worker *home, const Slice *account_names, size_t account_count) {
+    ASSERT(account_count > 0 && account_count <= UINT16_MAX);
+    Bus *bus = mem_zalloc(sizeof *bus);
+    bus->home = home;
+    bus->accounts = mem_zalloc(account_count * sizeof *bus->accounts);
+    bus->account_count = account_count;
+    for (size_t i = 0; i < account_count; i++) {
+        Account *account = &bus->accounts[i];
+        account->bus = bus;
+        account->index = i;
+        account->name = slice_to_text(account_names[i]);
+        interest_init(&account->interest, &bus->busy);
+        (void)map_put(&bus->names, account_name(account), account);
+    }
+    exchange_init(bus);
+    congestion_init(bus);
+    watches_init(bus);
+    home->bus = bus;
+    return bus;
+}
+
+void bus_free(Bus *bus) {
+    if (bus == NULL)
+        return;
+    ASSERT(bus->busy.depth == 0);
+    bus->home->bus = NULL;
+    exchange_done(bus);
+    congestion_done(bus);
+    task_cancel(&bus->watch_task);
+    for (size_t i = 0; i < bus->account_count; i++) {
+        Account *account = &bus->accounts[i];
+        account_set_mappings(account, NULL, 0);
+        interest_done(&account->interest);
+        map_done(&account->watches);
+        mem_free(account->name);
+    }
+    busy_done(&bus->busy);
+    buf_done(&bus->mapped);
+    map_done(&bus->names);
+    mem_free(bus->accounts);
+    mem_free(bus);
+}
+
+size_t bus_account_count(const Bus *bus) {
+    return bus->account_count;
+}
+
+Account *bus_account(Bus *bus, size_t index) {
+    ASSERT(index < bus->account_count);
+    return &bus->accounts[index];
+}
+
+Account *bus_account_by_name(Bus *bus, Slice name) {
+    return map_get(&bus->names, name);
+}
+
+Slice account_name(const Account *account) {
+    return slice_of_text(account->name);
+}
+
+size_t account_index(const Account *account) {
+    return account->index;
+}
+
+Bus *account_bus(const Account *account) {
+    return account->bus;
+}
+
+Sub *sub_add(Account *account, Port *port, Slice subject, Slice queue, Slice sid, bool is_local) {
+    Bus *bus = account->bus;
+    ASSERT_HOME(bus);
+    ASSERT(port->home == bus->home);
+    ASSERT(subject.len <= UINT16_MAX && queue.len <= UINT16_MAX && sid.len <= UINT16_MAX);
+
+    Sub *sub = mem_alloc(offsetof(Sub, text) + subject.len + queue.len + sid.len);
+    memset(sub, 0, offsetof(Sub, text));
+    sub->port = port;
+    sub->account = account;
+    sub->subject_len = (uint16_t)subject.len;
+    sub->queue_len = (uint16_t)queue.len;
+    sub->sid_len = (uint16_t)sid.len;
+    sub->flags = is_local ? SUB_LOCAL : 0;
+    memcpy(sub->text, subject.ptr, subject.len);
+    if (queue.len)
+        memcpy(sub->text + subject.len, queue.ptr, queue.len);
+    if (sid.len)
+        memcpy(sub->text + subject.len + queue.len, sid.ptr, sid.len);
+
+    interest_add(&account->interest, sub);
+    bus->stats.subscriptions++;
+    bus->stats.inserts++;
+    if (!is_local)
+        exchange_send_interest(account, subject, queue, 1);
+    watches_tell(account, subject, queue, 1);
+    return sub;
+}
+
+void sub_remove(Sub *sub) {
+    Account *account = sub->account;
+    Bus *bus = account->bus;
+    ASSERT_HOME(bus);
+    ASSERT(!(sub->flags & SUB_GONE));
+
+    congestion_forget_sub(sub);
+    bus->stats.subscriptions--;
+    bus->stats.removes++;
+    if (!(sub->flags & SUB_LOCAL))
+        exchange_send_interest(account, sub_subject(sub), sub_queue(sub), -1);
+    watches_tell(account, sub_subject(sub), sub_queue(sub), -1);
+    interest_remove(&account->interest, sub);
+}
+
+void bus_stats(const Bus *bus, BusStats *out) {
+    BusStats stats = bus->stats;
+    for (size_t i = 0; i < bus->account_count; i++) {
+        const Interest *interest = &bus->accounts[i].interest;
+        stats.cache_entries += interest->cache.entry_count;
+        stats.matches += interest->matches;
+        stats.cache_hits += interest->cache_hits;
+    }
+    *out = stats;
+}
+
+void account_each_sub(Account *account, void (*each)(void *cookie, Sub *sub), void *cookie) {
+    ASSERT_HOME(account->bus);
+    interest_each(&account->interest, each, cookie);
+}
