@@ -1,8 +1,9 @@
-/* Journal: orders and keeps the entries of groups (a stream, or the catalogue). Alone: "go" is when the log thread's sync
- * returned. Nothing is seen or acknowledged before its entry is applied.
+/* Journal: orders and keeps the entries of groups (a stream, or the catalogue). Alone: "go" is when
+ * the log thread's sync returned. Nothing is seen or acknowledged before its entry is applied.
  *
- * JournalStore is the process-wide part (log, checkpoints); each worker has a Journal with its open chunk.
- * Entries of memory groups never touch the log: they are applied at the submit step of the same turn. */
+ * JournalStore is the process-wide part (log, checkpoints); each worker has a Journal with its open
+ * chunk. Entries of memory groups never touch the log: they are applied at the submit step of the
+ * same turn. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,22 +19,27 @@ typedef struct Group Group;
 typedef struct Journal Journal;
 typedef struct JournalStore JournalStore;
 
-/* What the proposer wants to know again when its entry is applied or refused: copied by journal_append. */
+/* What the proposer wants to know again when its entry is applied or refused: copied by
+ * journal_append. */
 typedef struct Ticket {
-    uint8_t kind;   /* the group's own meaning */
-    Slice data;     /* e.g. a reply subject; borrowed during apply */
-    void *pointer;  /* e.g. an ApiCall; passes to apply or refused */
+    uint8_t kind;  /* the group's own meaning */
+    Slice data;    /* e.g. a reply subject; borrowed during apply */
+    void *pointer; /* e.g. an ApiCall; passes to apply or refused */
 } Ticket;
 
 typedef struct GroupOps {
-    /* In order, once per entry. hold owns record's bytes (take a reference to keep them); place is 0 for memory groups.
-     * ticket is NULL in recovery. During recovery nothing may be sent; the clock is record->time_ns. */
-    void (*apply)(Group *group, const Record *record, Place place, Shared *hold, const Ticket *ticket);
+    /* In order, once per entry. hold owns record's bytes (take a reference to keep them); place is
+     * 0 for memory groups. ticket is NULL in recovery. During recovery nothing may be sent; the
+     * clock is record->time_ns. */
+    void (*apply)(Group *group, const Record *record, Place place, Shared *hold,
+                  const Ticket *ticket);
 
-    /* The entry did not become durable: ERR_FULL (no space) or ERR_IO (the log failed). ticket is never NULL. */
+    /* The entry did not become durable: ERR_FULL (no space) or ERR_IO (the log failed). ticket is
+     * never NULL. */
     void (*refused)(Group *group, const Record *record, const Ticket *ticket, Status why);
 
-    /* Recovery: an entry at or below the index of the loaded checkpoint: only place it, if it is a live message. */
+    /* Recovery: an entry at or below the index of the loaded checkpoint: only place it, if it is a
+     * live message. */
     void (*place)(Group *group, const Record *record, Place place);
 
     /* State with every applied entry, for a checkpoint. */
@@ -46,30 +52,34 @@ typedef struct GroupOps {
 struct Group {
     Worker *home;
     const GroupOps *ops;
-    uint32_t id;             /* 0 = catalogue; never used again after deletion */
+    uint32_t id; /* 0 = catalogue; never used again after deletion */
     bool is_memory;
-    uint64_t index_last;     /* given to the newest entry appended */
+    uint64_t index_last; /* given to the newest entry appended */
     uint64_t index_applied;
-    uint64_t in_flight;      /* appended, not yet applied or refused */
-    uint64_t index_loaded;   /* recovery: entries up to here are in the loaded checkpoint */
-    Link link;               /* in the journal's list of groups */
+    uint64_t in_flight;    /* appended, not yet applied or refused */
+    uint64_t index_loaded; /* recovery: entries up to here are in the loaded checkpoint */
+    Link link;             /* in the journal's list of groups */
 };
 
 typedef struct JournalOptions {
     const char *dir;
-    uint64_t sync_interval_ns;  /* 0 = always */
-    uint64_t segment_bytes;     /* 0 = default */
-    uint64_t cache_bytes;       /* per worker, of recent records; 0 = default 32 MiB */
+    uint64_t sync_interval_ns; /* 0 = always */
+    uint64_t segment_bytes;    /* 0 = default */
+    uint64_t cache_bytes;      /* per worker, of recent records; 0 = default 32 MiB */
     Offload *offload;
 } JournalOptions;
 
-/* Set-up, before workers start: opens the store, and one Journal for each worker of all[] (worker->journal). */
-MUST_CHECK Status journal_store_open(const JournalOptions *options, Worker **all, LogReport *out_report,
-                                     JournalStore **out_store);
+/* Set-up, before workers start: opens the store, and one Journal for each worker of all[]
+ * (worker->journal).
+ * out_report is filled by journal_store_recover: it stays valid until then. dir must be free of
+ * other things: log/, bad/, SUPER.*, checkpoint.* are made in it. */
+MUST_CHECK Status journal_store_open(const JournalOptions *options, Worker **all,
+                                     LogReport *out_report, JournalStore **out_store);
 
-/* Set-up: replays. find gives the group of an id, or NULL when it is unknown (deleted): its entries are skipped. The
- * catalogue's entries come first in the log, so find sees groups made by catalogue entries. group_of_state is find for checkpoints:
- * may create the group from the catalogue's loaded state, which is always given first. damaged reports unreadable acknowledged bytes. */
+/* Set-up: replays. find gives the group of an id, or NULL when it is unknown (deleted): its entries
+ * are skipped. The catalogue's entries come first in the log, so find sees groups made by catalogue
+ * entries. group_of_state is find for checkpoints: may create the group from the catalogue's loaded
+ * state, which is always given first. damaged reports unreadable acknowledged bytes. */
 typedef struct JournalRecovery {
     void *cookie;
     Group *(*find)(void *cookie, uint32_t id);
@@ -78,18 +88,22 @@ typedef struct JournalRecovery {
 MUST_CHECK Status journal_store_recover(JournalStore *store, const JournalRecovery *recovery);
 
 MUST_CHECK Status journal_store_start(JournalStore *store);
-/* After the workers were joined: commits what is left (no callbacks), closes. */
+/* After the workers were joined and offload was stopped, and with no workers_drain after it:
+ * commits what is left (no callbacks), closes. */
 void journal_store_close(JournalStore *store);
 
-/* On home (or in set-up). Groups register before their first entry and leave before they are freed; entries in flight of a group
- * that left are dropped when they come back, their tickets' pointers given to ops->refused first (ERR_CLOSED). */
+/* On home (or in set-up). Groups register before their first entry and leave before they are freed;
+ * entries in flight of a group that left are dropped when they come back, their tickets' pointers
+ * given to ops->refused first (ERR_CLOSED). */
 void journal_add_group(Journal *journal, Group *group);
 void journal_remove_group(Journal *journal, Group *group);
 
-/* On home. Fills group, index; draft's type, flags, time_ns, subject, headers, payload are taken (bytes are copied).
- * Never fails here: a refusal comes by ops->refused, also when the log is full or failed. Applied in a later turn, or for memory groups
- * at the submit step of this turn. is_small: deletes, acks: pass when space is low. */
-void journal_append(Journal *journal, Group *group, const Record *draft, const Ticket *ticket, bool is_small);
+/* On home. Fills group, index; draft's type, flags, time_ns, subject, headers, payload are taken
+ * (bytes are copied). Never fails here: a refusal comes by ops->refused, also when the log is full
+ * or failed. Applied in a later turn, or for memory groups at the submit step of this turn.
+ * is_small: deletes, acks: pass when space is low. */
+void journal_append(Journal *journal, Group *group, const Record *draft, const Ticket *ticket,
+                    bool is_small);
 
 /* Reads for this worker; see store/log.h. */
 LogReader *journal_reader(Journal *journal);

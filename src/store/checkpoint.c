@@ -173,6 +173,8 @@ Status checkpoint_finish(CheckpointWriter *writer, Place *out_floor) {
     Status status = write_file(writer, temporary);
     if (status == OK)
         status = disk_rename(temporary, path);
+    if (status != OK && disk_remove(temporary) != OK)
+        LOG_DEBUG("unfinished checkpoint not removed", "path=%s", temporary);
     if (status == OK)
         status = disk_sync_dir(writer->dir);
     if (status == OK)
@@ -292,7 +294,7 @@ static Status consider(const char *dir, uint64_t generation, Best *best) {
 }
 
 Status checkpoint_load(const char *dir, EachState *each, void *cookie, uint64_t *out_generation,
-                       Place *out_floor, unsigned *out_damaged) {
+                       Place *out_floor, unsigned *out_damaged, bool *out_is_whole) {
     Generations generations = {0};
     Best best = {0};
     unsigned damaged = 0;
@@ -311,6 +313,7 @@ Status checkpoint_load(const char *dir, EachState *each, void *cookie, uint64_t 
         (void)walk_entries(&best.head, slice_from(best.body, best.len), each, cookie);
         *out_generation = best.head.generation;
         *out_floor = best.head.floor;
+        *out_is_whole = best.is_whole;
         status = OK;
     } else if (status == ERR_CORRUPT) {
         status = ERR_NOT_FOUND;

@@ -8,6 +8,7 @@
  * position, so one damaged file loses nothing. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -25,8 +26,12 @@ void checkpoint_add(CheckpointWriter *writer, uint32_t group, uint64_t index, Sl
 MUST_CHECK Status checkpoint_finish(CheckpointWriter *writer, Place *out_floor);
 void checkpoint_abandon(CheckpointWriter *writer);
 
-/* Calls each for every group of the newest valid checkpoint. ERR_NOT_FOUND when there is none.
- * Damaged ones are moved to <dir>/bad and counted; the next older one is taken. */
-MUST_CHECK Status checkpoint_load(
-    const char *dir, void (*each)(void *cookie, uint32_t group, uint64_t index, Slice state),
-    void *cookie, uint64_t *out_generation, Place *out_floor, unsigned *out_damaged);
+/* Calls each for every group of the newest valid checkpoint, the catalogue (group 0) first.
+ * ERR_NOT_FOUND when there is none. Damaged ones are moved to <dir>/bad and counted; the next older
+ * one is taken. When none is valid, *out_is_whole turns false and what can still be read of the
+ * newest is given. */
+MUST_CHECK Status checkpoint_load(const char *dir,
+                                  void (*each)(void *cookie, uint32_t group, uint64_t index,
+                                               Slice state),
+                                  void *cookie, uint64_t *out_generation, Place *out_floor,
+                                  unsigned *out_damaged, bool *out_is_whole);

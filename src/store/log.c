@@ -63,12 +63,16 @@ void log_report_done(LogReport *report) {
 /* A store that was closed in order says which block is certainly there: damage to the last one can
  * then not be mistaken for an unfinished write. */
 static void close_super(Log *log) {
-    if (log->file == NULL || log_is_failed(log) || log->durable + 1 != log->number_next ||
-        log->super.durable == log->durable)
+    if (log->file == NULL || !log->is_recovered || log_is_failed(log))
+        return;
+    if (log->options.sync_interval_ns && disk_sync(log->file) == OK)
+        log->durable = log->number_next - 1;
+    if (log->durable + 1 != log->number_next || log->super.durable == log->durable)
         return;
     log->super.durable = log->durable;
     log->super.durable_end = place_of(log_head_segment(log)->number, log->offset);
-    if (super_write(log->dir, &log->super, false) != OK)
+    if (super_write(log->dir, &log->super, false) != OK ||
+        super_write(log->dir, &log->super, false) != OK)
         LOG_WARNING("store closed without its last position", "dir=%s", log->dir);
 }
 
@@ -205,6 +209,27 @@ void log_drop_live(Log *log, Place place, uint64_t bytes) {
         return;
     if (counter_sub(live, bytes) == 0 && segment < place_segment(counter_get(&log->floor)))
         log_wake(log);
+}
+
+Place log_floor(const Log *log) {
+    return counter_get(&log->floor);
+}
+
+uint64_t log_segment_bytes(const Log *log) {
+    return log->options.segment_bytes;
+}
+
+uint64_t log_bytes_after(const Log *log, Place after) {
+    Place head = log_head(log);
+    uint64_t bytes = 0;
+    uint64_t segment = place_segment(after);
+    for (segment = segment < log->base ? log->base : segment; segment < place_segment(head);
+         segment++) {
+        const Counter *size = counter_table_find(log->sizes, segment - log->base);
+        if (size != NULL)
+            bytes += counter_get(size);
+    }
+    return bytes + place_offset(head);
 }
 
 uint64_t log_dead_bytes(const Log *log, Place from) {

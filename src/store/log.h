@@ -97,6 +97,11 @@ void log_set_floor(Log *log, Place floor);
 /* Before log_start: no segment is recycled until restart, since what is live is not known for
  * certain. */
 void log_keep_all(Log *log);
+/* As last set, now or before the restart. Any thread. */
+Place log_floor(const Log *log);
+/* Bytes of segments from `after` up to the head. Any thread. */
+uint64_t log_bytes_after(const Log *log, Place after);
+uint64_t log_segment_bytes(const Log *log);
 /* Bytes of whole segments from `from` on in which nothing is live: what a checkpoint could free.
  * Any thread. */
 uint64_t log_dead_bytes(const Log *log, Place from);

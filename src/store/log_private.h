@@ -41,6 +41,7 @@ struct Log {
     DiskFile *lock;
     Super super;
     bool is_new, is_super_lost, is_super_half;
+    Place floor_saved; /* in both copies of SUPER */
     bool is_recovered; /* before, nobody has said yet what is live: nothing may be recycled */
     bool is_keeping_all;
     bool is_threaded; /* between log_start and log_stop */

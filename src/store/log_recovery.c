@@ -20,7 +20,7 @@
 
 typedef struct FoundBlock {
     BlockHead head;
-    bool is_body_good, is_first_head_good;
+    bool is_body_good, are_heads_good;
 } FoundBlock;
 
 typedef VEC(FoundBlock) FoundBlocks;
@@ -42,6 +42,7 @@ typedef struct Recovery {
     uint64_t bad_bytes; /* copied to bad/ */
     uint64_t segment_last;
     bool is_end_rotten;
+    Status status; /* of repairs */
 } Recovery;
 
 static Status read_segment(Recovery *r, const Segment *segment);
@@ -62,6 +63,7 @@ static Status recover(Recovery *r) {
             break;
         find_blocks(r, &log->segments.at[i]);
         replay_segment(r, i);
+        status = r->status;
     }
     if (status == OK) {
         judge_end(r);
@@ -156,7 +158,9 @@ static bool find_next(Recovery *r, const Segment *segment, uint64_t at, const Bl
         BlockHead head;
         if (block_head_parse(r->bytes + page, &head) && head.offset == page &&
             fits(r, segment, &head, last)) {
-            *out_block = (FoundBlock){.head = head, .is_first_head_good = true};
+            const char *twin = r->bytes + page + block_bytes(head.body_len) - BLOCK_HEAD_BYTES;
+            bool are_equal = memcmp(twin, &head, sizeof head) == 0;
+            *out_block = (FoundBlock){.head = head, .are_heads_good = are_equal};
             return true;
         }
         uint64_t end = page + BLOCK_ALIGN;
@@ -208,8 +212,11 @@ static Status find_tail(Recovery *r) {
             return ERR_VERSION;
         find_blocks(r, segment);
         for (size_t k = 0; k < r->found.len; k++)
-            if (r->found.at[k].is_body_good)
+            if (r->found.at[k].is_body_good) {
                 r->tail = i;
+                if (r->found.at[k].head.durable > r->durable)
+                    r->durable = r->found.at[k].head.durable;
+            }
     }
     return OK;
 }
@@ -260,6 +267,12 @@ static void replay_rotten(Recovery *r, const FoundBlock *block) {
     Place start = place_of(head->segment, head->offset + BLOCK_HEAD_BYTES);
     keep_copy(r, place_of(head->segment, head->offset), block_bytes(head->body_len));
 
+    if (head->number > r->durable) {
+        /* Written without a sync (sync_interval) and lost in part: what stands there may be older
+         * than the block. */
+        report_lost_blocks(r, start, head->body_len, head->record_count);
+        return;
+    }
     Pieces pieces;
     r->report->damaged_records +=
         salvage(slice_from(body, head->body_len), head->record_count, &pieces);
@@ -276,15 +289,42 @@ static void replay_rotten(Recovery *r, const FoundBlock *block) {
     vec_done(&pieces);
 }
 
+/* Brings what stands in r->bytes to disk. */
+static void rewrite(Recovery *r, uint64_t segment, uint64_t offset, uint64_t len) {
+    CLEANUP(path_free) char *path = path_numbered(r->log->log_dir, "", segment, ".log");
+    DiskFile *file;
+    Status status = disk_open(path, DISK_READ | DISK_WRITE, &file);
+    if (status == OK) {
+        struct iovec part = {r->bytes + offset, len};
+        status = disk_write(file, &part, 1, offset);
+        if (status == OK)
+            status = disk_sync(file);
+        disk_close(file);
+    }
+    if (status != OK)
+        r->status = status;
+}
+
+/* One of the two heads is damaged, or the write was cut short after all that matters: without both,
+ * the next flipped bit could cost the whole block. */
+static void repair_heads(Recovery *r, const FoundBlock *block) {
+    const BlockHead *head = &block->head;
+    char *start = r->bytes + head->offset;
+    uint64_t len = block_bytes(head->body_len);
+    buf_printf(&r->report->text, "segment %llu offset %llu: block head repaired from its copy\n",
+               (unsigned long long)head->segment, (unsigned long long)head->offset);
+    memcpy(start, head, sizeof *head);
+    memcpy(start + len - BLOCK_HEAD_BYTES, head, sizeof *head);
+    rewrite(r, head->segment, head->offset, len);
+}
+
 /* The body's checksum is good: no need to sum up each record. */
 static void replay_good(Recovery *r, const FoundBlock *block) {
     const BlockHead *head = &block->head;
     const char *body = r->bytes + head->offset + BLOCK_HEAD_BYTES;
     Place start = place_of(head->segment, head->offset + BLOCK_HEAD_BYTES);
-    if (!block->is_first_head_good)
-        buf_printf(&r->report->text,
-                   "segment %llu offset %llu: block head damaged, its copy is good\n",
-                   (unsigned long long)head->segment, (unsigned long long)head->offset);
+    if (!block->are_heads_good)
+        repair_heads(r, block);
     for (size_t at = 0; at < head->body_len;) {
         Record record;
         size_t used;
@@ -346,14 +386,22 @@ static void meet(Recovery *r, const FoundBlock *block) {
     r->report->blocks++;
 }
 
+/* Its heads are wiped: should the next block not come to lie exactly here, this one must not look
+ * like rot later. A copy is kept, for the case that the very last acknowledged write rotted. */
 static void cut(Recovery *r, const FoundBlock *block) {
-    uint64_t bytes = block_bytes(block->head.body_len);
-    if (block->head.epoch > r->epoch_max)
-        r->epoch_max = block->head.epoch;
-    r->report->torn_bytes += bytes;
+    const BlockHead *head = &block->head;
+    uint64_t len = block_bytes(head->body_len);
+    if (head->epoch > r->epoch_max)
+        r->epoch_max = head->epoch;
+    r->report->torn_bytes += len;
     buf_printf(&r->report->text, "unfinished write cut: segment %llu offset %llu, %llu bytes\n",
-               (unsigned long long)block->head.segment, (unsigned long long)block->head.offset,
-               (unsigned long long)bytes);
+               (unsigned long long)head->segment, (unsigned long long)head->offset,
+               (unsigned long long)len);
+    keep_copy(r, place_of(head->segment, head->offset), len);
+    char *start = r->bytes + head->offset;
+    memset(start, 0, BLOCK_HEAD_BYTES);
+    memset(start + len - BLOCK_HEAD_BYTES, 0, BLOCK_HEAD_BYTES);
+    rewrite(r, head->segment, head->offset, len);
 }
 
 static void replay_segment(Recovery *r, size_t index) {

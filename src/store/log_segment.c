@@ -150,11 +150,16 @@ static bool is_recyclable(const Log *log, size_t i) {
 /* The floor goes to disk first: recovery must know which segments may be missing. */
 static bool save_floor(Log *log) {
     Place floor = counter_get(&log->floor);
-    if (log->super.floor == floor)
+    if (log->floor_saved == floor)
         return true;
     log->super.floor = floor;
-    if (super_write(log->dir, &log->super, false) == OK)
+    /* Both copies: with the newer one damaged, what was recycled must still not look like a loss.
+     */
+    if (super_write(log->dir, &log->super, false) == OK &&
+        super_write(log->dir, &log->super, false) == OK) {
+        log->floor_saved = floor;
         return true;
+    }
     LOG_WARNING("log position not saved", "dir=%s", log->dir);
     return false;
 }

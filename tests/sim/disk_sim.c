@@ -370,8 +370,7 @@ Status disk_write(DiskFile *file, const struct iovec *parts, int part_count, uin
         len += parts[i].iov_len;
     if (file->life != disk.life)
         return ERR_IO;
-    uint64_t more =
-        offset + len > file->inode->now_len ? offset + len - file->inode->now_len : 0;
+    uint64_t more = offset + len > file->inode->now_len ? offset + len - file->inode->now_len : 0;
     if (disk.capacity && more && used + more > disk.capacity)
         return ERR_FULL;
     bool was_stopped = disk.is_stopped;

@@ -1,7 +1,8 @@
 /* Simulated disk: io/disk.h in memory, for one thread, with everything that real ones do to data.
  *
- * What was not synced is lost, kept, or half of each at a power cut, sector by sector; names that were not synced with
- * their directory are forgotten from the newest backwards. Links before io's own implementation. */
+ * What was not synced is lost, kept, or half of each at a power cut, sector by sector; names that
+ * were not synced with their directory are forgotten from the newest backwards. Links before io's
+ * own implementation. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,8 +16,8 @@ enum { SECTOR_BYTES = 512 };
 void disk_sim_reset(uint64_t seed, uint64_t capacity_bytes);
 void disk_sim_done(void);
 
-/* The n-th changing call from now (1 = the next) is the last: it happens in part or not at all, and everything after it
- * fails until disk_sim_power_cut or disk_sim_kill. 0 = never. */
+/* The n-th changing call from now (1 = the next) is the last: it happens in part or not at all, and
+ * everything after it fails until disk_sim_power_cut or disk_sim_kill. 0 = never. */
 void disk_sim_stop_after(uint64_t calls);
 bool disk_sim_is_stopped(void);
 

@@ -1,0 +1,71 @@
+/* What the files of journal/ share. */
+#pragma once
+
+#include "journal/journal.h"
+#include "store/checkpoint.h"
+
+enum {
+    /* A worker's chunk is handed over when it has grown to this, even within a turn. */
+    JOURNAL_CHUNK_BYTES_MAX = 1024 * 1024,
+    /* Messages of memory streams keep their whole chunk alive, so these are smaller. */
+    JOURNAL_MEMORY_CHUNK_BYTES_MAX = 64 * 1024,
+    /* Entries of memory groups (and refusals) that one turn delivers; the rest comes in the next
+       one. */
+    JOURNAL_ENTRIES_PER_TURN = 8192,
+    /* A checkpoint saves groups until one of these is passed, then lets the turn end. */
+    JOURNAL_SAVES_PER_TURN = 64,
+    JOURNAL_SAVE_BYTES_PER_TURN = 256 * 1024,
+};
+
+typedef struct JournalChunk JournalChunk;
+typedef struct Checkpointer Checkpointer;
+
+typedef enum ChunkKind { CHUNK_LOG, CHUNK_MEMORY, CHUNK_REFUSED, CHUNK_KINDS } ChunkKind;
+
+/* Entries encoded back to back, and their tickets in the same order. */
+struct JournalChunk {
+    LogChunk log; /* first */
+    Journal *journal;
+    Link link;                   /* journal->in_flight, or ->ready, or ->unused */
+    size_t record_at, ticket_at; /* the next entry to deliver */
+    Buf tickets;
+    ChunkKind kind;
+};
+
+struct Journal {
+    Worker *home;
+    JournalStore *store;
+    LogReader *reader;
+    TurnHook hook;
+    Task more; /* a turn did not deliver everything */
+    List groups;
+    JournalChunk *open[CHUNK_KINDS]; /* NULL: nothing appended since the last one */
+    Shared *scratch[CHUNK_KINDS];    /* a buffer to encode into, kept from an earlier chunk */
+    List in_flight;                  /* with the log, or being delivered */
+    List ready; /* memory chunks and refusals, to be delivered at the submit step */
+    List unused;
+};
+
+struct JournalStore {
+    Worker **all;
+    Log *log;
+    char *dir;
+    Offload *offload;
+    LogReport *report;
+    Journal *journals; /* [count + 1] */
+    Checkpointer *checkpointer;
+    bool is_started;
+};
+
+/* Journal part of a worker; set-up. */
+void journal_init(Journal *journal, JournalStore *store, Worker *home, uint64_t cache_bytes);
+void journal_done(Journal *journal);
+
+/* all[0]'s journal asks at each submit step. */
+Checkpointer *checkpointer_new(JournalStore *store);
+void checkpointer_free(Checkpointer *checkpointer);
+/* What recovery found: the newest checkpoint; is_due: another one is wanted soon. */
+void checkpointer_resume(Checkpointer *checkpointer, uint64_t generation, Place floor, bool is_due);
+/* No more checkpoints in this run. */
+void checkpointer_disable(Checkpointer *checkpointer);
+void checkpointer_consider(Checkpointer *checkpointer);

@@ -1,0 +1,186 @@
+/* The process-wide part: opening, recovery, closing. */
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/disk.h"
+#include "journal/journal_private.h"
+
+enum { REPLAY_BUFFER_BYTES = 256 * 1024 };
+
+typedef struct Replay {
+    JournalStore *store;
+    const JournalRecovery *recovery;
+    Status status;
+    /* Applied records are copied here: what apply keeps must not keep a whole segment. */
+    Shared *buffer;
+    size_t buffer_used;
+} Replay;
+
+/* Two segments, or on small disks a twentieth. */
+static uint64_t space_to_leave(const JournalOptions *options) {
+    uint64_t free_bytes, total;
+    uint64_t want = 128 * 1024 * 1024;
+    if (disk_free_bytes(options->dir, &free_bytes, &total) == OK && total / 20 < want)
+        want = total / 20;
+    return want;
+}
+
+Status journal_store_open(const JournalOptions *options, Worker **all, LogReport *out_report,
+                          JournalStore **out_store) {
+    Status status = disk_make_dirs(options->dir);
+    if (status != OK)
+        return status;
+    LogOptions log_options = {
+        .dir = options->dir,
+        .segment_bytes = options->segment_bytes,
+        .sync_interval_ns = options->sync_interval_ns,
+        .free_low_bytes = space_to_leave(options),
+        .offload = options->offload,
+    };
+    Log *log;
+    status = log_open_dir(&log_options, &log);
+    if (status != OK)
+        return status;
+    JournalStore *store = mem_zalloc(sizeof *store);
+    unsigned count = all[0]->count + 1;
+    store->all = all;
+    store->log = log;
+    store->dir = mem_copy(options->dir, strlen(options->dir));
+    store->offload = options->offload;
+    memset(out_report, 0, sizeof *out_report);
+    store->report = out_report;
+    store->journals = mem_zalloc(count * sizeof *store->journals);
+    for (unsigned i = 0; i < count; i++)
+        journal_init(&store->journals[i], store, all[i], options->cache_bytes);
+    store->checkpointer = checkpointer_new(store);
+    *out_store = store;
+    return OK;
+}
+
+/* --- recovery --- */
+
+static void on_state(void *cookie, uint32_t id, uint64_t index, Slice state) {
+    Replay *replay = cookie;
+    if (replay->status != OK)
+        return;
+    Group *group = replay->recovery->find(replay->recovery->cookie, id);
+    if (group == NULL || group->is_memory)
+        return;
+    Status status = group->ops->load(group, state);
+    if (status != OK) {
+        LOG_ERR("state in checkpoint not understood", "group=%u why=%s", id, status_text(status));
+        replay->status = status;
+        return;
+    }
+    group->index_loaded = group->index_last = group->index_applied = index;
+}
+
+static const Record *copy_record(Replay *replay, const Record *record, Record *out_copy) {
+    size_t bytes = record->subject.len + record->headers.len + record->payload.len;
+    if (replay->buffer == NULL || shared_len(replay->buffer) - replay->buffer_used < bytes) {
+        shared_unref(replay->buffer);
+        replay->buffer = shared_new(bytes > REPLAY_BUFFER_BYTES ? bytes : REPLAY_BUFFER_BYTES);
+        replay->buffer_used = 0;
+    }
+    char *to = shared_bytes(replay->buffer) + replay->buffer_used;
+    replay->buffer_used += bytes;
+    *out_copy = *record;
+    /* They lie one after the other. */
+    if (bytes)
+        memcpy(to, record->subject.ptr, bytes);
+    out_copy->subject.ptr = to;
+    out_copy->headers.ptr = to + record->subject.len;
+    out_copy->payload.ptr = to + record->subject.len + record->headers.len;
+    return out_copy;
+}
+
+static void on_record(void *cookie, const Record *record, Place at, uint64_t damaged_bytes) {
+    Replay *replay = cookie;
+    const JournalRecovery *recovery = replay->recovery;
+    if (record == NULL) {
+        if (recovery->damaged)
+            recovery->damaged(recovery->cookie, at, damaged_bytes);
+        return;
+    }
+    Group *group = recovery->find(recovery->cookie, record->group);
+    if (group == NULL || group->is_memory)
+        return;
+    if (record->index <= group->index_loaded) {
+        group->ops->place(group, record, at);
+        return;
+    }
+    if (record->index <= group->index_last)
+        return; /* an older life of the same bytes: cannot be, and would do harm */
+    group->index_last = group->index_applied = record->index;
+    Record copy;
+    record = copy_record(replay, record, &copy);
+    group->ops->apply(group, record, at, replay->buffer, NULL);
+}
+
+static Status load_checkpoint(Replay *replay) {
+    JournalStore *store = replay->store;
+    uint64_t generation = 0;
+    Place floor = 0;
+    unsigned damaged = 0;
+    bool is_whole = true;
+    Status status =
+        checkpoint_load(store->dir, on_state, replay, &generation, &floor, &damaged, &is_whole);
+    bool is_absent = status == ERR_NOT_FOUND;
+    if (status != OK && !is_absent)
+        return status;
+    if (replay->status != OK)
+        return replay->status;
+    if (damaged)
+        buf_printf(&store->report->text, "damaged checkpoints set aside: %u\n", damaged);
+    if ((is_absent && (damaged || log_floor(store->log) > 0)) || !is_whole) {
+        /* Which old records are live is not known any more. Nothing is given up. */
+        LOG_ERR("no whole checkpoint: log segments are kept until the store is repaired", "dir=%s",
+                store->dir);
+        log_keep_all(store->log);
+        checkpointer_disable(store->checkpointer);
+    }
+    checkpointer_resume(store->checkpointer, generation, floor, damaged > 0);
+    return OK;
+}
+
+Status journal_store_recover(JournalStore *store, const JournalRecovery *recovery) {
+    Replay replay = {.store = store, .recovery = recovery};
+    Status status = load_checkpoint(&replay);
+    if (status == OK) {
+        Buf text = store->report->text;
+        status = log_recover(store->log, on_record, &replay, store->report);
+        buf_append(&text, buf_slice(&store->report->text));
+        buf_done(&store->report->text);
+        store->report->text = text;
+    }
+    shared_unref(replay.buffer);
+    return status;
+}
+
+/* --- running --- */
+
+Status journal_store_start(JournalStore *store) {
+    Status status = log_start(store->log);
+    store->is_started = status == OK;
+    return status;
+}
+
+void journal_store_close(JournalStore *store) {
+    if (store == NULL)
+        return;
+    if (store->is_started)
+        log_stop(store->log);
+    unsigned count = store->all[0]->count + 1;
+    for (unsigned i = 0; i < count; i++)
+        journal_done(&store->journals[i]);
+    checkpointer_free(store->checkpointer);
+    log_close(store->log);
+    mem_free(store->journals);
+    mem_free(store->dir);
+    mem_free(store);
+}
+
+uint64_t journal_store_bytes(const JournalStore *store) {
+    return log_bytes_used(store->log);
+}
