@@ -70,6 +70,7 @@ void exchange_init(Bus *bus) {
     task_init(&exchange->close_task, on_close_task);
     exchange->hook.run = on_hook;
     worker_add_hook(bus->home, &exchange->hook);
+    exchange->closed_ns = bus->home->now_ns; /* there is no turn yet that would close mail */
 }
 
 void exchange_done(Bus *bus) {
