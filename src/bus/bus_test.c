@@ -472,6 +472,14 @@ static void waits_end_when_a_port_here_drains_and_can_be_cancelled(void **state)
     settle(fixture);
     assert_int_equal(one.calls, 1);
     assert_int_equal(two.calls, 0);
+
+    Sub *sub = subscribe(fixture, 0, 0, "a", ""); /* who was waited for may also go */
+    bus_wait_for_drain(fixture->buses[0], &one.wait);
+    settle(fixture);
+    assert_int_equal(one.calls, 1);
+    unsubscribe(&fixture->ports[0][0], sub);
+    settle(fixture);
+    assert_int_equal(one.calls, 2);
     fixture_free(fixture);
 }
 

@@ -125,8 +125,10 @@ static void forget(Bus *bus, const Port *port, const Sub *only) {
 }
 
 void congestion_forget_sub(Sub *sub) {
+    Bus *bus = sub->account->bus;
     if (sub->flags & SUB_REPORTED)
-        forget(sub->account->bus, NULL, sub);
+        forget(bus, NULL, sub);
+    congestion_wake(bus);
 }
 
 void bus_port_drained(Port *port) {

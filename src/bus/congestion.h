@@ -28,6 +28,7 @@ void congestion_done(Bus *bus);
 
 /* After delivery of a message that worker `from` sent, to a receiver that is congested. */
 void congestion_report(Account *account, unsigned from, Slice to, Sub *sub);
+/* When it goes: whoever waited for it goes on. */
 void congestion_forget_sub(Sub *sub);
 
 /* Another worker's report, or its end. */
