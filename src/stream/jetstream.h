@@ -18,6 +18,14 @@ typedef struct JetStream JetStream;
 typedef struct Stream Stream;
 typedef struct Catalogue Catalogue;
 
+/* What one account may have; -1 = no limit. */
+typedef struct JetStreamAccountLimits {
+    int64_t max_memory, max_file;      /* bytes */
+    int64_t max_streams, max_consumers, max_ack_pending;
+    int64_t max_memory_stream_bytes, max_file_stream_bytes;
+    bool max_bytes_required;
+} JetStreamAccountLimits;
+
 typedef struct JetStreamOptions {
     bool is_enabled;
     const char *store_dir;           /* the directory itself, made when absent */
@@ -29,6 +37,7 @@ typedef struct JetStreamOptions {
     ConfigLimits limits;
     int64_t max_consumers_default;   /* for streams with max_consumers -1; -1 = none (ours) */
     bool *account_is_enabled;        /* by account index */
+    const JetStreamAccountLimits *account_limits; /* by account index; NULL = no account has any */
     Offload *offload;
 } JetStreamOptions;
 
@@ -66,7 +75,12 @@ MUST_CHECK Status jetstream_open(const JetStreamOptions *options, Worker **all, 
 /* After the workers were joined. */
 void jetstream_close(Worker **all, JournalStore *store);
 
-/* NULL when unknown. */
+/* The account's limits, or those of an account without any. */
+const JetStreamAccountLimits *jetstream_limits(const JetStreamOptions *options, size_t account);
+/* The server's config limits narrowed by the account's, for streams of that storage. */
+ConfigLimits jetstream_config_limits(const JetStreamOptions *options, size_t account, Storage storage);
+
+/* NULL when unknown. O(1). */
 StreamRef *jetstream_find(JetStream *js, const Account *account, Slice name);
 
 /* Directory changes, on each worker (mailed by the catalogue; called directly in set-up). */

@@ -128,6 +128,7 @@ void stream_state_write(Buf *out, Stream *stream);
 typedef struct StreamInfoOptions {
     bool has_cluster;           /* {"leader": server name}: STREAM.INFO only */
     bool has_domain;
+    bool is_list;               /* metadata as stored, without the server's version and level: STREAM.LIST */
     bool deleted_details;
     Slice subjects_filter;      /* empty = none */
     uint64_t offset;            /* of subjects */

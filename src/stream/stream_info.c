@@ -133,7 +133,7 @@ void stream_info_write(Buf *out, Stream *stream, const StreamInfoOptions *option
     if (out->len && out->ptr[out->len - 1] != '{')
         buf_append_char(out, ',');
     buf_append_lit(out, "\"config\":");
-    stream_config_write(out, stream->config, true);
+    stream_config_write(out, stream->config, !options->is_list);
     buf_append_lit(out, ",\"created\":");
     write_time(out, stream->created_ns);
     buf_append_lit(out, ",\"state\":");

@@ -1,0 +1,209 @@
+#include <string.h>
+
+#include "base/mem.h"
+#include "io/clock.h"
+#include "stream/catalogue_private.h"
+
+/* STREAM.CREATE, UPDATE and DELETE: checked against the applied state, proposed, decided in apply.
+ */
+
+static Catalogue *catalogue_of(const ApiCall *call) {
+    ASSERT_HOME(call);
+    return call->js->catalogue;
+}
+
+static Asset *find_asset(const ApiCall *call) {
+    return catalogue_find(call->js->catalogue, account_name(call->account), call->stream);
+}
+
+static int64_t reservation(const StreamConfig *config) {
+    return config->max_bytes > 0 ? config->max_bytes : 0;
+}
+
+/* Streams and reserved bytes of an account (NULL = of all), what is on its way included. */
+typedef struct Taken {
+    int64_t streams, reserved;
+} Taken;
+
+static Taken sum_taken(const Catalogue *catalogue, const Account *account, Storage storage) {
+    Taken taken = {0};
+    Slice key;
+    void *value;
+
+    for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);) {
+        const Asset *asset = value;
+        if (account && asset->account != account)
+            continue;
+        taken.streams++;
+        if (asset->config->storage == storage)
+            taken.reserved += reservation(asset->config);
+    }
+    for (Link *link = catalogue->proposals.next; link != &catalogue->proposals; link = link->next) {
+        const Proposal *proposal = CONTAINER_OF(link, Proposal, link);
+        if (account && proposal->account != account_index(account))
+            continue;
+        taken.streams += proposal->is_new;
+        if (proposal->storage == storage)
+            taken.reserved += proposal->reserve;
+    }
+    return taken;
+}
+
+static bool is_over(int64_t taken, int64_t more, int64_t max) {
+    return max >= 0 && more > 0 && (taken > max || more > max - taken);
+}
+
+static ApiError check_limits(const ApiCall *call, const StreamConfig *config,
+                             const StreamConfig *old) {
+    const JetStreamOptions *options = call->js->options;
+    const JetStreamAccountLimits *mine = jetstream_limits(options, account_index(call->account));
+    bool is_memory = config->storage == STORAGE_MEMORY;
+    int64_t more = reservation(config) - (old ? reservation(old) : 0);
+    Taken account = sum_taken(call->js->catalogue, call->account, config->storage);
+
+    if (!old && mine->max_streams > 0 && account.streams >= mine->max_streams)
+        return api_error(JSMaximumStreamsLimitErr);
+    if (more <= 0)
+        return API_OK;
+    Taken all = sum_taken(call->js->catalogue, NULL, config->storage);
+    if (is_over(account.reserved, more, is_memory ? mine->max_memory : mine->max_file) ||
+        is_over(all.reserved, more, is_memory ? options->max_memory : options->max_file))
+        return api_error(is_memory ? JSMemoryResourcesExceededErr : JSStorageResourcesExceededErr);
+    return API_OK;
+}
+
+/* Takes call. */
+static void propose(ApiCall *call, RecordType type, Slice payload, const StreamConfig *config,
+                    const StreamConfig *old) {
+    Catalogue *catalogue = catalogue_of(call);
+    Proposal *proposal = mem_zalloc(sizeof *proposal);
+    Buf key = {0};
+
+    proposal->call = call;
+    proposal->account = account_index(call->account);
+    if (config) {
+        proposal->is_new = !old;
+        proposal->storage = config->storage;
+        proposal->reserve = reservation(config) - (old ? reservation(old) : 0);
+    }
+    list_push_back(&catalogue->proposals, &proposal->link);
+    buf_append(&key, account_name(call->account));
+    buf_append_char(&key, ' ');
+    buf_append(&key, call->stream);
+    Record draft = {
+        .type = type, .time_ns = clock_wall_ns(), .subject = buf_slice(&key), .payload = payload};
+    Ticket ticket = {.pointer = proposal};
+    journal_append(catalogue->js->journal, &catalogue->group, &draft, &ticket,
+                   type == RECORD_STREAM_DELETE);
+    buf_done(&key);
+}
+
+/* Limits of config checks depend on the storage that the config asks for. */
+static ApiError read_config(ApiCall *call, StreamConfig **out_config, bool *out_pedantic) {
+    return stream_config_parse(call->body, &call->js->options->limits, api_arena(call), out_config,
+                               out_pedantic);
+}
+
+static ConfigLimits limits_for(const ApiCall *call, const StreamConfig *config) {
+    return jetstream_config_limits(call->js->options, account_index(call->account),
+                                   config->storage);
+}
+
+static bool has_separator(Slice name) {
+    return slice_find(name, '/') < name.len || slice_find(name, '\\') < name.len;
+}
+
+static ApiError check_create(ApiCall *call, StreamConfig *config, bool is_pedantic,
+                             const Asset *existing) {
+    ConfigLimits limits = limits_for(call, config);
+    ApiError error = API_OK;
+
+    if (has_separator(call->stream))
+        return api_error(JSStreamNameContainsPathSeparatorsErr);
+    if (!slice_equal(config->name, call->stream))
+        return api_error(JSStreamMismatchErr);
+    if (api_failed(error =
+                       stream_config_check_create(config, &limits, is_pedantic, api_arena(call))))
+        return error;
+    if (existing)
+        return stream_config_equal(existing->config, config) ? API_OK
+                                                             : api_error(JSStreamNameExistErr);
+    if (catalogue_overlaps(call->js->catalogue, account_name(call->account), config))
+        return api_error(JSStreamSubjectOverlapErr);
+    return check_limits(call, config, NULL);
+}
+
+void catalogue_on_stream_create(ApiCall *call) {
+    Catalogue *catalogue = catalogue_of(call);
+    StreamConfig *config;
+    bool is_pedantic;
+    ApiError error = read_config(call, &config, &is_pedantic);
+
+    if (api_failed(error)) {
+        api_reply_error(call, error);
+        return;
+    }
+    Asset *existing = find_asset(call);
+    error = check_create(call, config, is_pedantic, existing);
+    if (api_failed(error)) {
+        api_reply_error(call, error);
+    } else if (existing) {
+        catalogue_tell_shown(catalogue, existing, call);
+    } else {
+        Buf facts = {0};
+        asset_facts_write(&facts, ++catalogue->group_last, clock_wall_ns(), false, config);
+        propose(call, RECORD_STREAM_PUT, buf_slice(&facts), config, NULL);
+        buf_done(&facts);
+    }
+    stream_config_free(config);
+}
+
+static ApiError check_update(ApiCall *call, StreamConfig *config, bool is_pedantic,
+                             const Asset *asset) {
+    ConfigLimits limits = limits_for(call, config);
+    ApiError error = API_OK;
+
+    if (config->name.len && !slice_equal(config->name, call->stream))
+        return api_error(JSStreamMismatchErr);
+    error = stream_config_check_update(config, asset ? asset->config : config, &limits, is_pedantic,
+                                       api_arena(call));
+    if (api_failed(error))
+        return error;
+    if (!asset)
+        return api_error(JSStreamNotFoundErr);
+    if (catalogue_overlaps(call->js->catalogue, account_name(call->account), config))
+        return api_error(JSStreamSubjectOverlapErr);
+    return check_limits(call, config, asset->config);
+}
+
+void catalogue_on_stream_update(ApiCall *call) {
+    StreamConfig *config;
+    bool is_pedantic;
+    ApiError error = read_config(call, &config, &is_pedantic);
+
+    if (api_failed(error)) {
+        api_reply_error(call, error);
+        return;
+    }
+    const Asset *asset = find_asset(call);
+    error = check_update(call, config, is_pedantic, asset);
+    if (api_failed(error)) {
+        api_reply_error(call, error);
+    } else {
+        Buf facts = {0};
+        asset_facts_write(&facts, asset->group, asset->created_ns, true, config);
+        propose(call, RECORD_STREAM_PUT, buf_slice(&facts), config, asset->config);
+        buf_done(&facts);
+    }
+    stream_config_free(config);
+}
+
+void catalogue_on_stream_delete(ApiCall *call) {
+    const Asset *asset = find_asset(call);
+
+    if (!asset) {
+        api_reply_error(call, api_error(JSStreamNotFoundErr));
+        return;
+    }
+    propose(call, RECORD_STREAM_DELETE, slice_from(&asset->group, sizeof asset->group), NULL, NULL);
+}
