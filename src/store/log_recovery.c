@@ -261,34 +261,6 @@ static void deliver(Recovery *r, const Record *record, Place at) {
     r->visit(r->cookie, record, at, 0);
 }
 
-static void replay_rotten(Recovery *r, const FoundBlock *block) {
-    const BlockHead *head = &block->head;
-    const char *body = r->bytes + head->offset + BLOCK_HEAD_BYTES;
-    Place start = place_of(head->segment, head->offset + BLOCK_HEAD_BYTES);
-    keep_copy(r, place_of(head->segment, head->offset), block_bytes(head->body_len));
-
-    if (head->number > r->durable) {
-        /* Written without a sync (sync_interval) and lost in part: what stands there may be older
-         * than the block. */
-        report_lost_blocks(r, start, head->body_len, head->record_count);
-        return;
-    }
-    Pieces pieces;
-    r->report->damaged_records +=
-        salvage(slice_from(body, head->body_len), head->record_count, &pieces);
-    for (size_t i = 0; i < pieces.len; i++) {
-        const Piece *piece = &pieces.at[i];
-        Record record;
-        size_t used;
-        if (piece->is_readable &&
-            record_parse_trusted(slice_from(body + piece->at, piece->len), &record, &used) == OK)
-            deliver(r, &record, start + piece->at);
-        else
-            report_damage(r, start + piece->at, piece->len);
-    }
-    vec_done(&pieces);
-}
-
 /* Brings what stands in r->bytes to disk. */
 static void rewrite(Recovery *r, uint64_t segment, uint64_t offset, uint64_t len) {
     CLEANUP(path_free) char *path = path_numbered(r->log->log_dir, "", segment, ".log");
@@ -305,6 +277,15 @@ static void rewrite(Recovery *r, uint64_t segment, uint64_t offset, uint64_t len
         r->status = status;
 }
 
+/* The block is never found again. */
+static void wipe(Recovery *r, const BlockHead *head) {
+    char *start = r->bytes + head->offset;
+    uint64_t len = block_bytes(head->body_len);
+    memset(start, 0, BLOCK_HEAD_BYTES);
+    memset(start + len - BLOCK_HEAD_BYTES, 0, BLOCK_HEAD_BYTES);
+    rewrite(r, head->segment, head->offset, len);
+}
+
 /* One of the two heads is damaged, or the write was cut short after all that matters: without both,
  * the next flipped bit could cost the whole block. */
 static void repair_heads(Recovery *r, const FoundBlock *block) {
@@ -316,6 +297,36 @@ static void repair_heads(Recovery *r, const FoundBlock *block) {
     memcpy(start, head, sizeof *head);
     memcpy(start + len - BLOCK_HEAD_BYTES, head, sizeof *head);
     rewrite(r, head->segment, head->offset, len);
+}
+
+static void replay_rotten(Recovery *r, const FoundBlock *block) {
+    const BlockHead *head = &block->head;
+    const char *body = r->bytes + head->offset + BLOCK_HEAD_BYTES;
+    Place start = place_of(head->segment, head->offset + BLOCK_HEAD_BYTES);
+    keep_copy(r, place_of(head->segment, head->offset), block_bytes(head->body_len));
+
+    if (head->number > r->durable) {
+        /* Written without a sync (sync_interval) and lost in part: what stands there may be older
+         * than the block. It must not be looked at again when later blocks say that everything
+         * before them is durable. */
+        report_lost_blocks(r, start, head->body_len, head->record_count);
+        wipe(r, head);
+        return;
+    }
+    Pieces pieces;
+    r->report->damaged_records +=
+        salvage(slice_from(body, head->body_len), head->record_count, &pieces);
+    for (size_t i = 0; i < pieces.len; i++) {
+        const Piece *piece = &pieces.at[i];
+        Record record;
+        size_t used;
+        if (piece->is_readable &&
+            record_parse_trusted(slice_from(body + piece->at, piece->len), &record, &used) == OK)
+            deliver(r, &record, start + piece->at);
+        else
+            report_damage(r, start + piece->at, piece->len);
+    }
+    vec_done(&pieces);
 }
 
 /* The body's checksum is good: no need to sum up each record. */
@@ -362,12 +373,15 @@ static void explain_jump(Recovery *r, const BlockHead *head) {
     }
 }
 
-/* Segment files may be missing before the floor; after it somebody took them. */
+/* Segment files may be missing before the floor (which is not known when SUPER was lost); after it
+ * somebody took them. */
 static void explain_hole(Recovery *r, const Segment *segment) {
     uint64_t floor_segment = place_segment(r->log->super.floor);
     uint64_t from = r->segment_last + 1;
     if (from < floor_segment)
         from = floor_segment;
+    if (from < r->log->super.hole_end)
+        from = r->log->super.hole_end;
     if (from < segment->number && !r->log->is_super_lost)
         report_lost_blocks(r, place_of(from, 0),
                            (segment->number - from) * r->log->options.segment_bytes, 0);
@@ -398,10 +412,7 @@ static void cut(Recovery *r, const FoundBlock *block) {
                (unsigned long long)head->segment, (unsigned long long)head->offset,
                (unsigned long long)len);
     keep_copy(r, place_of(head->segment, head->offset), len);
-    char *start = r->bytes + head->offset;
-    memset(start, 0, BLOCK_HEAD_BYTES);
-    memset(start + len - BLOCK_HEAD_BYTES, 0, BLOCK_HEAD_BYTES);
-    rewrite(r, head->segment, head->offset, len);
+    wipe(r, head);
 }
 
 static void replay_segment(Recovery *r, size_t index) {
@@ -486,6 +497,8 @@ static Status begin_epoch(Recovery *r) {
     Log *log = r->log;
     make_store_id(log);
     log->super.epoch = r->epoch_max + 1;
+    if (log->is_super_lost && log->segments.len)
+        log->super.hole_end = log_head_segment(log)->number;
     bool is_first = log->is_super_lost || log->is_super_half;
     return super_write(log->dir, &log->super, is_first);
 }

@@ -17,8 +17,8 @@ typedef struct SuperPage {
     uint32_t version, zero;
     uint64_t generation;
     uint8_t store_id[STORE_ID_BYTES];
-    uint64_t epoch, floor, durable, durable_end;
-    uint8_t zeros[SUPER_BYTES - 72 - 8];
+    uint64_t epoch, floor, durable, durable_end, hole_end;
+    uint8_t zeros[SUPER_BYTES - 80 - 8];
     uint64_t checksum;
 } SuperPage;
 _Static_assert(sizeof(SuperPage) == SUPER_BYTES, "a SUPER file is one page");
@@ -29,16 +29,22 @@ static const char *copy_name(uint64_t generation) {
     return generation & 1 ? "SUPER.a" : "SUPER.b";
 }
 
+/* A magic with a damaged byte or two is still ours. */
+static bool is_magic_like(const char *magic) {
+    int equal = 0;
+    for (size_t i = 0; i < sizeof MAGIC; i++)
+        equal += magic[i] == MAGIC[i];
+    return equal >= 6;
+}
+
 static CopyState judge(const SuperPage *page, size_t len, Super *out_super) {
     static const char zeros[sizeof MAGIC];
     if (len < sizeof MAGIC || memcmp(page->magic, zeros, sizeof MAGIC) == 0)
         return COPY_BLANK;
-    if (len != sizeof *page)
-        return memcmp(page->magic, MAGIC, sizeof MAGIC) == 0 ? COPY_DAMAGED : COPY_FOREIGN;
-    bool is_whole = page->checksum == hash_checksum(page, offsetof(SuperPage, checksum));
-    if (memcmp(page->magic, MAGIC, sizeof MAGIC) != 0)
+    if (!is_magic_like(page->magic))
         return COPY_FOREIGN;
-    if (!is_whole)
+    if (len != sizeof *page || memcmp(page->magic, MAGIC, sizeof MAGIC) != 0 ||
+        page->checksum != hash_checksum(page, offsetof(SuperPage, checksum)))
         return COPY_DAMAGED;
     if (page->version != SUPER_VERSION)
         return COPY_FOREIGN;
@@ -48,6 +54,7 @@ static CopyState judge(const SuperPage *page, size_t len, Super *out_super) {
         .floor = page->floor,
         .durable = page->durable,
         .durable_end = page->durable_end,
+        .hole_end = page->hole_end,
     };
     memcpy(out_super->store_id, page->store_id, STORE_ID_BYTES);
     return COPY_GOOD;
@@ -124,6 +131,7 @@ Status super_write(const char *dir, Super *super, bool is_first) {
     page->floor = super->floor;
     page->durable = super->durable;
     page->durable_end = super->durable_end;
+    page->hole_end = super->hole_end;
     page->checksum = hash_checksum(page, offsetof(SuperPage, checksum));
     Status status = write_copy(dir, page, super->generation);
     if (status == OK && is_first) {

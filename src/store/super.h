@@ -33,6 +33,7 @@ typedef struct Super {
     Place floor;
     uint64_t durable;
     Place durable_end;
+    uint64_t hole_end;
 } Super;
 
 /* OK; ERR_NOT_FOUND: no file (or an unfinished first one); ERR_CORRUPT: both damaged; ERR_VERSION:
