@@ -18,6 +18,10 @@ int process_pid(void) {
     return (int)getpid();
 }
 
+bool process_is_root(void) {
+    return geteuid() == 0;
+}
+
 /* The first number after skip words of a file; false when there is none, as for "max". */
 static bool number_in_file(const char *path, int skip, uint64_t *out_value) {
     FILE *file = fopen(path, "re");

@@ -9,6 +9,8 @@
 
 int process_pid(void);
 
+bool process_is_root(void);
+
 /* Resident memory; 0 when the OS does not tell. */
 uint64_t process_rss_bytes(void);
 

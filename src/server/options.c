@@ -8,8 +8,8 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
-#include "io/clock.h"
 #include "io/disk.h"
+#include "io/thread.h"
 #include "proto/timefmt.h"
 #include "server/command_line.h"
 #include "server/directive.h"
@@ -121,6 +121,8 @@ static void fill_defaults(Options *options) {
     if (options->http_host.len == 0)
         options->http_host = options->host;
     set_default(&options->port, 4222);
+    set_default(&options->workers,
+                thread_cpu_count() < LIMIT_WORKERS ? thread_cpu_count() : LIMIT_WORKERS);
     set_default(&options->max_connections, 65536);
     set_default(&options->max_control_line, LIMIT_CONTROL_LINE_BYTES);
     set_default(&options->max_payload, 1024 * 1024);

@@ -1,0 +1,378 @@
+#include "server/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "front/client/connz.h"
+#include "io/clock.h"
+#include "io/disk.h"
+#include "io/process.h"
+#include "server/log_sink.h"
+#include "server/server_private.h"
+#include "server/store_dir.h"
+#include "server/version.h"
+
+/* How long a shutdown waits for clients to take what is pending. */
+#define SHUTDOWN_FLUSH_NS (5 * (uint64_t)NS_PER_S)
+
+enum { OFFLOAD_THREADS = 4 };
+
+static Status start(Server *server);
+static void run(Server *server);
+static void stop(Server *server);
+
+int server_run(const CommandLine *line, Options *options) {
+    Server server = {.line = line, .options = options, .arena = arena_new(), .reload = arena_new()};
+    Buf error = {0};
+
+    if (log_sink_open(options, &error) != OK) {
+        (void)fprintf(stderr, "%s: %s\n", line->program, buf_text(&error));
+        server.exit_code = 1;
+    } else if (start(&server) == OK) {
+        run(&server);
+    } else {
+        server.exit_code = 1;
+    }
+    stop(&server);
+    log_sink_close();
+    options_free(server.options);
+    arena_free(server.reload);
+    arena_free(server.arena);
+    buf_done(&error);
+    return server.exit_code;
+}
+
+#define FATAL(event, ...) LOG_AT(LOG_FATAL, event, __VA_ARGS__)
+
+static const char *os_error(char reason[128]) {
+    return strerror_r(errno, reason, 128);
+}
+
+static Status make_identity(Server *server) {
+    uint8_t seed[NKEY_BYTES];
+
+    process_random(seed, sizeof seed);
+    Status status = nkey_public_of_seed(NKEY_SERVER, seed, server->id);
+    if (status != OK) {
+        FATAL("Could not make a server id", "%s", status_text(status));
+        return status;
+    }
+    server->facts.id = slice_of_text(server->id);
+    server->facts.name = server->options->server_name.len > 0
+                             ? arena_copy(server->arena, server->options->server_name)
+                             : server->facts.id;
+    return OK;
+}
+
+/* ---- signals ---- */
+
+static void on_all_closed(void *cookie) {
+    Server *server = cookie;
+    worker_quit(server->main);
+}
+
+static void shut_down(Server *server) {
+    if (server->is_stopping)
+        return;
+    server->is_stopping = true;
+    LOG_INFO("Initiating Shutdown...", "%s", "");
+    listener_close(server->listener);
+    server->listener = NULL;
+    clients_shutdown(server->main->clients, SHUTDOWN_FLUSH_NS, on_all_closed, server);
+}
+
+static void on_lame_duck_done(void *cookie) {
+    shut_down(cookie);
+}
+
+static void begin_lame_duck(Server *server) {
+    uint64_t grace = (uint64_t)server->options->lame_duck_grace_ns;
+
+    if (server->is_lame_duck || server->is_stopping)
+        return;
+    server->is_lame_duck = true;
+    LOG_INFO("Entering lame duck mode, stop accepting new clients", "%s", "");
+    listener_close(server->listener);
+    server->listener = NULL;
+    clients_lame_duck(server->main->clients, grace,
+                      (uint64_t)server->options->lame_duck_duration_ns - grace, on_lame_duck_done,
+                      server);
+}
+
+static void reopen_log(void) {
+    char reason[128];
+    Status status = log_sink_reopen();
+    if (status == OK)
+        LOG_INFO("File log re-opened", "%s", "");
+    else if (status != ERR_UNSUPPORTED)
+        LOG_ERR("Could not reopen the log file", "%s", os_error(reason));
+}
+
+static void on_signal(void *cookie, int number) {
+    static const struct {
+        int number;
+        const char *name;
+    } names[] = {{SIGINT, "interrupt"},
+                 {SIGTERM, "terminated"},
+                 {SIGHUP, "hangup"},
+                 {SIGUSR1, "user defined signal 1"},
+                 {SIGUSR2, "user defined signal 2"}};
+    Server *server = cookie;
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i].number == number)
+            LOG_INFO("Trapped", "\"%s\" signal", names[i].name);
+    if (number == SIGINT || (number == SIGTERM && !server->is_lame_duck))
+        shut_down(server);
+    else if (number == SIGUSR1)
+        reopen_log();
+    else if (number == SIGUSR2)
+        begin_lame_duck(server);
+    else if (number == SIGHUP && !server->is_stopping)
+        server_reload(server);
+}
+
+/* ---- start, in this order ---- */
+
+static Status make_workers(Server *server) {
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+    const Options *options = server->options;
+    size_t count = options->accounts.len;
+    unsigned workers = (unsigned)options->workers;
+    char reason[128];
+
+    (void)process_raise_file_limit();
+    Status status = workers_new(workers, &server->all);
+    if (status == OK) {
+        server->main = server->all[workers];
+        status = signals_open(server->main, numbers, sizeof numbers / sizeof numbers[0], on_signal,
+                              server, &server->signals);
+    }
+    if (status == OK)
+        status = offload_start(OFFLOAD_THREADS, &server->offload);
+    if (status != OK) {
+        FATAL("Could not make threads", "%s", os_error(reason));
+        return status;
+    }
+    Slice *names = arena_alloc(server->arena, count * sizeof *names);
+    for (size_t i = 0; i < count; i++)
+        names[i] = arena_copy(server->arena, options->accounts.at[i].name);
+    for (unsigned i = 0; i < workers; i++) {
+        Bus *bus = bus_new(server->all[i], names, count);
+        for (size_t a = 0; a < count; a++) {
+            Mapping **mappings = wiring_mappings(&options->accounts.at[a]);
+            account_set_mappings(bus_account(bus, a), mappings,
+                                 options->accounts.at[a].mappings.len);
+            mem_free(mappings);
+        }
+    }
+    return OK;
+}
+
+/* "", or with a slash in front and none behind. */
+static Slice base_path_of(Server *server) {
+    Slice path = server->options->http_base_path;
+    Buf text = {0};
+
+    while (path.len > 0 && path.ptr[path.len - 1] == '/')
+        path.len--;
+    if (path.len > 0 && path.ptr[0] != '/')
+        buf_append_char(&text, '/');
+    buf_append(&text, path);
+    Slice kept = arena_copy(server->arena, buf_slice(&text));
+    buf_done(&text);
+    return kept;
+}
+
+static Status open_monitoring(Server *server) {
+    const Options *options = server->options;
+    char reason[128];
+
+    server->monitor = (MonitorFacts){
+        .server_id = server->facts.id,
+        .server_name = server->facts.name,
+        .system_account = arena_copy(server->arena, options->system_account),
+        .jetstream = options->jetstream.is_enabled ? &server->jetstream_options : NULL,
+        .sync_interval_ns = (uint64_t)options->jetstream.sync_interval_ns};
+    server->pages = pages_new();
+    server->varz = (VarzFacts){.monitor = &server->monitor,
+                               .options = options,
+                               .clients = &server->client_options,
+                               .pages = server->pages,
+                               .start_ns = clock_wall_ns(),
+                               .config_load_ns = clock_wall_ns()};
+    monitor_add_pages(server->pages, &server->monitor);
+    connz_add_page(server->pages, &server->monitor);
+    varz_add_page(server->pages, &server->varz);
+    if (options->http_port == 0)
+        return OK;
+
+    Slice host = arena_copy(server->arena, options->http_host);
+    Status status =
+        http_server_open(server->main, host.ptr, (int)options->http_port, base_path_of(server),
+                         LIT(VERSION_PROTOCOL), server->pages, &server->http);
+    if (status != OK) {
+        FATAL("Can't start monitoring:", "can't listen to the monitor port: listen tcp %s:%lld: %s",
+              host.ptr, (long long)options->http_port, os_error(reason));
+        return status;
+    }
+    server->varz.http_port = http_server_port(server->http);
+    LOG_INFO("Starting http monitor on", "%s:%u", http_server_host(server->http),
+             server->varz.http_port);
+    return OK;
+}
+
+/* What is not configured follows from the machine: three quarters of what there is. */
+static void derive_storage(Server *server) {
+    JetStreamOptions *js = &server->jetstream_options;
+    uint64_t available = 0, total = 0;
+
+    if (js->max_file < 0 && disk_free_bytes(js->store_dir, &available, &total) == OK)
+        js->max_file = (int64_t)((available + journal_store_bytes(server->store)) / 4 * 3);
+}
+
+static Status open_store(Server *server, bool is_temporary) {
+    JetStreamOptions *js = &server->jetstream_options;
+    Buf beside = {0};
+
+    js->store_dir = server->store_dir;
+    Status status = jetstream_open(js, server->all, &server->store);
+    if (status == ERR_BUSY && is_temporary) {
+        store_dir_beside(server->store_dir, &beside);
+        LOG_WARNING("Storage directory is in use by another server:", "%s; using %s",
+                    server->store_dir, buf_text(&beside));
+        mem_free(server->store_dir);
+        js->store_dir = server->store_dir = slice_to_text(buf_slice(&beside));
+        status = jetstream_open(js, server->all, &server->store);
+    }
+    buf_done(&beside);
+    return status;
+}
+
+static Status open_jetstream(Server *server) {
+    JetStreamOptions *js = &server->jetstream_options;
+    uint64_t began_ns = clock_mono_ns();
+    bool is_temporary;
+    Buf path = {0};
+    char reason[128];
+
+    if (!server->options->jetstream.is_enabled)
+        return OK;
+    wiring_jetstream_options(server->options, &server->facts, server->arena, js);
+    js->offload = server->offload;
+    if (js->max_memory < 0)
+        js->max_memory = (int64_t)(process_ram_bytes() / 4 * 3);
+    store_dir_choose(server->options, server->line->is_nats_server, &path, &is_temporary);
+    server->store_dir = slice_to_text(buf_slice(&path));
+    buf_done(&path);
+
+    LOG_INFO("Starting JetStream", "%s", "");
+    if (is_temporary)
+        LOG_WARNING("Temporary storage directory used, data could be lost on system reboot", "%s",
+                    "");
+    Status status = open_store(server, is_temporary);
+    if (status != OK) {
+        const char *why = status == ERR_BUSY ? "another server has it"
+                          : status == ERR_VERSION
+                              ? "it holds data of something else, or of a newer version"
+                          : status == ERR_IO ? os_error(reason)
+                                             : status_text(status);
+        FATAL("Can't start JetStream:", "store directory \"%s\": %s", server->store_dir, why);
+        return status;
+    }
+    derive_storage(server);
+    server_log_jetstream(server);
+    LOG_INFO("Took", "%.3fms to start JetStream", (double)(clock_mono_ns() - began_ns) / 1e6);
+    return OK;
+}
+
+static void on_accept(Listener *listener, int fd) {
+    Server *server = listener_cookie(listener);
+    clients_accept(server->main->clients, fd);
+}
+
+static Status open_door(Server *server) {
+    const Options *options = server->options;
+    AuthOptions auth;
+    Buf error = {0};
+    char reason[128];
+    Slice host = arena_copy(server->arena, options->host);
+
+    Status status = listener_open(server->main, host.ptr, (int)options->port, on_accept, server,
+                                  &server->listener);
+    if (status != OK) {
+        FATAL("Error listening on port:", "%s:%lld, \"%s\"", host.ptr, (long long)options->port,
+              status == ERR_NOT_FOUND ? "no such host" : os_error(reason));
+        return status;
+    }
+    server->facts.port = server->varz.port = listener_port(server->listener);
+    wiring_client_options(options, &server->facts, server->reload, &server->client_options);
+    wiring_auth_options(options, &auth);
+    for (unsigned i = 0; i <= server->main->count && status == OK; i++)
+        status = clients_new(server->all[i], server->offload, &server->client_options, &auth,
+                             &error, &server->all[i]->clients);
+    if (status != OK)
+        FATAL("Can't accept clients:", "%s", buf_text(&error));
+    else
+        LOG_INFO("Listening for client connections on", "%s:%u", host.ptr, server->facts.port);
+    buf_done(&error);
+    return status;
+}
+
+static Status start(Server *server) {
+    Status status = make_identity(server);
+
+    if (status == OK) {
+        server_log_start(server);
+        status = make_workers(server);
+    }
+    if (status == OK)
+        status = open_monitoring(server);
+    if (status == OK)
+        status = open_jetstream(server);
+    if (status == OK)
+        status = open_door(server);
+    if (status == OK)
+        status = workers_start(server->all);
+    if (status == OK)
+        server->workers_run = true;
+    return status;
+}
+
+static void run(Server *server) {
+    LOG_INFO("Server is ready", "%s", "");
+    server_write_files(server);
+    worker_run(server->main);
+}
+
+/* What was opened, in reverse; everything may be missing. */
+static void stop(Server *server) {
+    if (server->workers_run)
+        workers_join(server->all);
+    listener_close(server->listener);
+    http_server_close(server->http);
+    signals_close(server->signals);
+    if (server->store != NULL) {
+        LOG_INFO("Initiating JetStream Shutdown...", "%s", "");
+        jetstream_close(server->all, server->store);
+        LOG_INFO("JetStream Shutdown", "%s", "");
+    }
+    for (unsigned i = 0; server->all != NULL && i <= server->main->count; i++)
+        clients_free(server->all[i]->clients);
+    if (server->offload != NULL)
+        offload_stop(server->offload);
+    for (unsigned i = 0; server->all != NULL && i < server->main->count; i++)
+        if (server->all[i]->bus != NULL)
+            bus_free(server->all[i]->bus);
+    if (server->all != NULL)
+        workers_free(server->all);
+    if (server->pages != NULL)
+        pages_free(server->pages);
+    server_remove_files(server);
+    mem_free(server->store_dir);
+    if (server->exit_code == 0)
+        LOG_INFO("Server Exiting..", "%s", "");
+}

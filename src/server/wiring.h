@@ -1,0 +1,25 @@
+/* Wiring: options as the layers below want them. */
+#pragma once
+
+#include "base/arena.h"
+#include "front/client/client_options.h"
+#include "server/options.h"
+#include "stream/jetstream.h"
+
+/* What the server is, besides its options. */
+typedef struct ServerFacts {
+    Slice id, name;
+    uint16_t port; /* as bound */
+} ServerFacts;
+
+/* Borrows from options, facts and arena. */
+void wiring_client_options(const Options *options, const ServerFacts *facts, Arena *arena,
+                           ClientOptions *out);
+void wiring_auth_options(const Options *options, AuthOptions *out);
+
+/* Copies what it needs into arena; store_dir is kept. */
+void wiring_jetstream_options(const Options *options, const ServerFacts *facts, Arena *arena,
+                              JetStreamOptions *out);
+
+/* Of one account; owned by the caller, as account_set_mappings takes them. NULL without any. */
+Mapping **wiring_mappings(const AccountOptions *account);
