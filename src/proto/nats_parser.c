@@ -198,10 +198,11 @@ static const struct {
     NatsVerb verb;
     bool takes_blank; /* must follow; otherwise whatever follows up to the line end is ignored */
 } VERBS[] = {
-    {"ping", 4, NATS_PING, false},      {"pong", 4, NATS_PONG, false}, {"sub", 3, NATS_SUB, true},
-    {"unsub", 5, NATS_UNSUB, true},     {"pub", 3, NATS_PUB, true},    {"hpub", 4, NATS_HPUB, true},
-    {"connect", 7, NATS_CONNECT, true}, {"+ok", 3, NATS_OK, false},    {"-err", 4, NATS_ERR, true},
-    {"info", 4, NATS_INFO, true},
+    {"ping", 4, NATS_PING, false},       {"pong", 4, NATS_PONG, false},
+    {"sub", 3, NATS_SUB, true},          {"unsub", 5, NATS_UNSUB, true},
+    {"pub", 3, NATS_PUB, true},          {"hpub", 4, NATS_HPUB, true},
+    {"connect", 7, NATS_CONNECT, false}, {"+ok", 3, NATS_OK, false},
+    {"-err", 4, NATS_ERR, true},         {"info", 4, NATS_INFO, true},
 };
 
 static char lowered(char c) {

@@ -95,6 +95,7 @@ static const struct {
     {"CONNECT {\"a\": 1} \r\n", "CONNECT({\"a\": 1}|||||0||) more"},
     {"+OK\r\n-ERR 'x'\r\nINFO {}\r\nPONG\n",
      "OK(|||||0||) ERR('x'|||||0||) INFO({}|||||0||) PONG(|||||0||) more"},
+    {"CONNECT{}\r\nCONNECT\r\n", "CONNECT({}|||||0||) CONNECT(|||||0||) more"},
     {"XYZ", "unknown"},
     {"P", "more"},
     {"PX", "unknown"},

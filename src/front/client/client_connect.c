@@ -87,7 +87,8 @@ void client_connect(Client *client, Slice json) {
         client_close(client, CLOSE_PROTOCOL_VIOLATION, NULL);
         return;
     }
-    client_remove_subs(client);
+    if (client->is_connect_received)
+        client_remove_subs(client);
     client->is_connect_received = true;
     client->is_verbose = args.verbose;
     client->is_pedantic = args.pedantic;
@@ -233,8 +234,10 @@ void client_bind(Client *client, const AuthUser *user) {
 
     if (client->user == user)
         return;
-    if (client->user)
+    if (client->user) {
+        client_remove_subs(client);
         client_unbind(client);
+    }
     client->user = user;
     client->is_token = user->name.len == 0 && user->password.len > 0;
     client->account = bus_account(clients->home->bus, user->account);

@@ -45,10 +45,6 @@ void client_publish(Client *client, const NatsOp *op) {
         return;
     if (client->is_verbose)
         client_send_ok(client);
-    if (op->reply.len && is_user_info(op->subject)) {
-        client_answer_user_info(client, op->reply);
-        return;
-    }
     Message message = {
         .subject = op->subject,
         .reply = op->reply,
@@ -60,6 +56,11 @@ void client_publish(Client *client, const NatsOp *op) {
     size_t receivers = bus_publish(client->account, op->subject, &message, &client->port, 0);
     if (message.hold)
         shared_unref(message.hold);
+    if (__builtin_expect(is_user_info(op->subject), 0) && op->reply.len &&
+        !is_user_info(op->reply)) {
+        client_answer_user_info(client, op->reply);
+        return;
+    }
     if (receivers == 0) {
         if (client->wants_no_responders && op->reply.len)
             client_send_no_responders(client, op->subject, op->reply);

@@ -293,6 +293,10 @@ static void a_second_connect_drops_subscriptions(void **state) {
     DoorRig rig;
     rig_prepare(&rig);
     rig_open(&rig);
+    Peer *early = peer_open(&rig, NULL); /* the first one does not */
+    peer_send(early, "SUB a 1\r\n" CONNECT_PLAIN "PUB a 1\r\nx\r\n");
+    peer_expect_before_pong(early, "+OK\r\nMSG a 1 1\r\nx\r\n");
+    peer_close(early);
     Peer *peer = plain_peer(&rig);
     peer_send(peer, "SUB a 1\r\nPUB a 1\r\nx\r\nCONNECT {\"user\":\"x\"}\r\nPUB a 1\r\ny\r\n");
     peer_expect_before_pong(peer, "MSG a 1 1\r\nx\r\n");
