@@ -41,11 +41,11 @@ static void send_mappings(Server *server) {
     }
 }
 
-static void log_lines(const char *event, Buf *lines) {
+static void log_lines(LogLevel level, const char *event, Buf *lines) {
     Slice rest = buf_slice(lines), line;
     while (slice_cut(&rest, '\n', &line))
         if (line.len > 0)
-            LOG_INFO(event, "%.*s", SLICE_ARG(line));
+            LOG_AT(level, event, "%.*s", SLICE_ARG(line));
 }
 
 /* One line for the log. */
@@ -114,7 +114,8 @@ void server_reload(Server *server) {
     } else {
         send_mappings(server);
         server_write_files(server);
-        log_lines("Reloaded:", &changed);
+        log_lines(LOG_WARN, "Configuration:", &warnings);
+        log_lines(LOG_INFO_LEVEL, "Reloaded:", &changed);
         LOG_INFO("Reloaded server configuration", "(%s)", server->options->digest);
     }
     buf_done(&error);
