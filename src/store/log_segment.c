@@ -200,7 +200,8 @@ void log_remove_spares(Log *log) {
         for (size_t i = 1; i < log->spares.len; i++)
             if (log->spares.at[i].bytes < log->spares.at[smallest].bytes)
                 smallest = i;
-        Segment spare = vec_remove_unordered(&log->spares, smallest);
+        Segment spare = log->spares.at[smallest];
+        vec_remove_unordered(&log->spares, smallest);
         HelperJob *job = mem_zalloc(sizeof *job);
         job->kind = JOB_REMOVE;
         job->path = path_numbered(log->log_dir, "spare.", spare.number, "");

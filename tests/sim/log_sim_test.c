@@ -66,6 +66,7 @@ typedef struct World {
     VEC(Place) damage_at;
     VEC(uint64_t) damage_bytes;
     VEC(Place) flipped; /* bytes of the log damaged since the last whole recovery */
+    bool has_faults;    /* in this life: a call is made to fail */
     bool was_flipped;   /* ever */
     Place seen_last;
     char problem[200];
@@ -477,8 +478,11 @@ static End live(void) {
     End end = (End)rand_below(&world->rand, 3);
     if (end != END_CLEAN)
         disk_sim_stop_after(1 + rand_below(&world->rand, 80));
+    world->has_faults = true;
     if (rand_below(&world->rand, 8) == 0)
         disk_sim_fail_after(1 + rand_below(&world->rand, 40));
+    else
+        world->has_faults = false;
     if (!open_log())
         return end == END_CLEAN ? END_KILL : end;
     /* A place that was stopped while opening has not been read to the end; only a whole reading is
@@ -514,6 +518,8 @@ static void run_life(bool *was_power_cut) {
     }
     disk_sim_fail_after(0);
     if (world->log != NULL) {
+        if (log_is_failed(world->log) && !world->has_faults && end == END_CLEAN)
+            PROBLEM("the log failed and the disk did not");
         if (end == END_CLEAN && !log_is_failed(world->log))
             world->last_block = UINT64_MAX; /* the log has noted where it ends */
         close_log();

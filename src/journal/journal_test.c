@@ -1,0 +1,384 @@
+/* Journals on workers that the test steps itself, with real files and the real log thread. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/vec.h"
+#include "journal/journal.h"
+
+enum { WORKERS = 2, LIVE_MAX = 64 };
+
+/* A group whose state is the sum of its entries, and which keeps its newest LIVE_MAX records alive.
+ */
+typedef struct Tally {
+    Group group; /* first */
+    uint64_t sum, entries, refused, placed;
+    Status why;
+    struct {
+        Place place;
+        uint64_t index, bytes;
+    } live[LIVE_MAX];
+    void *last_pointer;
+    char last_data[32];
+    struct Tally *echo; /* gets an entry for each one applied here, this many */
+    unsigned echo_left;
+    struct Tally *remove; /* leaves when an entry is applied here */
+    bool is_replayed;
+} Tally;
+
+static char dir[64];
+static Worker **all;
+static JournalStore *store;
+static Map64 tallies;
+static uint64_t damaged_bytes;
+
+static void tally_apply(Group *group, const Record *record, Place place, Shared *hold,
+                        const Ticket *ticket) {
+    Tally *tally = (Tally *)group;
+    uint64_t value;
+    assert_int_equal(record->payload.len >= sizeof value, true);
+    memcpy(&value, record->payload.ptr, sizeof value);
+    assert_true(hold != NULL);
+    assert_true((place == 0) == group->is_memory);
+    assert_true(group->index_applied == record->index);
+    tally->sum += value;
+    tally->entries++;
+    tally->is_replayed = ticket == NULL;
+    if (place) {
+        Log *log = journal_log(group->home->journal);
+        size_t slot = record->index % LIVE_MAX;
+        if (tally->live[slot].place)
+            log_drop_live(log, tally->live[slot].place, tally->live[slot].bytes);
+        tally->live[slot].place = place;
+        tally->live[slot].index = record->index;
+        tally->live[slot].bytes = record_bytes(record);
+        log_add_live(log, place, tally->live[slot].bytes);
+    }
+    if (ticket) {
+        tally->last_pointer = ticket->pointer;
+        (void)snprintf(tally->last_data, sizeof tally->last_data, "%.*s", SLICE_ARG(ticket->data));
+    }
+    if (tally->echo && tally->echo_left) {
+        tally->echo_left--;
+        journal_append(group->home->journal, &tally->echo->group, record, NULL, false);
+    }
+    if (tally->remove) {
+        Tally *gone = tally->remove;
+        tally->remove = NULL;
+        journal_remove_group(group->home->journal, &gone->group);
+    }
+}
+
+static void tally_refused(Group *group, const Record *record, const Ticket *ticket, Status why) {
+    Tally *tally = (Tally *)group;
+    (void)record;
+    assert_non_null(ticket);
+    tally->refused++;
+    tally->why = why;
+}
+
+static void tally_place(Group *group, const Record *record, Place place) {
+    Tally *tally = (Tally *)group;
+    size_t slot = record->index % LIVE_MAX;
+    if (tally->live[slot].index != record->index)
+        return;
+    assert_true(tally->live[slot].place == place);
+    log_add_live(journal_log(group->home->journal), place, tally->live[slot].bytes);
+    tally->placed++;
+}
+
+static void tally_save(Group *group, Buf *out) {
+    Tally *tally = (Tally *)group;
+    buf_append_bytes(out, &tally->sum, sizeof tally->sum);
+    buf_append_bytes(out, &tally->entries, sizeof tally->entries);
+    buf_append_bytes(out, tally->live, sizeof tally->live);
+}
+
+static Status tally_load(Group *group, Slice state) {
+    Tally *tally = (Tally *)group;
+    if (state.len != 16 + sizeof tally->live)
+        return ERR_CORRUPT;
+    memcpy(&tally->sum, state.ptr, 8);
+    memcpy(&tally->entries, state.ptr + 8, 8);
+    memcpy(tally->live, state.ptr + 16, sizeof tally->live);
+    return OK;
+}
+
+static const GroupOps tally_ops = {tally_apply, tally_refused, tally_place, tally_save, tally_load};
+
+static Tally *tally_new(uint32_t id, unsigned worker, bool is_memory) {
+    Tally *tally = mem_zalloc(sizeof *tally);
+    tally->group.home = all[worker];
+    tally->group.ops = &tally_ops;
+    tally->group.id = id;
+    tally->group.is_memory = is_memory;
+    (void)map64_put(&tallies, id, tally);
+    journal_add_group(all[worker]->journal, &tally->group);
+    return tally;
+}
+
+static void append_bytes(Tally *tally, uint64_t value, size_t extra) {
+    Journal *journal = tally->group.home->journal;
+    char *payload = mem_zalloc(8 + extra);
+    memcpy(payload, &value, 8);
+    Record draft = {.type = RECORD_PUBLISH, .subject = LIT("x"), .time_ns = 1};
+    draft.payload = slice_from(payload, 8 + extra);
+    char text[32];
+    int len = snprintf(text, sizeof text, "reply.%llu", (unsigned long long)value);
+    Ticket ticket = {1, slice_from(text, (size_t)len), &all[0]};
+    journal_append(journal, &tally->group, &draft, &ticket, false);
+    mem_free(payload);
+}
+
+static void append(Tally *tally, uint64_t value) {
+    append_bytes(tally, value, 0);
+}
+
+static void turns_until_applied(Tally *tally) {
+    while (tally->group.in_flight)
+        for (unsigned i = 0; i <= WORKERS; i++)
+            worker_turn(all[i], false);
+}
+
+static Group *find(void *cookie, uint32_t id) {
+    (void)cookie;
+    return map64_get(&tallies, id);
+}
+
+static void on_damaged(void *cookie, Place at, uint64_t bytes) {
+    (void)cookie;
+    (void)at;
+    damaged_bytes += bytes;
+}
+
+static LogReport report;
+
+static void open_store(uint64_t segment_bytes) {
+    assert_int_equal(workers_new(WORKERS, &all), OK);
+    JournalOptions options = {.dir = dir, .segment_bytes = segment_bytes};
+    assert_int_equal(journal_store_open(&options, all, &report, &store), OK);
+}
+
+static void start(void) {
+    JournalRecovery recovery = {.find = find, .damaged = on_damaged};
+    assert_int_equal(journal_store_recover(store, &recovery), OK);
+    log_report_done(&report);
+    assert_int_equal(journal_store_start(store), OK);
+}
+
+static void close_store(void) {
+    journal_store_close(store);
+    workers_free(all);
+    uint64_t id;
+    void *tally;
+    for (size_t at = 0; map64_next(&tallies, &at, &id, &tally);)
+        mem_free(tally);
+    map64_done(&tallies);
+}
+
+static int make_dir(void **state) {
+    (void)state;
+    (void)snprintf(dir, sizeof dir, "/tmp/journal_test.XXXXXX");
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state) {
+    (void)state;
+    char command[100];
+    (void)snprintf(command, sizeof command, "rm -r %s", dir);
+    return system(command);
+}
+
+static void entries_are_applied_after_the_sync_and_again_after_a_restart(void **state) {
+    (void)state;
+    open_store(0);
+    Tally *one = tally_new(1, 0, false), *two = tally_new(2, 1, false);
+    start();
+    for (uint64_t i = 1; i <= 1000; i++) {
+        append(one, i);
+        append(two, 2 * i);
+    }
+    assert_true(one->group.in_flight == 1000);
+    assert_true(one->entries == 0);
+    turns_until_applied(one);
+    turns_until_applied(two);
+    assert_true(one->entries == 1000 && one->sum == 500500 && one->group.index_applied == 1000);
+    assert_true(two->sum == 1001000);
+    assert_string_equal(one->last_data, "reply.1000");
+    assert_ptr_equal(one->last_pointer, &all[0]);
+    assert_false(one->is_replayed);
+    close_store();
+
+    open_store(0);
+    one = tally_new(1, 0, false);
+    two = tally_new(2, 1, false);
+    start();
+    assert_true(one->entries == 1000 && one->sum == 500500 && one->is_replayed);
+    assert_true(one->group.index_last == 1000);
+    assert_true(two->sum == 1001000);
+    close_store();
+}
+
+static void entries_of_an_unknown_group_are_skipped(void **state) {
+    (void)state;
+    open_store(0);
+    Tally *one = tally_new(1, 0, false), *gone = tally_new(2, 0, false);
+    start();
+    append(one, 5);
+    append(gone, 7);
+    append(one, 6);
+    turns_until_applied(one);
+    turns_until_applied(gone);
+    close_store();
+    open_store(0);
+    one = tally_new(1, 0, false);
+    start();
+    assert_true(one->sum == 11);
+    close_store();
+}
+
+static void memory_entries_are_applied_in_the_same_turn_with_what_they_append(void **state) {
+    (void)state;
+    open_store(0);
+    Tally *source = tally_new(1, 0, true), *sink = tally_new(2, 0, true);
+    Tally *kept = tally_new(3, 0, false);
+    start();
+    source->echo = source;
+    source->echo_left = 10;
+    sink->echo = kept;
+    sink->echo_left = 1;
+    append(source, 1);
+    append(sink, 9);
+    worker_turn(all[0], false);
+    assert_true(source->entries == 11 && sink->entries == 1);
+    turns_until_applied(kept);
+    assert_true(kept->sum == 9);
+    close_store();
+}
+
+static void endless_echoes_do_not_hold_up_the_turn(void **state) {
+    (void)state;
+    open_store(0);
+    Tally *source = tally_new(1, 0, true);
+    start();
+    source->echo = source;
+    source->echo_left = 100000;
+    append(source, 1);
+    worker_turn(all[0], false);
+    assert_true(source->entries > 1000 && source->entries < 50000);
+    turns_until_applied(source);
+    assert_true(source->entries == 100001);
+    close_store();
+}
+
+static void a_group_that_leaves_has_its_entries_refused(void **state) {
+    (void)state;
+    open_store(0);
+    Tally *one = tally_new(1, 0, false), *two = tally_new(2, 0, false);
+    start();
+    for (int i = 0; i < 10; i++) {
+        append(one, 1);
+        append(two, 1);
+    }
+    worker_turn(all[0], false); /* these are with the log now */
+    append(two, 1);
+    journal_remove_group(all[0]->journal, &two->group);
+    assert_true(two->group.in_flight == 0);
+    assert_true(two->refused + two->entries == 11);
+    assert_int_equal(two->why, ERR_CLOSED);
+    uint64_t entries = two->entries;
+    turns_until_applied(one);
+    assert_true(one->entries == 10);
+    assert_true(two->entries == entries);
+    close_store();
+}
+
+static void a_group_may_leave_while_its_chunk_is_applied(void **state) {
+    (void)state;
+    open_store(0);
+    Tally *one = tally_new(1, 0, false), *two = tally_new(2, 0, false);
+    start();
+    append(two, 1);
+    append(one, 1);
+    append(two, 1);
+    append(one, 1);
+    one->remove = two;
+    turns_until_applied(one);
+    assert_true(two->entries == 1 && two->refused == 1);
+    assert_true(one->entries == 2);
+    close_store();
+}
+
+static void an_entry_that_is_too_large_is_refused(void **state) {
+    (void)state;
+    open_store(0);
+    Tally *one = tally_new(1, 0, false);
+    start();
+    append_bytes(one, 1, RECORD_BYTES_MAX);
+    assert_true(one->refused == 0); /* not from within append */
+    worker_turn(all[0], false);
+    assert_true(one->refused == 1 && one->why == ERR_FULL);
+    assert_true(one->group.in_flight == 0 && one->group.index_last == 0);
+    append(one, 1);
+    turns_until_applied(one);
+    assert_true(one->entries == 1);
+    close_store();
+}
+
+static void checkpoints_free_the_log_and_are_what_a_restart_begins_with(void **state) {
+    (void)state;
+    open_store(1024 * 1024);
+    Tally *one = tally_new(1, 0, false), *two = tally_new(2, 1, false);
+    Tally *passing = tally_new(3, 1, true);
+    start();
+    append(passing, 1);
+    append(two, 77);
+    turns_until_applied(two);
+    for (uint64_t i = 1; i <= 1000; i++) {
+        append_bytes(one, i, 60000);
+        if (i % 10 == 0)
+            turns_until_applied(one);
+    }
+    for (int i = 0; i < 1000; i++)
+        for (unsigned k = 0; k <= WORKERS; k++)
+            worker_turn(all[k], false);
+    assert_true(journal_store_bytes(store) < 25 * 1024 * 1024); /* of 60 MB written */
+    close_store();
+
+    open_store(1024 * 1024);
+    one = tally_new(1, 0, false);
+    two = tally_new(2, 1, false);
+    start();
+    assert_true(one->group.index_loaded > 0);
+    assert_true(one->entries == 1000 && one->sum == 500500);
+    assert_true(one->group.index_last == 1000);
+    assert_true(two->entries == 1 && two->sum == 77 && two->placed == 1);
+    append(one, 500);
+    turns_until_applied(one);
+    assert_true(one->sum == 501000 && one->group.index_applied == 1001);
+    close_store();
+    assert_true(damaged_bytes == 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(entries_are_applied_after_the_sync_and_again_after_a_restart),
+        TEST(entries_of_an_unknown_group_are_skipped),
+        TEST(memory_entries_are_applied_in_the_same_turn_with_what_they_append),
+        TEST(endless_echoes_do_not_hold_up_the_turn),
+        TEST(a_group_that_leaves_has_its_entries_refused),
+        TEST(a_group_may_leave_while_its_chunk_is_applied),
+        TEST(an_entry_that_is_too_large_is_refused),
+        TEST(checkpoints_free_the_log_and_are_what_a_restart_begins_with),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
