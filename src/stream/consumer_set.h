@@ -11,7 +11,7 @@ size_t consumer_set_count(const ConsumerSet *set);
 /* Not counting direct (internal) ones. */
 size_t consumer_set_visible_count(const ConsumerSet *set);
 Consumer *consumer_set_find(const ConsumerSet *set, Slice name);
-/* Sorted by name; the array is allocated in arena. */
+/* Sorted by name, without direct ones; the array is allocated in arena. */
 size_t consumer_set_sorted(const ConsumerSet *set, Arena *arena, Consumer ***out_consumers);
 
 /* After recovery or for a new stream: timers, interest, first pump. */
@@ -42,7 +42,8 @@ void consumer_set_refused(ConsumerSet *set, const Record *record, ApiCall *call,
 void consumer_set_save(const ConsumerSet *set, Buf *out);
 MUST_CHECK Status consumer_set_load(ConsumerSet *set, Slice saved);
 
-/* API, on home: each answers call (takes it), now or when applied. create_on: form of the subject (10016..10020 checks were made by the API). */
+/* API, on home: each answers call (takes it), now or when applied. Create takes request->config too; the API has checked the subject's form
+ * (10016..10020), the rest is checked here. */
 void consumer_set_create(ConsumerSet *set, ConsumerRequest *request, Slice name /* empty: generated */, ApiCall *call);
 void consumer_set_delete(ConsumerSet *set, Slice name, ApiCall *call);
 void consumer_set_pause(ConsumerSet *set, Slice name, int64_t until_ns, ApiCall *call);

@@ -1,0 +1,120 @@
+/* What the API says about a consumer. */
+#include "io/clock.h"
+#include "proto/timefmt.h"
+#include "stream/consumer.h"
+#include "stream/priority.h"
+#include "stream/pull.h"
+#include "stream/push.h"
+
+static void write_time(Buf *out, int64_t wall_ns) {
+    buf_append_char(out, '"');
+    time_write(out, wall_ns);
+    buf_append_char(out, '"');
+}
+
+static void write_sequences(Buf *out, SeqPair pair, int64_t active_ns) {
+    buf_printf(out, "{\"consumer_seq\":%llu,\"stream_seq\":%llu", (unsigned long long)pair.dseq, (unsigned long long)pair.sseq);
+    if (active_ns) {
+        buf_append_lit(out, ",\"last_active\":");
+        write_time(out, active_ns);
+    }
+    buf_append_char(out, '}');
+}
+
+static void write_numbers(Buf *out, Consumer *consumer) {
+    SeqPair floor = consumer_tracks_acks(consumer) ? consumer->floor : consumer->delivered;
+    int64_t acked_at_ns = consumer_tracks_acks(consumer) ? consumer->acked_at_ns : 0;
+    uint64_t redelivered = consumer->acks ? consumer->acks->redelivered + consumer->acks->given_up.len : 0;
+    if (consumer_config(consumer)->max_deliver == 1)
+        redelivered = 0;
+    buf_append_lit(out, ",\"delivered\":");
+    write_sequences(out, consumer->delivered, consumer->delivered_at_ns);
+    buf_append_lit(out, ",\"ack_floor\":");
+    write_sequences(out, floor, acked_at_ns);
+    buf_append_lit(out, ",\"num_ack_pending\":");
+    buf_append_u64(out, consumer_pending_count(consumer));
+    buf_append_lit(out, ",\"num_redelivered\":");
+    buf_append_u64(out, redelivered);
+    buf_append_lit(out, ",\"num_waiting\":");
+    buf_append_u64(out, consumer->pull ? pull_count(consumer) : 0);
+    buf_append_lit(out, ",\"num_pending\":");
+    buf_append_u64(out, consumer->num_pending);
+}
+
+static void write_groups(Buf *out, const Consumer *consumer) {
+    const ConsumerConfig *config = consumer_config(consumer);
+    const Priority *priority = consumer->priority;
+    buf_append_lit(out, ",\"priority_groups\":[");
+    for (size_t i = 0; i < config->priority_group_count; i++) {
+        const Pin *pin = priority && i < priority->count && priority->pins[i].is_set ? &priority->pins[i] : NULL;
+        if (i > 0)
+            buf_append_char(out, ',');
+        buf_append_lit(out, "{\"group\":");
+        json_write_string(out, config->priority_groups[i]);
+        if (pin)
+            buf_printf(out, ",\"pinned_client_id\":\"%.*s\"", PIN_BYTES, pin->id);
+        buf_append_lit(out, ",\"pinned_ts\":");
+        write_time(out, pin ? pin->since_ns : TIME_ZERO);
+        buf_append_char(out, '}');
+    }
+    buf_append_char(out, ']');
+}
+
+void consumer_info_write(Buf *out, Consumer *consumer) {
+    ASSERT_HOME(consumer);
+    const ConsumerConfig config = consumer_whole_config(consumer);
+    int64_t now_ns = clock_wall_ns();
+    if (out->len && out->ptr[out->len - 1] != '{')
+        buf_append_char(out, ',');
+    buf_append_lit(out, "\"stream_name\":");
+    json_write_string(out, stream_name(consumer_stream(consumer)));
+    buf_append_lit(out, ",\"name\":");
+    json_write_string(out, consumer_name(consumer));
+    buf_append_lit(out, ",\"created\":");
+    write_time(out, consumer->created_ns);
+    buf_append_lit(out, ",\"config\":");
+    consumer_config_write(out, &config, true);
+    write_numbers(out, consumer);
+    if (consumer->push && push_is_active(consumer))
+        buf_append_lit(out, ",\"push_bound\":true");
+    if (config.has_pause_until && config.pause_until_ns > now_ns) {
+        buf_append_lit(out, ",\"paused\":true,\"pause_remaining\":");
+        buf_append_i64(out, config.pause_until_ns - now_ns);
+    }
+    buf_append_lit(out, ",\"ts\":");
+    write_time(out, now_ns);
+    if (config.priority_group_count)
+        write_groups(out, consumer);
+}
+
+void consumer_reply_info(Consumer *consumer, ApiCall *call) {
+    Buf out = {0};
+    api_begin(call, &out);
+    consumer_info_write(&out, consumer);
+    api_finish(call, &out);
+}
+
+void consumer_reply_reset(Consumer *consumer, ApiCall *call) {
+    Buf out = {0};
+    api_begin(call, &out);
+    consumer_info_write(&out, consumer);
+    buf_append_lit(&out, ",\"reset_seq\":");
+    buf_append_u64(&out, consumer->delivered.sseq + 1);
+    api_finish(call, &out);
+}
+
+void consumer_reply_pause(const Consumer *consumer, ApiCall *call) {
+    const ConsumerConfig *config = consumer_config(consumer);
+    int64_t until_ns = config->has_pause_until ? config->pause_until_ns : TIME_ZERO;
+    int64_t now_ns = clock_wall_ns();
+    bool is_paused = until_ns > now_ns;
+    Buf out = {0};
+    api_begin(call, &out);
+    buf_printf(&out, ",\"paused\":%s,\"pause_until\":", is_paused ? "true" : "false");
+    write_time(&out, until_ns);
+    if (is_paused) {
+        buf_append_lit(&out, ",\"pause_remaining\":");
+        buf_append_i64(&out, until_ns - now_ns);
+    }
+    api_finish(call, &out);
+}

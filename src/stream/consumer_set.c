@@ -1,0 +1,298 @@
+#include "stream/consumer_set.h"
+
+#include <stdlib.h>
+
+#include "io/clock.h"
+#include "stream/consumer.h"
+#include "stream/priority.h"
+#include "stream/pull.h"
+
+static void sweep(ConsumerSet *set) {
+    for (size_t i = 0; i < set->gone.len; i++)
+        consumer_free(set->gone.at[i]);
+    vec_done(&set->gone);
+    for (size_t i = 0; i < set->retired.len; i++)
+        mem_free(set->retired.at[i]);
+    vec_done(&set->retired);
+}
+
+static void run_sweep(Task *task) {
+    sweep(CONTAINER_OF(task, ConsumerSet, sweep));
+}
+
+ConsumerSet *consumer_set_new(Stream *stream) {
+    ConsumerSet *set = mem_zalloc(sizeof *set);
+    set->home = stream->group.home;
+    set->stream = stream;
+    list_init(&set->behind);
+    list_init(&set->drafts);
+    task_init(&set->sweep, run_sweep);
+    return set;
+}
+
+void consumer_set_free(ConsumerSet *set) {
+    if (set == NULL)
+        return;
+    consumer_set_drop_drafts(set);
+    while (set->all.len > 0)
+        consumer_free(set->all.at[set->all.len - 1]);
+    task_cancel(&set->sweep);
+    sweep(set);
+    vec_done(&set->all);
+    map_done(&set->by_name);
+    map64_done(&set->options);
+    filter_index_done(&set->index);
+    mem_free(set);
+}
+
+void consumer_set_note_time(ConsumerSet *set) {
+    set->wall_ns = clock_wall_ns();
+}
+
+size_t consumer_set_count(const ConsumerSet *set) {
+    return set->all.len;
+}
+
+size_t consumer_set_visible_count(const ConsumerSet *set) {
+    return set->all.len - set->direct_count;
+}
+
+Consumer *consumer_set_find(const ConsumerSet *set, Slice name) {
+    return map_get(&set->by_name, name);
+}
+
+static int compare_names(const void *a, const void *b) {
+    return slice_compare(consumer_name(*(Consumer *const *)a), consumer_name(*(Consumer *const *)b));
+}
+
+void consumer_sort(Consumer **consumers, size_t n) {
+    if (n > 1)
+        qsort(consumers, n, sizeof *consumers, compare_names);
+}
+
+size_t consumer_set_sorted(const ConsumerSet *set, Arena *arena, Consumer ***out_consumers) {
+    Consumer **consumers = arena_alloc(arena, (set->all.len + 1) * sizeof *consumers);
+    size_t n = 0;
+    for (size_t i = 0; i < set->all.len; i++)
+        if (!consumer_config(set->all.at[i])->direct)
+            consumers[n++] = set->all.at[i];
+    consumer_sort(consumers, n);
+    *out_consumers = consumers;
+    return n;
+}
+
+void consumer_set_start(ConsumerSet *set) {
+    ASSERT_HOME(set);
+    set->is_started = true;
+    set->seen_seq = set->stream->state.last_seq;
+    consumer_set_note_time(set);
+    for (size_t i = 0; i < set->all.len; i++)
+        consumer_start(set->all.at[i]);
+}
+
+void consumer_set_stop(ConsumerSet *set) {
+    ASSERT_HOME(set);
+    while (set->all.len > 0)
+        consumer_remove(set->all.at[set->all.len - 1]);
+    consumer_set_drop_drafts(set);
+    set->is_started = false;
+}
+
+static bool offer_to_node(void *cookie, FilterNode *node) {
+    const StoredMsg *msg = cookie;
+    for (size_t i = 0, n = node->slots.len; i < n; i++) {
+        Consumer *consumer = node->slots.at[i].consumer;
+        if (consumer == NULL || !consumer->is_started || msg->seq < consumer->next_seq)
+            continue;
+        consumer->num_pending++;
+        consumer_offer(consumer, msg);
+    }
+    return false;
+}
+
+void consumer_set_on_stored(ConsumerSet *set, const StoredMsg *msg) {
+    ASSERT_HOME(set);
+    if (!set->is_started)
+        return;
+    set->seen_seq = msg->seq;
+    if (set->index.links == 0)
+        return;
+    consumer_set_note_time(set);
+    (void)filter_index_visit(&set->index, msg->subject, offer_to_node, (void *)msg);
+}
+
+static bool is_in_initial(const Consumer *consumer, uint64_t seq) {
+    const Initial *initial = consumer->initial;
+    size_t low = initial->at, high = initial->len;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (initial->seqs[middle] < seq)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < initial->len && initial->seqs[low] == seq;
+}
+
+/* Counted in num_pending: seen, not delivered, wanted. */
+static bool is_awaited(const Consumer *consumer, uint64_t seq, Slice subject) {
+    if (!consumer->is_started || seq > consumer->set->seen_seq)
+        return false;
+    if (consumer->initial && is_in_initial(consumer, seq))
+        return true;
+    return seq >= consumer->next_seq && filters_match(&consumer->options->filters, subject);
+}
+
+/* A purge moves also those who had not come so far. */
+static void pass_purged(Consumer *consumer, uint64_t seq) {
+    if (seq <= consumer->delivered.sseq || consumer->initial)
+        return;
+    consumer->delivered.sseq = seq;
+    if (consumer->next_seq <= seq)
+        consumer->next_seq = seq + 1;
+    if (consumer_pending_count(consumer) == 0)
+        consumer->floor = consumer->delivered;
+}
+
+static void on_removed(Consumer *consumer, uint64_t seq, Slice subject, bool has_advisory) {
+    PendingEntry *entry = consumer->acks ? pending_find(&consumer->acks->pending, seq) : NULL;
+    if (is_awaited(consumer, seq, subject)) {
+        ASSERT(consumer->num_pending > 0);
+        consumer->num_pending--;
+    }
+    if (entry && has_advisory)
+        consumer_advise_terminated(consumer, entry->dseq, seq, entry->deliveries, LIT("Unacknowledged message was deleted"));
+    bool was_stalling = consumer_drop_removed(consumer, seq);
+    const Stream *stream = consumer_stream(consumer);
+    if (!has_advisory && stream->config->retention == RETENTION_LIMITS && seq == stream->state.first_seq)
+        pass_purged(consumer, seq);
+    if (was_stalling && consumer->num_pending > 0)
+        consumer_pump_soon(consumer);
+}
+
+void consumer_set_on_removed(ConsumerSet *set, uint64_t seq, Slice subject, bool has_advisory) {
+    ASSERT_HOME(set);
+    LIST_FOR_EACH(link, &set->behind) {
+        Consumer *consumer = CONTAINER_OF(link, Consumer, behind);
+        on_removed(consumer, seq, subject, has_advisory);
+        if (consumer->is_started && consumer_is_quiet(consumer))
+            list_remove(&consumer->behind);
+    }
+}
+
+void consumer_set_on_purged_all(ConsumerSet *set, uint64_t last_seq) {
+    ASSERT_HOME(set);
+    for (size_t i = 0; i < set->all.len; i++)
+        consumer_pass_all(set->all.at[i], last_seq);
+}
+
+static bool needs(const Consumer *consumer, uint64_t seq) {
+    if (consumer->acks && consumer_find_given_up(consumer, seq))
+        return true;
+    if (!consumer_tracks_acks(consumer))
+        return seq > (consumer->delta ? consumer->delta->consumed_sseq : consumer->delivered.sseq);
+    if (seq > consumer->delivered.sseq)
+        return true;
+    return consumer->acks && pending_find(&consumer->acks->pending, seq);
+}
+
+static bool node_needs(void *cookie, FilterNode *node) {
+    uint64_t seq = *(const uint64_t *)cookie;
+    for (size_t i = 0; i < node->slots.len; i++)
+        if (node->slots.at[i].consumer && needs(node->slots.at[i].consumer, seq))
+            return true;
+    return false;
+}
+
+/* Asking does not change the index; only the count of visits is touched. */
+static FilterIndex *index_of(const ConsumerSet *set) {
+    return (FilterIndex *)&set->index;
+}
+
+bool consumer_set_needs(const ConsumerSet *set, uint64_t seq, Slice subject) {
+    return filter_index_visit(index_of(set), subject, node_needs, &seq);
+}
+
+static bool node_wants(void *cookie, FilterNode *node) {
+    (void)cookie;
+    for (size_t i = 0; i < node->slots.len; i++)
+        if (node->slots.at[i].consumer)
+            return true;
+    return false;
+}
+
+bool consumer_set_wants(const ConsumerSet *set, Slice subject) {
+    return filter_index_visit(index_of(set), subject, node_wants, NULL);
+}
+
+void consumer_set_on_config(ConsumerSet *set) {
+    ASSERT_HOME(set);
+    for (size_t i = 0; i < set->all.len; i++)
+        consumer_on_stream_config(set->all.at[i]);
+}
+
+void consumer_set_delete(ConsumerSet *set, Slice name, ApiCall *call) {
+    ASSERT_HOME(set);
+    Consumer *consumer = consumer_set_find(set, name);
+    if (consumer)
+        consumer_propose_delete(consumer, call);
+    else
+        api_reply_error(call, api_error(JSConsumerNotFoundErr));
+}
+
+void consumer_set_unpin(ConsumerSet *set, Slice name, Slice group, ApiCall *call) {
+    ASSERT_HOME(set);
+    Consumer *consumer = consumer_set_find(set, name);
+    Buf out = {0};
+    if (consumer == NULL) {
+        api_reply_error(call, api_error(JSConsumerNotFoundErr));
+    } else if (!priority_unpin(consumer, group)) {
+        api_reply_error(call, api_error(JSConsumerInvalidPriorityGroupErr));
+    } else {
+        api_begin(call, &out);
+        api_finish(call, &out);
+    }
+}
+
+/* 0: *out_why says why not. */
+static uint64_t reset_target(const Consumer *consumer, uint64_t seq, Slice *out_why) {
+    const ConsumerConfig *config = consumer_config(consumer);
+    SeqPair floor = consumer_tracks_acks(consumer) ? consumer->floor : consumer->delivered;
+    if (seq == 0)
+        return floor.sseq + 1;
+    uint64_t least = 1;
+    switch (config->deliver_policy) {
+    case DELIVER_ALL:
+        break;
+    case DELIVER_BY_START_SEQUENCE:
+        least = config->opt_start_seq;
+        *out_why = LIT("below start seq");
+        break;
+    case DELIVER_BY_START_TIME:
+        least = stream_seq_at_time(consumer_stream(consumer), config->opt_start_time_ns);
+        *out_why = LIT("below start time");
+        break;
+    case DELIVER_LAST:
+    case DELIVER_NEW:
+    case DELIVER_LAST_PER_SUBJECT:
+        *out_why = LIT("not allowed");
+        return 0;
+    }
+    return seq < least ? 0 : seq;
+}
+
+void consumer_set_reset(ConsumerSet *set, Slice name, uint64_t seq, ApiCall *call) {
+    ASSERT_HOME(set);
+    Consumer *consumer = consumer_set_find(set, name);
+    Slice why = {0};
+    if (consumer == NULL) {
+        api_drop(call);
+        return;
+    }
+    uint64_t target = reset_target(consumer, seq, &why);
+    if (target == 0) {
+        api_reply_error(call, api_error_with(set->home->turn, JSConsumerInvalidResetErr, why));
+        return;
+    }
+    consumer_propose_reset(consumer, target, call);
+}

@@ -1,0 +1,163 @@
+/* A stream's logged consumers in its checkpoint.
+ *
+ *   u8 version (1) | varint count, then for each, by name:
+ *   text name | varint created | text config (JSON) | u8 flags | varint delivered dseq, sseq | varint floor dseq, sseq
+ *   | varint initial_upto | varint consumed_sseq
+ *   | varint n pending: (sseq - previous, dseq, deliveries) | varint n given up: (sseq - previous, dseq)
+ * text is a varint length and bytes. Deliveries that are in memory but not yet in the log are in it: applying them again does no harm. */
+#include "base/limits.h"
+#include "stream/consumer.h"
+
+enum { STATE_VERSION = 1, FLAG_INITIAL = 1 };
+
+static void write_text(Buf *out, Slice text) {
+    varint_write(out, text.len);
+    buf_append(out, text);
+}
+
+void consumer_save(const Consumer *consumer, Buf *out) {
+    ConsumerConfig config = consumer_whole_config(consumer);
+    const Acks *acks = consumer->acks;
+    Buf json = {0};
+    consumer_config_write(&json, &config, false);
+    write_text(out, consumer_name(consumer));
+    varint_write(out, (uint64_t)consumer->created_ns);
+    write_text(out, buf_slice(&json));
+    buf_done(&json);
+    buf_append_char(out, consumer->is_initial ? FLAG_INITIAL : 0);
+    varint_write(out, consumer->delivered.dseq);
+    varint_write(out, consumer->delivered.sseq);
+    varint_write(out, consumer->floor.dseq);
+    varint_write(out, consumer->floor.sseq);
+    varint_write(out, consumer->initial_upto);
+    varint_write(out, consumer->delta ? consumer->delta->consumed_sseq : 0);
+    varint_write(out, consumer_pending_count(consumer));
+    uint64_t before = 0;
+    for (PendingEntry *entry = acks ? pending_above(&acks->pending, 0) : NULL; entry;
+         entry = pending_above(&acks->pending, before)) {
+        varint_write(out, entry->sseq - before);
+        varint_write(out, entry->dseq);
+        varint_write(out, entry->deliveries);
+        before = entry->sseq;
+    }
+    before = 0;
+    varint_write(out, acks ? acks->given_up.len : 0);
+    for (size_t i = 0; acks && i < acks->given_up.len; i++) {
+        varint_write(out, acks->given_up.at[i].sseq - before);
+        varint_write(out, acks->given_up.at[i].dseq);
+        before = acks->given_up.at[i].sseq;
+    }
+}
+
+void consumer_set_save(const ConsumerSet *set, Buf *out) {
+    Consumer **consumers = mem_alloc((set->all.len + 1) * sizeof *consumers);
+    size_t n = 0;
+    for (size_t i = 0; i < set->all.len; i++)
+        if (set->all.at[i]->is_logged)
+            consumers[n++] = set->all.at[i];
+    consumer_sort(consumers, n);
+    buf_append_char(out, STATE_VERSION);
+    varint_write(out, n);
+    for (size_t i = 0; i < n; i++)
+        consumer_save(consumers[i], out);
+    mem_free(consumers);
+}
+
+static Status read_text(Slice *rest, Slice *out_text) {
+    uint64_t len;
+    if (varint_read(rest, &len) != OK || len > rest->len)
+        return ERR_CORRUPT;
+    *out_text = slice_first(*rest, len);
+    *rest = slice_from_at(*rest, len);
+    return OK;
+}
+
+static Status read_numbers(Slice *rest, uint64_t *numbers, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (varint_read(rest, &numbers[i]) != OK)
+            return ERR_CORRUPT;
+    return OK;
+}
+
+static Status load_pending(Consumer *consumer, Slice *rest) {
+    uint64_t count, fields[3], sseq = 0;
+    if (varint_read(rest, &count) != OK)
+        return ERR_CORRUPT;
+    for (; count > 0; count--) {
+        if (read_numbers(rest, fields, 3) != OK || fields[0] == 0 || fields[0] > UINT64_MAX - sseq || fields[2] == 0 ||
+            fields[2] > UINT32_MAX)
+            return ERR_CORRUPT;
+        sseq += fields[0];
+        Acks *acks = consumer_need_acks(consumer);
+        pending_add(&acks->pending, sseq, fields[1], (uint32_t)fields[2], 0);
+        acks->redelivered += fields[2] > 1;
+    }
+    return OK;
+}
+
+static Status load_given_up(Consumer *consumer, Slice *rest) {
+    uint64_t count, fields[2], sseq = 0;
+    if (varint_read(rest, &count) != OK)
+        return ERR_CORRUPT;
+    for (; count > 0; count--) {
+        if (read_numbers(rest, fields, 2) != OK || fields[0] == 0 || fields[0] > UINT64_MAX - sseq)
+            return ERR_CORRUPT;
+        sseq += fields[0];
+        GivenUp given_up = {sseq, fields[1]};
+        vec_push(&consumer_need_acks(consumer)->given_up, given_up);
+    }
+    return OK;
+}
+
+static Status load_numbers(Consumer *consumer, Slice *rest) {
+    enum { DELIVERED_DSEQ, DELIVERED_SSEQ, FLOOR_DSEQ, FLOOR_SSEQ, INITIAL_UPTO, CONSUMED, NUMBERS };
+    uint64_t numbers[NUMBERS];
+    if (rest->len == 0)
+        return ERR_CORRUPT;
+    consumer->is_initial = rest->ptr[0] & FLAG_INITIAL;
+    *rest = slice_from_at(*rest, 1);
+    if (read_numbers(rest, numbers, NUMBERS) != OK || numbers[DELIVERED_SSEQ] == UINT64_MAX)
+        return ERR_CORRUPT;
+    consumer->delivered = (SeqPair){numbers[DELIVERED_DSEQ], numbers[DELIVERED_SSEQ]};
+    consumer->floor = (SeqPair){numbers[FLOOR_DSEQ], numbers[FLOOR_SSEQ]};
+    consumer->next_seq = consumer->delivered.sseq + 1;
+    consumer->initial_upto = numbers[INITIAL_UPTO];
+    if (consumer->delta)
+        consumer->delta->consumed_sseq = numbers[CONSUMED];
+    Status status = load_pending(consumer, rest);
+    return status == OK ? load_given_up(consumer, rest) : status;
+}
+
+static Status load_one(ConsumerSet *set, Slice *rest) {
+    Slice name, json;
+    uint64_t created;
+    ConsumerConfig *config;
+    if (read_text(rest, &name) != OK || varint_read(rest, &created) != OK || read_text(rest, &json) != OK || name.len == 0 ||
+        name.len > LIMIT_NAME_BYTES || consumer_set_find(set, name))
+        return ERR_CORRUPT;
+    Status status = consumer_config_parse_stored(json, &config);
+    if (status != OK)
+        return status;
+    Consumer *consumer = consumer_new(set, config, &(ConsumerBirth){name, true, (int64_t)created});
+    consumer_config_free(config);
+    status = load_numbers(consumer, rest);
+    consumer_note_behind(consumer);
+    return status;
+}
+
+Status consumer_set_load(ConsumerSet *set, Slice saved) {
+    uint64_t count;
+    if (saved.len == 0)
+        return ERR_CORRUPT;
+    if (saved.ptr[0] != STATE_VERSION)
+        return ERR_VERSION;
+    Slice rest = slice_from_at(saved, 1);
+    if (varint_read(&rest, &count) != OK)
+        return ERR_CORRUPT;
+    for (; count > 0; count--) {
+        Status status = load_one(set, &rest);
+        if (status != OK)
+            return status;
+    }
+    return rest.len == 0 ? OK : ERR_CORRUPT;
+}
