@@ -3,39 +3,20 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "proto/json.h"
 #include "stream/stream_parts.h"
 
 enum { ACK_BYTES_MAX = 2 * LIMIT_NAME_BYTES + 96 };
 
-static void write_escaped(Buf *out, Slice text) {
-    static const char hex[] = "0123456789abcdef";
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c == '"' || c == '\\') {
-            buf_append_char(out, '\\');
-            buf_append_char(out, (char)c);
-        } else if (c == '\n' || c == '\r' || c == '\t') {
-            buf_append_char(out, '\\');
-            buf_append_char(out, c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
-        } else if (c < 0x20 || c == '<' || c == '>' || c == '&') {
-            buf_append_lit(out, "\\u00");
-            buf_append_char(out, hex[c >> 4]);
-            buf_append_char(out, hex[c & 15]);
-        } else {
-            buf_append_char(out, (char)c);
-        }
-    }
-}
-
 char *puback_prefix(Slice stream, Slice domain, size_t *out_len) {
     Buf text = {0};
-    buf_append_lit(&text, "{\"stream\":\"");
-    write_escaped(&text, stream);
+    buf_append_lit(&text, "{\"stream\":");
+    json_write_string(&text, stream);
     if (domain.len) {
-        buf_append_lit(&text, "\",\"domain\":\"");
-        write_escaped(&text, domain);
+        buf_append_lit(&text, ",\"domain\":");
+        json_write_string(&text, domain);
     }
-    buf_append_lit(&text, "\",\"seq\":");
+    buf_append_lit(&text, ",\"seq\":");
     *out_len = text.len;
     return text.ptr;
 }
@@ -74,11 +55,11 @@ static void write_error(Buf *out, Stream *stream, ApiError error) {
     buf_append_u64(out, error.http);
     buf_append_lit(out, ",\"err_code\":");
     buf_append_u64(out, error.code);
-    buf_append_lit(out, ",\"description\":\"");
-    write_escaped(out, error.text);
-    buf_append_lit(out, "\"},\"stream\":\"");
-    write_escaped(out, stream_name(stream));
-    buf_append_lit(out, "\",\"seq\":0}");
+    buf_append_lit(out, ",\"description\":");
+    json_write_string(out, error.text);
+    buf_append_lit(out, "},\"stream\":");
+    json_write_string(out, stream_name(stream));
+    buf_append_lit(out, ",\"seq\":0}");
 }
 
 void puback_refuse(Stream *stream, Slice reply, ApiError error) {

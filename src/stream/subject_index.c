@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "proto/subject.h"
 
 enum {
     UNIT = 8,
@@ -20,6 +21,7 @@ enum {
     TABLE_MIN = 8,
     MOVE_STEP = 16, /* slots of the old table moved with each insertion */
     INLINE_IDS = 2,
+    DEPTH_MAX = 16,
 };
 #define IN_RING (1u << 31)
 
@@ -33,11 +35,14 @@ typedef struct SubjectNode {
     uint32_t count, cap;
     uint32_t parent, child, previous, next; /* nodes one token longer, and siblings */
     uint16_t len;
-    char text[];
+    char token[];
 } SubjectNode;
 
-static Slice entry_text(const SubjectIndex *index, uint32_t id);
-static Slice node_text(const SubjectIndex *index, uint32_t id);
+/* What is looked up: a subject, or a node's token under its parent. */
+typedef struct IdKey {
+    Slice text;
+    uint32_t parent; /* 0: a subject */
+} IdKey;
 
 /* ---- slab ---- */
 
@@ -114,7 +119,29 @@ static void slab_free(SubjectIndex *index, uint32_t id, size_t bytes) {
 
 /* ---- hash of ids ---- */
 
-typedef Slice TextOf(const SubjectIndex *index, uint32_t id);
+static SubjectNode *node_at(const SubjectIndex *index, uint32_t id) {
+    return slab_at(index, id);
+}
+
+static IdKey key_of_subject(const SubjectIndex *index, uint32_t id) {
+    return (IdKey){subject_entry_text(subject_index_entry(index, id)), 0};
+}
+
+static IdKey key_of_node(const SubjectIndex *index, uint32_t id) {
+    const SubjectNode *node = node_at(index, id);
+    return (IdKey){{node->token, node->len}, node->parent};
+}
+
+typedef IdKey KeyOf(const SubjectIndex *index, uint32_t id);
+
+static uint64_t hash_key(IdKey key) {
+    uint64_t hash = hash_slice(key.text);
+    return key.parent ? hash ^ hash_u64(key.parent) : hash;
+}
+
+static bool key_equal(IdKey a, IdKey b) {
+    return a.parent == b.parent && slice_equal(a.text, b.text);
+}
 
 static uint8_t tag_of(uint64_t hash) {
     uint8_t tag = (uint8_t)(hash >> 56);
@@ -137,34 +164,34 @@ static void table_put(IdTable *table, uint64_t hash, uint32_t id) {
 }
 
 /* Index of its slot, or cap. */
-static size_t table_find(const IdTable *table, const SubjectIndex *index, TextOf *text_of,
-                         Slice text, uint64_t hash) {
+static size_t table_find(const IdTable *table, const SubjectIndex *index, KeyOf *key_of, IdKey key,
+                         uint64_t hash) {
     if (table->cap == 0)
         return 0;
     size_t mask = table->cap - 1;
     uint8_t tag = tag_of(hash);
     for (size_t i = hash & mask; table->tags[i] != TAG_FREE; i = (i + 1) & mask)
-        if (table->tags[i] == tag && slice_equal(text_of(index, table->ids[i]), text))
+        if (table->tags[i] == tag && key_equal(key_of(index, table->ids[i]), key))
             return i;
     return table->cap;
 }
 
-static void hash_move_some(IdHash *hash, const SubjectIndex *index, TextOf *text_of, size_t n) {
+static void hash_move_some(IdHash *hash, const SubjectIndex *index, KeyOf *key_of, size_t n) {
     IdTable *old = &hash->old;
     for (; n && hash->moved < old->cap; n--, hash->moved++) {
         size_t i = hash->moved;
         if (old->tags[i] <= TAG_REMOVED)
             continue;
-        table_put(&hash->table, hash_slice(text_of(index, old->ids[i])), old->ids[i]);
+        table_put(&hash->table, hash_key(key_of(index, old->ids[i])), old->ids[i]);
         old->tags[i] = TAG_REMOVED;
     }
     if (hash->moved == old->cap)
         table_done(old);
 }
 
-static void hash_grow(IdHash *hash, const SubjectIndex *index, TextOf *text_of) {
+static void hash_grow(IdHash *hash, const SubjectIndex *index, KeyOf *key_of) {
     if (hash->old.cap)
-        hash_move_some(hash, index, text_of, hash->old.cap);
+        hash_move_some(hash, index, key_of, hash->old.cap);
     size_t cap = hash->table.cap ? hash->table.cap : TABLE_MIN;
     while (cap - cap / 4 < hash->len + 1)
         cap *= 2;
@@ -173,35 +200,35 @@ static void hash_grow(IdHash *hash, const SubjectIndex *index, TextOf *text_of) 
     hash->table =
         (IdTable){.tags = mem_zalloc(cap), .ids = mem_alloc(cap * sizeof(uint32_t)), .cap = cap};
     if (hash->old.cap <= 1024)
-        hash_move_some(hash, index, text_of, hash->old.cap);
+        hash_move_some(hash, index, key_of, hash->old.cap);
 }
 
-static uint32_t hash_find(const IdHash *hash, const SubjectIndex *index, TextOf *text_of,
-                          Slice text, uint64_t value) {
-    size_t at = table_find(&hash->table, index, text_of, text, value);
+static uint32_t hash_find(const IdHash *hash, const SubjectIndex *index, KeyOf *key_of, IdKey key,
+                          uint64_t value) {
+    size_t at = table_find(&hash->table, index, key_of, key, value);
     if (at < hash->table.cap)
         return hash->table.ids[at];
-    at = table_find(&hash->old, index, text_of, text, value);
+    at = table_find(&hash->old, index, key_of, key, value);
     return at < hash->old.cap ? hash->old.ids[at] : 0;
 }
 
-static void hash_add(IdHash *hash, const SubjectIndex *index, TextOf *text_of, uint64_t value,
+static void hash_add(IdHash *hash, const SubjectIndex *index, KeyOf *key_of, uint64_t value,
                      uint32_t id) {
     if (hash->table.used + 1 > hash->table.cap - hash->table.cap / 8)
-        hash_grow(hash, index, text_of);
+        hash_grow(hash, index, key_of);
     if (hash->old.cap)
-        hash_move_some(hash, index, text_of, MOVE_STEP);
+        hash_move_some(hash, index, key_of, MOVE_STEP);
     table_put(&hash->table, value, id);
     hash->len++;
 }
 
-static void hash_remove(IdHash *hash, const SubjectIndex *index, TextOf *text_of, Slice text) {
-    uint64_t value = hash_slice(text);
+static void hash_remove(IdHash *hash, const SubjectIndex *index, KeyOf *key_of, IdKey key) {
+    uint64_t value = hash_key(key);
     IdTable *table = &hash->table;
-    size_t at = table_find(table, index, text_of, text, value);
+    size_t at = table_find(table, index, key_of, key, value);
     if (at >= table->cap) {
         table = &hash->old;
-        at = table_find(table, index, text_of, text, value);
+        at = table_find(table, index, key_of, key, value);
     }
     ASSERT(at < table->cap);
     size_t next = (at + 1) & (table->cap - 1);
@@ -218,19 +245,6 @@ static void hash_remove(IdHash *hash, const SubjectIndex *index, TextOf *text_of
 
 SubjectEntry *subject_index_entry(const SubjectIndex *index, SubjectId id) {
     return slab_at(index, id);
-}
-
-static SubjectNode *node_at(const SubjectIndex *index, uint32_t id) {
-    return slab_at(index, id);
-}
-
-static Slice entry_text(const SubjectIndex *index, uint32_t id) {
-    return subject_entry_text(subject_index_entry(index, id));
-}
-
-static Slice node_text(const SubjectIndex *index, uint32_t id) {
-    const SubjectNode *node = node_at(index, id);
-    return (Slice){node->text, node->len};
 }
 
 static uint32_t *node_list(SubjectNode *node) {
@@ -275,59 +289,40 @@ static void node_list_remove(SubjectIndex *index, SubjectNode *node, uint32_t at
     }
 }
 
-static Slice parent_text(Slice text) {
-    size_t i = text.len;
-    while (i > 0 && text.ptr[i - 1] != '.')
-        i--;
-    return slice_first(text, i ? i - 1 : 0);
+static uint32_t node_find(const SubjectIndex *index, uint32_t parent, Slice token) {
+    IdKey key = {token, parent};
+    return hash_find(&index->nodes, index, key_of_node, key, hash_key(key));
 }
 
-static uint32_t node_find(const SubjectIndex *index, Slice text) {
-    if (text.len == 0)
-        return index->root;
-    return hash_find(&index->nodes, index, node_text, text, hash_slice(text));
-}
-
-static uint32_t node_make(SubjectIndex *index, Slice text, uint32_t parent) {
-    uint32_t id = slab_alloc(index, sizeof(SubjectNode) + text.len);
+static uint32_t node_make(SubjectIndex *index, uint32_t parent, Slice token) {
+    uint32_t id = slab_alloc(index, sizeof(SubjectNode) + token.len);
     SubjectNode *node = node_at(index, id);
-    *node = (SubjectNode){.parent = parent, .len = (uint16_t)text.len};
-    if (text.len)
-        memcpy(node->text, text.ptr, text.len);
-    if (!parent) {
-        index->root = id;
+    *node = (SubjectNode){.parent = parent, .len = (uint16_t)token.len};
+    if (token.len)
+        memcpy(node->token, token.ptr, token.len);
+    if (!parent)
         return id;
-    }
     SubjectNode *above = node_at(index, parent);
     node->next = above->child;
     if (above->child)
         node_at(index, above->child)->previous = id;
     above->child = id;
-    hash_add(&index->nodes, index, node_text, hash_slice(text), id);
+    hash_add(&index->nodes, index, key_of_node, hash_key((IdKey){token, parent}), id);
     return id;
 }
 
-/* The node of text, made with what is above it. From the top down: subjects may have many tokens.
- */
-static uint32_t node_get(SubjectIndex *index, Slice text) {
-    uint32_t id = node_find(index, text);
-    if (id)
-        return id;
-
-    Slice known = text;
-    while (known.len && !(id = node_find(index, known)))
-        known = parent_text(known);
-    if (!id)
-        id = index->root ? index->root : node_make(index, (Slice){"", 0}, 0);
-    while (known.len < text.len) {
-        size_t begin = known.len ? known.len + 1 : 0;
-        /* An empty first token (" .a" forms) is a path of its own kind: take at least one byte. */
-        size_t end = begin + slice_find(slice_from_at(text, begin), '.');
-        if (end == 0)
-            end = 1;
-        known = slice_first(text, end);
-        uint32_t made = node_find(index, known);
-        id = made ? made : node_make(index, known, id);
+/* The node at which the subject hangs, made with what is above it. */
+static uint32_t node_get(SubjectIndex *index, Slice subject) {
+    Slice token;
+    if (!index->root)
+        index->root = node_make(index, 0, (Slice){0});
+    uint32_t id = index->root;
+    for (unsigned depth = 0; depth < DEPTH_MAX; depth++) {
+        slice_cut(&subject, '.', &token);
+        if (subject.ptr == NULL)
+            break;
+        uint32_t child = node_find(index, id, token);
+        id = child ? child : node_make(index, id, token);
     }
     return id;
 }
@@ -344,7 +339,7 @@ static void node_release(SubjectIndex *index, uint32_t id) {
             node_at(index, parent)->child = node->next;
         if (node->next)
             node_at(index, node->next)->previous = node->previous;
-        hash_remove(&index->nodes, index, node_text, (Slice){node->text, node->len});
+        hash_remove(&index->nodes, index, key_of_node, key_of_node(index, id));
         slab_free(index, id, sizeof *node + node->len);
         id = parent;
     }
@@ -380,16 +375,17 @@ void subject_index_done(SubjectIndex *index) {
 }
 
 SubjectId subject_index_find(SubjectIndex *index, Slice subject) {
-    return hash_find(&index->subjects, index, entry_text, subject, hash_slice(subject));
+    return hash_find(&index->subjects, index, key_of_subject, (IdKey){subject, 0},
+                     hash_slice(subject));
 }
 
 SubjectId subject_index_add(SubjectIndex *index, Slice subject) {
     uint64_t hash = hash_slice(subject);
-    SubjectId id = hash_find(&index->subjects, index, entry_text, subject, hash);
+    SubjectId id = hash_find(&index->subjects, index, key_of_subject, (IdKey){subject, 0}, hash);
     if (id)
         return id;
 
-    uint32_t parent = node_get(index, parent_text(subject));
+    uint32_t parent = node_get(index, subject);
     id = slab_alloc(index, offsetof(SubjectEntry, text) + subject.len);
     SubjectEntry *entry = subject_index_entry(index, id);
     entry->first = entry->last = 0;
@@ -398,7 +394,7 @@ SubjectId subject_index_add(SubjectIndex *index, Slice subject) {
     entry->len = (uint16_t)subject.len;
     memcpy(entry->text, subject.ptr, subject.len);
     node_list_push(index, node_at(index, parent), id);
-    hash_add(&index->subjects, index, entry_text, hash, id);
+    hash_add(&index->subjects, index, key_of_subject, hash, id);
     index->entry_count++;
     return id;
 }
@@ -406,7 +402,7 @@ SubjectId subject_index_add(SubjectIndex *index, Slice subject) {
 static void remove_entry(SubjectIndex *index, SubjectId id) {
     SubjectEntry *entry = subject_index_entry(index, id);
     uint32_t parent = entry->parent & ~IN_RING;
-    hash_remove(&index->subjects, index, entry_text, subject_entry_text(entry));
+    hash_remove(&index->subjects, index, key_of_subject, key_of_subject(index, id));
     node_list_remove(index, node_at(index, parent), entry->at);
     slab_free(index, id, offsetof(SubjectEntry, text) + entry->len);
     index->entry_count--;
@@ -440,27 +436,32 @@ size_t subject_index_bytes(const SubjectIndex *index) {
 
 typedef struct Scan {
     SubjectIndex *index;
+    Slice pattern;
     SubjectEach *each;
     void *cookie;
 } Scan;
 
-static bool scan_list(const Scan *scan, SubjectNode *node) {
+/* Subjects that hang at the node; with is_checked only those that the whole pattern covers. */
+static bool scan_list(const Scan *scan, uint32_t id, bool is_checked) {
+    SubjectNode *node = node_at(scan->index, id);
     uint32_t *list = node_list(node);
     for (uint32_t i = 0; i < node->count; i++) {
         SubjectEntry *entry = subject_index_entry(scan->index, list[i]);
-        if (entry->count && !scan->each(scan->cookie, list[i], entry))
+        if (!entry->count ||
+            (is_checked && !subject_matches(scan->pattern, subject_entry_text(entry))))
+            continue;
+        if (!scan->each(scan->cookie, list[i], entry))
             return false;
     }
     return true;
 }
 
-/* Everything below the node, without recursion: depth is the peer's choice. */
 static bool scan_below(const Scan *scan, uint32_t top) {
     uint32_t id = top;
     for (;;) {
-        SubjectNode *node = node_at(scan->index, id);
-        if (!scan_list(scan, node))
+        if (!scan_list(scan, id, false))
             return false;
+        const SubjectNode *node = node_at(scan->index, id);
         if (node->child) {
             id = node->child;
             continue;
@@ -473,75 +474,58 @@ static bool scan_below(const Scan *scan, uint32_t top) {
     }
 }
 
-static bool is_wildcard(Slice token, bool is_last) {
-    return token.len == 1 && (token.ptr[0] == '*' || (token.ptr[0] == '>' && is_last));
-}
-
 static bool scan_literal(const Scan *scan, Slice subject) {
     SubjectId id = subject_index_find(scan->index, subject);
     SubjectEntry *entry = id ? subject_index_entry(scan->index, id) : NULL;
     return !entry || !entry->count || scan->each(scan->cookie, id, entry);
 }
 
-/* Text of the node, the literal tokens at the front of *rest, which are cut off; true when a
- * wildcard (or the end) follows. */
-static void take_literals(Buf *text, Slice *rest) {
-    while (rest->ptr) {
-        Slice after = *rest, token;
-        slice_cut(&after, '.', &token);
-        if (is_wildcard(token, after.ptr == NULL))
-            return;
-        if (text->len)
-            buf_append_char(text, '.');
-        buf_append(text, token);
-        *rest = after;
+/* The subject one token below the node. */
+static bool scan_child(const Scan *scan, uint32_t id, Slice token) {
+    Slice path[DEPTH_MAX];
+    unsigned depth = 0;
+    for (; id != scan->index->root; id = node_at(scan->index, id)->parent)
+        path[depth++] = key_of_node(scan->index, id).text;
+    Buf text = {0};
+    while (depth) {
+        buf_append(&text, path[--depth]);
+        buf_append_char(&text, '.');
     }
+    buf_append(&text, token);
+    bool goes_on = scan_literal(scan, buf_slice(&text));
+    buf_done(&text);
+    return goes_on;
 }
 
-/* Depth of recursion: number of "*" in the pattern that are followed by something. */
-static bool scan_node(const Scan *scan, uint32_t id, Slice rest) {
+/* Recursion goes as deep as the trie. */
+static bool scan_node(const Scan *scan, uint32_t id, unsigned depth, Slice rest) {
     Slice token;
+    if (depth == DEPTH_MAX)
+        return scan_list(scan, id, true);
     slice_cut(&rest, '.', &token);
-    if (token.ptr[0] == '>')
+    bool is_last = rest.ptr == NULL;
+    if (is_last && slice_equal(token, LIT(">")))
         return scan_below(scan, id);
-    if (rest.ptr == NULL)
-        return scan_list(scan, node_at(scan->index, id));
-
-    for (uint32_t child = node_at(scan->index, id)->child; child;
-         child = node_at(scan->index, child)->next) {
-        Slice left = rest;
-        Buf text = {0};
-        buf_append(&text, node_text(scan->index, child));
-        take_literals(&text, &left);
-        uint32_t next = left.ptr ? node_find(scan->index, buf_slice(&text)) : 0;
-        bool goes_on = true;
-        if (!left.ptr)
-            goes_on = scan_literal(scan, buf_slice(&text));
-        else if (next)
-            goes_on = scan_node(scan, next, left);
-        buf_done(&text);
-        if (!goes_on)
-            return false;
+    if (!slice_equal(token, LIT("*"))) {
+        if (is_last)
+            return scan_child(scan, id, token);
+        uint32_t child = node_find(scan->index, id, token);
+        return !child || scan_node(scan, child, depth + 1, rest);
     }
+    if (is_last)
+        return scan_list(scan, id, false);
+    for (uint32_t child = node_at(scan->index, id)->child; child;
+         child = node_at(scan->index, child)->next)
+        if (!scan_node(scan, child, depth + 1, rest))
+            return false;
     return true;
 }
 
 bool subject_index_scan(SubjectIndex *index, Slice pattern, SubjectEach *each, void *cookie) {
-    Scan scan = {index, each, cookie};
-    Slice rest = pattern;
-    Buf text = {0};
-    bool goes_on = true;
-
+    Scan scan = {index, pattern, each, cookie};
     if (pattern.len == 0 || !index->root)
         return true;
-    take_literals(&text, &rest);
-    if (!rest.ptr) {
-        goes_on = scan_literal(&scan, buf_slice(&text));
-    } else {
-        uint32_t id = node_find(index, buf_slice(&text));
-        if (id)
-            goes_on = scan_node(&scan, id, rest);
-    }
-    buf_done(&text);
-    return goes_on;
+    if (!subject_has_wildcard(pattern))
+        return scan_literal(&scan, pattern);
+    return scan_node(&scan, index->root, 0, pattern);
 }

@@ -1,0 +1,388 @@
+#include "stream/stream_fake.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "io/clock.h"
+
+World world;
+
+/* ---- io ---- */
+
+int64_t clock_wall_ns(void) {
+    return world.wall_ns;
+}
+uint64_t clock_mono_ns(void) {
+    return (uint64_t)world.wall_ns;
+}
+bool worker_is_current(const Worker *worker) {
+    (void)worker;
+    return true;
+}
+void timer_init(Timer *timer, void (*fire)(Timer *timer)) {
+    *timer = (Timer){.fire = fire};
+}
+void timer_set(Worker *worker, Timer *timer, uint64_t due_mono_ns) {
+    (void)worker;
+    timer->due_ns = due_mono_ns;
+    timer->heap_at = 1;
+    world.timer = timer;
+}
+void timer_cancel(Worker *worker, Timer *timer) {
+    (void)worker;
+    timer->heap_at = 0;
+    if (world.timer == timer)
+        world.timer = NULL;
+}
+void task_init(Task *task, void (*run)(Task *task)) {
+    link_init(&task->link);
+    task->run = run;
+}
+void task_cancel(Task *task) {
+    if (world.ready == task)
+        world.ready = NULL;
+}
+void worker_ready(Worker *worker, Task *task) {
+    (void)worker;
+    world.ready = task;
+}
+
+/* ---- bus ---- */
+
+static struct { int nothing; } fake_account;
+
+size_t account_index(const Account *account) {
+    (void)account;
+    return 0;
+}
+Bus *account_bus(const Account *account) {
+    (void)account;
+    return NULL;
+}
+size_t bus_account_count(const Bus *bus) {
+    (void)bus;
+    return 1;
+}
+size_t bus_publish(Account *account, Slice to, const Message *message, Port *from, unsigned flags) {
+    (void)account, (void)from, (void)flags;
+    if (world.is_quiet)
+        return 1;
+    world.sent = mem_realloc(world.sent, (world.sent_count + 1) * sizeof *world.sent);
+    world.sent[world.sent_count++] = (FakeSent){slice_to_text(to), slice_to_text(message->headers),
+                                                slice_to_text(message->payload)};
+    return 1;
+}
+Sub *sub_add(Account *account, Port *port, Slice subject, Slice queue, Slice sid, bool is_local) {
+    (void)queue, (void)sid, (void)is_local;
+    Sub *sub = mem_zalloc(sizeof *sub + subject.len);
+    sub->account = account;
+    sub->port = port;
+    sub->subject_len = (uint16_t)subject.len;
+    memcpy(sub->text, subject.ptr, subject.len);
+    sub->set = world.subs;
+    world.subs = sub;
+    return sub;
+}
+void sub_remove(Sub *sub) {
+    Sub **at = &world.subs;
+    while (*at != sub)
+        at = (Sub **)(void *)&(*at)->set;
+    *at = sub->set;
+    mem_free(sub);
+}
+
+/* ---- journal ---- */
+
+void journal_add_group(Journal *journal, Group *group) {
+    (void)journal, (void)group;
+}
+void journal_remove_group(Journal *journal, Group *group) {
+    (void)journal, (void)group;
+}
+Status journal_health(const Journal *journal) {
+    (void)journal;
+    return world.health;
+}
+Log *journal_log(Journal *journal) {
+    (void)journal;
+    return NULL;
+}
+LogReader *journal_reader(Journal *journal) {
+    (void)journal;
+    return NULL;
+}
+
+/* Each entry has a segment of its own. */
+static FakeEntry *entry_at(Place place) {
+    uint64_t segment = place_segment(place);
+    return segment && segment <= world.entry_count ? &world.entries[segment - 1] : NULL;
+}
+
+void journal_append(Journal *journal, Group *group, const Record *draft, const Ticket *ticket,
+                    bool is_small) {
+    (void)journal, (void)is_small;
+    if ((world.entry_count & (world.entry_count - 1)) == 0)
+        world.entries =
+            mem_realloc(world.entries, (2 * world.entry_count + 1) * sizeof *world.entries);
+    FakeEntry *entry = &world.entries[world.entry_count++];
+    *entry = (FakeEntry){.record = *draft, .ticket = *ticket};
+    Record *record = &entry->record;
+    record->group = group->id;
+    record->index = ++group->index_last;
+    group->in_flight++;
+    entry->bytes = shared_new(draft->subject.len + draft->headers.len + draft->payload.len);
+    char *to = shared_bytes(entry->bytes);
+    Slice *parts[] = {&record->subject, &record->headers, &record->payload};
+    for (unsigned i = 0; i < 3; i++) {
+        if (parts[i]->len)
+            memcpy(to, parts[i]->ptr, parts[i]->len);
+        parts[i]->ptr = to;
+        to += parts[i]->len;
+    }
+    entry->place = group->is_memory ? 0 : place_of(world.entry_count, 64);
+    entry->ticket.data.ptr = slice_to_text(ticket->data);
+}
+
+void log_add_live(Log *log, Place place, uint64_t bytes) {
+    (void)log;
+    entry_at(place)->live += (int64_t)bytes;
+}
+void log_drop_live(Log *log, Place place, uint64_t bytes) {
+    (void)log;
+    entry_at(place)->live -= (int64_t)bytes;
+    ASSERT(entry_at(place)->live == 0);
+}
+
+Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out_record,
+                       Shared **out_hold) {
+    (void)reader;
+    FakeEntry *entry = entry_at(place);
+    if (world.read_status)
+        return world.read_status;
+    if (world.is_cold && world.fetched != place)
+        return ERR_AGAIN;
+    if (!entry || bytes != record_bytes(&entry->record))
+        return ERR_CORRUPT;
+    *out_record = entry->record;
+    *out_hold = shared_ref(entry->bytes);
+    return OK;
+}
+void log_reader_fetch(LogReader *reader, Place place, size_t bytes,
+                      void (*done)(void *cookie, Status status), void *cookie) {
+    (void)reader, (void)bytes;
+    world.fetched = place;
+    world.fetch_done = done;
+    world.fetch_cookie = cookie;
+}
+
+/* ---- consumers ---- */
+
+ConsumerSet *consumer_set_new(Stream *stream) {
+    (void)stream;
+    return NULL;
+}
+void consumer_set_free(ConsumerSet *set) {
+    (void)set;
+}
+void consumer_set_start(ConsumerSet *set) {
+    (void)set;
+}
+void consumer_set_stop(ConsumerSet *set) {
+    (void)set;
+}
+size_t consumer_set_visible_count(const ConsumerSet *set) {
+    (void)set;
+    return 0;
+}
+void consumer_set_on_stored(ConsumerSet *set, const StoredMsg *msg) {
+    (void)set;
+    ASSERT(msg->seq && msg->subject.len);
+    world.stored_count++;
+}
+void consumer_set_on_removed(ConsumerSet *set, uint64_t seq, Slice subject, bool has_advisory) {
+    (void)set, (void)seq, (void)subject;
+    world.removed_count++;
+    world.advisory_count += has_advisory;
+}
+void consumer_set_on_purged_all(ConsumerSet *set, uint64_t last_seq) {
+    (void)set;
+    world.purged_all = last_seq;
+}
+bool consumer_set_needs(const ConsumerSet *set, uint64_t seq, Slice subject) {
+    (void)set, (void)subject;
+    return world.needs && world.needs(seq);
+}
+bool consumer_set_wants(const ConsumerSet *set, Slice subject) {
+    (void)set;
+    return !world.wants || world.wants(subject);
+}
+void consumer_set_on_config(ConsumerSet *set) {
+    (void)set;
+}
+void consumer_set_apply(ConsumerSet *set, const Record *record, ApiCall *call, Slice ack_replies,
+                        bool is_recovery) {
+    (void)set, (void)is_recovery;
+    buf_printf(&world.api, "consumer %.*s %.*s\n", SLICE_ARG(record->subject),
+               SLICE_ARG(ack_replies));
+    mem_free(call);
+}
+void consumer_set_refused(ConsumerSet *set, const Record *record, ApiCall *call, Status why) {
+    (void)set, (void)record;
+    buf_printf(&world.api, "consumer refused: %s\n", status_text(why));
+    mem_free(call);
+}
+void consumer_set_save(const ConsumerSet *set, Buf *out) {
+    (void)set;
+    buf_append_lit(out, "consumers");
+}
+Status consumer_set_load(ConsumerSet *set, Slice saved) {
+    (void)set;
+    return slice_equal(saved, LIT("consumers")) ? OK : ERR_CORRUPT;
+}
+
+/* ---- api ---- */
+
+void api_begin(ApiCall *call, Buf *out) {
+    (void)call;
+    *out = (Buf){0};
+    buf_append_lit(out, "{\"type\":\"t\"");
+}
+void api_finish(ApiCall *call, Buf *out) {
+    buf_append(&world.api, buf_slice(out));
+    buf_append_lit(&world.api, "}\n");
+    buf_done(out);
+    mem_free(call);
+}
+void api_reply_error(ApiCall *call, ApiError error) {
+    buf_printf(&world.api, "%u %u %.*s\n", error.http, error.code, SLICE_ARG(error.text));
+    mem_free(call);
+}
+void api_reply_success(ApiCall *call) {
+    buf_append_lit(&world.api, "success\n");
+    mem_free(call);
+}
+
+/* ---- the world ---- */
+
+void world_begin(void) {
+    world = (World){
+        .options = {.is_enabled = true, .max_memory = -1, .max_file = -1, .server_name = LIT("S1")},
+        .wall_ns = 1700000000ll * NS_PER_S,
+    };
+    world.worker.turn = arena_new();
+    rand_init(&world.worker.rand, 1);
+    world.js = (JetStream){.home = &world.worker, .options = &world.options, .usage = world.usage};
+}
+
+void world_end(void) {
+    while (world.subs) /* as the bus does */
+        sub_remove(world.subs);
+    for (size_t i = 0; i < world.entry_count; i++) {
+        shared_unref(world.entries[i].bytes);
+        mem_free((void *)(uintptr_t)world.entries[i].ticket.data.ptr);
+    }
+    mem_free(world.entries);
+    for (size_t i = 0; i < world.sent_count; i++) {
+        mem_free(world.sent[i].to);
+        mem_free(world.sent[i].headers);
+        mem_free(world.sent[i].payload);
+    }
+    mem_free(world.sent);
+    buf_done(&world.api);
+    map64_done(&world.js.streams);
+    arena_free(world.worker.turn);
+}
+
+StreamConfig *world_config(const char *json) {
+    StreamConfig *config;
+    bool is_pedantic;
+    ConfigLimits limits = {.max_stream_bytes = -1, .is_strict = true};
+    ApiError error =
+        stream_config_parse(slice_of_text(json), &limits, world.worker.turn, &config, &is_pedantic);
+    if (!api_failed(error))
+        error = stream_config_check_create(config, &limits, false, world.worker.turn);
+    ASSERT(!api_failed(error));
+    return config;
+}
+
+Stream *world_stream(const char *json) {
+    Stream *stream = stream_new(&world.js, (Account *)(void *)&fake_account, 7, world_config(json),
+                                world.wall_ns);
+    stream_start(stream);
+    return stream;
+}
+
+void world_publish(Stream *stream, const char *subject, const char *headers, Slice payload,
+                   const char *reply) {
+    Buf block = {0};
+    if (headers) {
+        buf_append_lit(&block, "NATS/1.0\r\n");
+        for (const char *c = headers; *c; c++) {
+            if (*c == '\n')
+                buf_append_char(&block, '\r');
+            buf_append_char(&block, *c);
+        }
+        buf_append_lit(&block, "\r\n");
+    }
+    Message message = {.subject = slice_of_text(subject),
+                       .reply = slice_of_text(reply ? reply : ""),
+                       .headers = buf_slice(&block),
+                       .payload = payload};
+    stream_on_publish(&stream->parts->port, NULL, &message);
+    buf_done(&block);
+}
+
+void world_flush(Stream *stream) {
+    while (world.applied_count < world.entry_count) {
+        FakeEntry entry = world.entries[world.applied_count++]; /* a copy: more may be appended */
+        if (world.before_apply)
+            world.before_apply(&entry);
+        stream->group.index_applied = entry.record.index;
+        stream->group.in_flight--;
+        stream_group_ops.apply(&stream->group, &entry.record, entry.place, entry.bytes,
+                               &entry.ticket);
+    }
+    if (world.is_quiet)
+        arena_reset(world.worker.turn);
+}
+
+void world_refuse(Stream *stream, Status why) {
+    while (world.applied_count < world.entry_count) {
+        FakeEntry entry = world.entries[world.applied_count++];
+        stream->group.in_flight--;
+        stream_group_ops.refused(&stream->group, &entry.record, &entry.ticket, why);
+    }
+}
+
+const char *world_request(Stream *stream, const char *subject, const char *headers,
+                          const char *payload) {
+    size_t before = world.sent_count;
+    world_publish(stream, subject, headers, slice_of_text(payload), "reply");
+    world_flush(stream);
+    for (size_t i = world.sent_count; i-- > before;)
+        if (strcmp(world.sent[i].to, "reply") == 0)
+            return world.sent[i].payload;
+    return "";
+}
+
+void world_fire(Stream *stream) {
+    Timer *timer = world.timer;
+    if (!timer || timer->due_ns > clock_mono_ns())
+        return;
+    timer->heap_at = 0;
+    world.timer = NULL;
+    timer->fire(timer);
+    world_flush(stream);
+}
+
+ApiCall *world_call(void) {
+    return mem_zalloc(sizeof(ApiCall));
+}
+
+const char *world_api_text(void) {
+    static char text[4096];
+    snprintf(text, sizeof text, "%.*s", SLICE_ARG(buf_slice(&world.api)));
+    buf_clear(&world.api);
+    return text;
+}

@@ -1,0 +1,70 @@
+/* For tests of stream*.c: a world around one stream. A journal that keeps its entries and applies
+ * them when told, a bus that remembers what was sent, consumers that want what the test says, a
+ * clock that stands still. */
+#pragma once
+
+#include "stream/api.h"
+#include "stream/stream_parts.h"
+
+typedef struct FakeEntry {
+    Record record; /* borrows from bytes */
+    Shared *bytes;
+    Place place;
+    Ticket ticket; /* data is owned */
+    int64_t live;  /* bytes that the stream says are live */
+} FakeEntry;
+
+typedef struct FakeSent {
+    char *to, *headers, *payload;
+} FakeSent;
+
+typedef struct World {
+    Worker worker;
+    JetStreamOptions options;
+    JetStream js;
+    JetStreamUsage usage[1];
+    int64_t wall_ns;
+    FakeEntry *entries; /* all that were appended */
+    size_t entry_count, applied_count;
+    FakeSent *sent;
+    size_t sent_count;
+    Buf api; /* answers to calls, one a line */
+    uint64_t stored_count, removed_count, advisory_count, purged_all;
+    bool (*wants)(Slice subject); /* NULL: everything */
+    bool (*needs)(uint64_t seq);
+    void (*before_apply)(const FakeEntry *entry);
+    Status health, read_status;
+    bool is_cold; /* reads say ERR_AGAIN until they were fetched */
+    Place fetched;
+    void (*fetch_done)(void *cookie, Status status);
+    void *fetch_cookie;
+    Sub *subs; /* linked by set */
+    Timer *timer;
+    Task *ready;
+    bool is_quiet; /* nothing is remembered of what is sent */
+} World;
+extern World world;
+
+void world_begin(void);
+void world_end(void);
+
+/* From JSON, as created through the API. */
+Stream *world_stream(const char *json);
+StreamConfig *world_config(const char *json);
+
+/* Delivers to the stream; headers without the first and last line, lines end in \n; NULL = none. */
+void world_publish(Stream *stream, const char *subject, const char *headers, Slice payload,
+                   const char *reply);
+/* Applies what waits. */
+void world_flush(Stream *stream);
+/* Refuses it. */
+void world_refuse(Stream *stream, Status why);
+/* Publishes and applies; the answer, "" when there was none. */
+const char *world_request(Stream *stream, const char *subject, const char *headers,
+                          const char *payload);
+/* Runs the expiry timer when it is due, and what it appended. */
+void world_fire(Stream *stream);
+/* A call to hand to stream_propose_*; its answer goes to world.api. */
+ApiCall *world_call(void);
+/* The answers since the last time; borrowed until the next one. */
+const char *world_api_text(void);
