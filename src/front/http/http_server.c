@@ -21,6 +21,7 @@ struct HttpServer {
     Slice base_path, version;
     List conns;
     size_t conn_count;
+    bool is_closing; /* freed with the last connection */
 };
 
 typedef struct HttpConn {
@@ -76,8 +77,9 @@ void http_server_close(HttpServer *server) {
         if (conn_is_open(&http->conn))
             conn_close(&http->conn, CONN_END_OURS);
     }
-    /* Connections whose page is still being made free themselves; the rest with the worker's last
-     * turn. */
+    server->is_closing = true;
+    if (server->conn_count == 0)
+        mem_free(server);
 }
 
 static void on_accept(Listener *listener, int fd) {
@@ -103,9 +105,11 @@ static void http_free(HttpConn *http) {
 
 static void on_closed(Conn *conn, ConnEnd end) {
     HttpConn *http = CONTAINER_OF(conn, HttpConn, conn);
+    HttpServer *server = http->server;
     list_remove(&http->link);
-    http->server->conn_count--;
     http->is_closed = true;
+    if (--server->conn_count == 0 && server->is_closing)
+        mem_free(server);
     if (http->page == NULL)
         http_free(http);
 }

@@ -15,6 +15,6 @@ MUST_CHECK Status http_server_open(Worker *main, const char *host, int port, Sli
                                    Slice version, Pages *pages, HttpServer **out_server);
 uint16_t http_server_port(const HttpServer *server);
 const char *http_server_host(const HttpServer *server);
-/* Stops listening and closes connections; in set-up or on the main worker after its loop ended.
- * NULL-safe. */
+/* Takes server: stops listening and closes connections, in this turn and the next. In set-up or on
+ * the main worker. NULL-safe. */
 void http_server_close(HttpServer *server);
