@@ -16,7 +16,7 @@
 typedef struct Folder {
     char path[64];
     Options options;
-    char log[96];
+    char log[128];
 } Folder;
 
 static int make_folder(void **state) {

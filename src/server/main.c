@@ -8,7 +8,8 @@
 #include "server/signal_command.h"
 
 static void print(FILE *to, const Buf *text) {
-    (void)fwrite(text->ptr, 1, text->len, to);
+    if (text->len > 0)
+        (void)fwrite(text->ptr, 1, text->len, to);
     (void)fflush(to);
 }
 

@@ -69,9 +69,15 @@ static Status make_identity(Server *server) {
 
 /* ---- signals ---- */
 
+/* A turn after the connections of monitoring were closed. */
+static void quit(Task *task) {
+    worker_quit(CONTAINER_OF(task, Server, last_turn)->main);
+}
+
 static void on_all_closed(void *cookie) {
     Server *server = cookie;
-    worker_quit(server->main);
+    task_init(&server->last_turn, quit);
+    worker_ready(server->main, &server->last_turn);
 }
 
 static void shut_down(Server *server) {
@@ -80,7 +86,9 @@ static void shut_down(Server *server) {
     server->is_stopping = true;
     LOG_INFO("Initiating Shutdown...", "%s", "");
     listener_close(server->listener);
+    http_server_close(server->http);
     server->listener = NULL;
+    server->http = NULL;
     clients_shutdown(server->main->clients, SHUTDOWN_FLUSH_NS, on_all_closed, server);
 }
 

@@ -27,6 +27,7 @@ struct Server {
     Signals *signals;
     Listener *listener;
     bool workers_run;
+    Task last_turn;
 
     ClientOptions client_options;
     JetStreamOptions jetstream_options;
