@@ -35,6 +35,11 @@ static void send_order(Clients *main, unsigned to, Order *order) {
     worker_post(main->home, main->home->all[to], &order->mail);
 }
 
+static void send_info_update(Client *client) {
+    if (client_is_open(client) && client->protocol == 1)
+        client_send_info(client, INFO_UPDATE);
+}
+
 static void keep_or_close(Client *client, const AuthUser *user) {
     if (!client_is_open(client))
         return;
@@ -42,6 +47,7 @@ static void keep_or_close(Client *client, const AuthUser *user) {
         client_apply_limits(client);
         return;
     }
+    const uint64_t payload_max = client->payload_max;
     if (!user) {
         CLIENT_LOG(client, LOG_INFO_LEVEL, "no longer authorized");
         client_refuse(client);
@@ -49,6 +55,8 @@ static void keep_or_close(Client *client, const AuthUser *user) {
     }
     client_rebind(client, user);
     client_recheck_subs(client);
+    if (client->payload_max != payload_max)
+        send_info_update(client);
 }
 
 static void obey_reload(Clients *clients, Order *order) {
@@ -95,18 +103,13 @@ Status clients_reload(Clients *main, const ClientOptions *options, const AuthOpt
     return OK;
 }
 
-static void send_lame_duck_info(Client *client) {
-    if (client_is_open(client) && client->protocol == 1)
-        client_send_info(client, INFO_UPDATE);
-}
-
 static void obey_lame_duck(Clients *clients, Order *order) {
     uint64_t cid, now_ns = clients->home->now_ns;
     void *client;
 
     clients->is_lame_duck = true;
     for (size_t i = 0; map64_next(&clients->by_cid, &i, &cid, &client);)
-        send_lame_duck_info(client);
+        send_info_update(client);
     clients->closing_at = 0;
     clients->closing_until_ns = now_ns + order->grace_ns + order->duration_ns;
     timer_set(clients->home, &clients->closing_timer, now_ns + order->grace_ns);
@@ -219,7 +222,7 @@ static void obey_send_lame_duck(Clients *clients, Order *order) {
     if (!client)
         return;
     clients->is_lame_duck = true;
-    send_lame_duck_info(client);
+    send_info_update(client);
     clients->is_lame_duck = was_lame_duck;
 }
 
