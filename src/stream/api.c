@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "proto/digest.h"
 #include "proto/subject.h"
 #include "stream/api_private.h"
 
@@ -19,15 +18,6 @@ static void on_flow(ApiPort *port, const Message *message);
 static void on_domain(ApiPort *port, const Message *message);
 
 static const PortOps port_ops = {.kind = PORT_API, .deliver = on_message};
-
-static void hash_account(ApiPort *port) {
-    static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    uint8_t sum[SHA256_BYTES];
-
-    digest_sha256(account_name(port->account), sum);
-    for (size_t i = 0; i < sizeof port->hash; i++)
-        port->hash[i] = digits[sum[i] % 62];
-}
 
 static Sub *subscribe(ApiPort *port, Slice prefix, uint32_t cookie) {
     Buf subject = {0};
@@ -51,7 +41,7 @@ static void open_port(Api *api, ApiPort *port, size_t index) {
         .index = (uint32_t)index,
         .is_enabled = api->js->options->account_is_enabled[index],
     };
-    hash_account(port);
+    account_hash_write(account_name(port->account), port->hash);
     port->subs[ON_API] = subscribe(port, prefixes[ON_API], ON_API);
     if (port->is_enabled) {
         port->subs[ON_ACK] = subscribe(port, prefixes[ON_ACK], ON_ACK);

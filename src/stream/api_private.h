@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/limits.h"
+#include "stream/account_hash.h"
 #include "stream/api.h"
 #include "stream/consumer_set.h"
 #include "stream/stream.h"
@@ -47,7 +48,7 @@ typedef struct ApiPort {
     Account *account;
     uint32_t index;
     bool is_enabled;
-    char hash[8]; /* of the account, in acks of the second form */
+    char hash[ACCOUNT_HASH_LEN]; /* of the account, in acks of the second form */
     Sub *subs[4];
 } ApiPort;
 

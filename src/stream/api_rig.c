@@ -1,5 +1,6 @@
 #include "stream/api_rig.h"
 
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,12 +91,16 @@ void rig_close(void) {
     forget();
 }
 
-void rig_done(void) {
-    char command[128];
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
+    (void)info;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
 
+void rig_done(void) {
     rig_close();
-    (void)snprintf(command, sizeof command, "rm -rf %s", rig.dir);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(nftw(rig.dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
     arena_free(rig.arena);
 }
 

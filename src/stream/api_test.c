@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+#include "stream/account_hash.h"
 #include "stream/api_rig.h"
 
 /* The API end to end: two workers, a log on disk, consumers; answers compared with those of the
@@ -441,6 +443,8 @@ static void consumers_are_managed(void **state) {
 
 static void pulls_and_acks_reach_the_consumer_on_any_worker(void **state) {
     (void)state;
+    char hash[ACCOUNT_HASH_LEN];
+    account_hash_write(LIT("$G"), hash);
     /* Streams alternate between the homes: one of these is not the asker's. */
     for (int i = 0; i < 2; i++) {
         char name[2] = {(char)('p' + i), 0}, text[128], want[128];
@@ -456,14 +460,21 @@ static void pulls_and_acks_reach_the_consumer_on_any_worker(void **state) {
         (void)rig_ask(text, "hello");
         (void)snprintf(text, sizeof text, API "CONSUMER.MSG.NEXT.%s.c", name);
         assert_string_equal(rig_ask(text, ""), "hello");
-        char *ack = strdup(rig.got[rig.got_count - 1].reply);
+        char *ack = slice_to_text(slice_of_text(rig.got[rig.got_count - 1].reply));
         (void)snprintf(want, sizeof want, "$JS.ACK.%s.c.1.1.1.", name);
         assert_memory_equal(ack, want, strlen(want));
         assert_string_equal(rig_ask(ack, "+ACK"), "");
-        free(ack);
+        mem_free(ack);
         (void)snprintf(text, sizeof text, API "CONSUMER.INFO.%s.c", name);
         assert_non_null(
             strstr(rig_ask(text, ""), "\"ack_floor\":{\"consumer_seq\":1,\"stream_seq\":1,"));
+        /* The long form names domain and account first. */
+        (void)snprintf(text, sizeof text, "$JS.ACK._.%s.%s.c.1.1.1.1.0", "HASHG", name);
+        assert_memory_equal(rig_ask(text, ""), "NATS/1.0 503|", 13);
+        (void)snprintf(text, sizeof text, "$JS.ACK._.%.8s.%s.c.1.1.1.1.0", hash, name);
+        assert_string_equal(rig_ask(text, ""), "");
+        (void)snprintf(text, sizeof text, "$JS.ACK._.%.8s.%s.c.1.1.1.1.0.more", hash, name);
+        assert_string_equal(rig_ask(text, ""), "");
         (void)snprintf(text, sizeof text, "$JS.ACK.%s.nope.1.1.1.1.1", name);
         assert_memory_equal(rig_ask(text, ""), "NATS/1.0 503|", 13);
     }
