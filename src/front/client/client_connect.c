@@ -49,14 +49,16 @@ static void finish_connect(Client *client);
 static void remember_texts(Client *client, const ConnectArgs *args) {
     Slice ip = client_ip(client), name = slice_first(args->name, UINT16_MAX),
           lang = slice_first(args->lang, UINT16_MAX),
-          version = slice_first(args->version, UINT16_MAX);
+          version = slice_first(args->version, UINT16_MAX),
+          claim = slice_first(args->user, UINT16_MAX);
     Buf texts = {0};
 
-    buf_reserve(&texts, ip.len + name.len + lang.len + version.len + 1);
+    buf_reserve(&texts, ip.len + name.len + lang.len + version.len + claim.len + 1);
     buf_append(&texts, ip);
     buf_append(&texts, name);
     buf_append(&texts, lang);
     buf_append(&texts, version);
+    buf_append(&texts, claim);
     char *old = client->texts;
     client->texts = mem_copy(texts.ptr, texts.len);
     mem_free(old);
@@ -64,6 +66,7 @@ static void remember_texts(Client *client, const ConnectArgs *args) {
     client->name_len = (uint16_t)name.len;
     client->lang_len = (uint16_t)lang.len;
     client->version_len = (uint16_t)version.len;
+    client->claim_len = (uint16_t)claim.len;
 }
 
 void client_connect(Client *client, Slice json) {

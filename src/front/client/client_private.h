@@ -43,7 +43,7 @@ struct Client {
     Account *account;     /* NULL until authenticated */
     Responses *responses; /* NULL without allow_responses */
     ClosedClient *closed; /* what will be remembered, once it is closing */
-    char *texts;          /* ip, name, lang, version */
+    char *texts;          /* ip, name, lang, version, claimed user */
     uint64_t in_msgs, in_bytes, out_msgs, out_bytes;
     uint64_t start_ns, last_ns; /* monotonic */
     uint64_t rtt_start_ns, rtt_ns;
@@ -52,7 +52,7 @@ struct Client {
     uint16_t unchecked_publishes, pings_out;
     Timer timer; /* authentication, then PINGs */
     Link stall_link;
-    uint16_t ip_len, name_len, lang_len, version_len, peer_port;
+    uint16_t ip_len, name_len, lang_len, version_len, claim_len, peer_port;
     uint8_t reason; /* CloseReason; CLOSE_NONE = open */
     uint8_t protocol;
     bool is_verbose : 1, is_pedantic : 1, has_headers : 1, wants_no_responders : 1;
@@ -212,9 +212,13 @@ static inline Slice client_version(const Client *client) {
     return slice_from(client->texts + client->ip_len + client->name_len + client->lang_len,
                       client->version_len);
 }
-/* Shown to people: "[REDACTED]" for a token. */
+/* Shown to people: "[REDACTED]" for a token, the claimed one while there is none. */
 static inline Slice client_user_name(const Client *client) {
     if (client->is_token)
         return LIT("[REDACTED]");
-    return client->user ? client->user->name : (Slice){NULL, 0};
+    if (client->user)
+        return client->user->name;
+    return slice_from(client->texts + client->ip_len + client->name_len + client->lang_len +
+                          client->version_len,
+                      client->claim_len);
 }

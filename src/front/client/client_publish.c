@@ -30,15 +30,15 @@ void client_publish(Client *client, const NatsOp *op) {
     Clients *clients = client->clients;
     const size_t size = op->header.len + op->payload.len;
 
+    if (__builtin_expect(op->verb == NATS_HPUB && !client->has_headers, 0)) {
+        CLIENT_LOG(client, LOG_ERROR, "message headers not supported");
+        client_close(client, CLOSE_PROTOCOL_VIOLATION, NULL);
+        return;
+    }
     client->in_msgs++;
     client->in_bytes += size;
     clients->stats.in_msgs++;
     clients->stats.in_bytes += size;
-    if (__builtin_expect(op->verb == NATS_HPUB && !client->has_headers, 0)) {
-        CLIENT_LOG(client, LOG_ERROR, "message headers not supported");
-        client_close(client, CLOSE_HEADER_VIOLATION, NULL);
-        return;
-    }
     if (client->is_pedantic && !subject_is_literal(op->subject))
         client_send_error(client, "Invalid Publish Subject");
     if (!is_permitted(client, op))

@@ -18,8 +18,6 @@ static const char *const TEXTS[] = {
     [CLOSE_MAX_PAYLOAD] = "Maximum Message Payload Exceeded",
     [CLOSE_MAX_CONTROL_LINE] = "Maximum Control Line Exceeded",
     [CLOSE_SHUTDOWN] = "Server Shutdown",
-    [CLOSE_MISSING_ACCOUNT] = "Missing Account",
-    [CLOSE_HEADER_VIOLATION] = "Message Header Violation",
     [CLOSE_NO_RESPONDERS_NEEDS_HEADERS] = "No Responders Requires Headers",
     [CLOSE_KICKED] = "Kicked",
 };
