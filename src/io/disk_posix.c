@@ -220,7 +220,8 @@ static Status sync_parent(const char *path) {
 }
 
 static Status write_zeros(DiskFile *file, uint64_t bytes) {
-    char *zeros = mem_zalloc(ZEROS_AT_ONCE);
+    char *memory = mem_zalloc(ZEROS_AT_ONCE + DISK_ALIGN);
+    char *zeros = memory + (-(uintptr_t)memory & (DISK_ALIGN - 1));
     Status status = OK;
     for (uint64_t at = 0; at < bytes && status == OK;) {
         uint64_t rest = bytes - at;
@@ -228,13 +229,15 @@ static Status write_zeros(DiskFile *file, uint64_t bytes) {
         status = disk_write(file, &part, 1, at);
         at += part.iov_len;
     }
-    mem_free(zeros);
+    mem_free(memory);
     return status;
 }
 
 Status disk_create_zeroed(const char *path, uint64_t bytes) {
     DiskFile *file;
-    Status status = disk_open(path, DISK_WRITE | DISK_CREATE | DISK_EXCLUSIVE, &file);
+    /* Through the page cache, zeros would cost more than all that is written over them later. */
+    int direct = bytes % DISK_ALIGN == 0 ? DISK_DIRECT : 0;
+    Status status = disk_open(path, DISK_WRITE | DISK_CREATE | DISK_EXCLUSIVE | direct, &file);
     if (status != OK)
         return status;
     status = write_zeros(file, bytes);
