@@ -47,6 +47,9 @@ void worker_ready(Worker *worker, Task *task) {
     (void)worker;
     world.ready = task;
 }
+void worker_soon(Worker *worker, Task *task) {
+    (void)worker, (void)task;
+}
 
 /* ---- bus ---- */
 
@@ -256,6 +259,9 @@ void api_finish(ApiCall *call, Buf *out) {
 }
 void api_reply_error(ApiCall *call, ApiError error) {
     buf_printf(&world.api, "%u %u %.*s\n", error.http, error.code, SLICE_ARG(error.text));
+    mem_free(call);
+}
+void api_drop(ApiCall *call) {
     mem_free(call);
 }
 void api_reply_success(ApiCall *call) {

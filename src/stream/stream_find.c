@@ -8,10 +8,11 @@
 #include "stream/stream_parts.h"
 
 enum {
-    SCAN_FIRST = 1024,         /* slots looked at one by one before the subjects are asked */
-    SCAN_AGAIN = 16384,        /* the same later, when that gave no jump */
-    SUBJECTS_FEW = 64,         /* up to so many matching subjects are sought one by one */
-    SUBJECTS_LOOKED_AT = 4096, /* more than this and the slots go on being scanned */
+    /* Slots that are looked at one by one before the subjects are asked, which then looks at as
+     * many subjects: four times as many each time. */
+    LOOK_FIRST = 64,
+    LOOK_MOST = 16384,
+    SUBJECTS_FEW = 64, /* up to so many matching subjects are sought one by one */
     VERDICTS = 512,
     RADIX_MIN = 2048,
 };
@@ -107,14 +108,14 @@ typedef struct Jump {
     Stream *stream;
     uint64_t from;
     uint64_t bound; /* no match lies before it */
-    unsigned seen;
+    unsigned seen, seen_max;
     unsigned few;
     SubjectId ids[SUBJECTS_FEW];
 } Jump;
 
 static bool narrow(void *cookie, SubjectId id, SubjectEntry *entry) {
     Jump *jump = cookie;
-    if (++jump->seen > SUBJECTS_LOOKED_AT)
+    if (++jump->seen > jump->seen_max)
         return false;
     if (entry->last < jump->from)
         return true;
@@ -129,9 +130,9 @@ static bool narrow(void *cookie, SubjectId id, SubjectEntry *entry) {
 
 /* Asks the subjects where the next match can be at the earliest. True: *out_seq is the answer (0 =
  * none). */
-static bool ask_subjects(Stream *stream, const Filters *filters, uint64_t from, uint64_t *out_seq,
-                         uint64_t *out_bound) {
-    Jump jump = {.stream = stream, .from = from, .bound = UINT64_MAX};
+static bool ask_subjects(Stream *stream, const Filters *filters, uint64_t from, unsigned look,
+                         uint64_t *out_seq, uint64_t *out_bound) {
+    Jump jump = {.stream = stream, .from = from, .bound = UINT64_MAX, .seen_max = look};
     *out_bound = from;
     if (!each_match(stream, filters, narrow, &jump))
         return false;
@@ -155,7 +156,7 @@ static uint64_t next_by_scan(Stream *stream, const Filters *filters, uint64_t fr
     MsgScan scan;
     const MsgSlot *slot;
     uint64_t seq, bound, found;
-    unsigned left = SCAN_FIRST;
+    unsigned look = LOOK_FIRST, left = look;
 
     verdicts_init(&verdicts, stream, filters);
     msg_scan_up(&scan, stream->index, from);
@@ -164,11 +165,12 @@ static uint64_t next_by_scan(Stream *stream, const Filters *filters, uint64_t fr
             return seq;
         if (--left)
             continue;
-        if (ask_subjects(stream, filters, seq + 1, &found, &bound))
+        if (ask_subjects(stream, filters, seq + 1, look, &found, &bound))
             return found;
         if (bound > seq + 1)
             msg_scan_up(&scan, stream->index, bound);
-        left = SCAN_AGAIN;
+        look = look < LOOK_MOST ? look * 4 : look;
+        left = look;
     }
     return 0;
 }
@@ -227,7 +229,7 @@ uint64_t stream_last(Stream *stream, const Filters *filters, uint64_t upto) {
         uint64_t seq;
         verdicts_init(&verdicts, stream, filters);
         msg_scan_down(&scan, stream->index, newest.upto);
-        for (unsigned left = SCAN_FIRST; left; left--) {
+        for (unsigned look = LOOK_FIRST, left = look; left; left--) {
             slot = msg_scan_next_down(&scan, &seq);
             if (!slot)
                 return 0;

@@ -221,7 +221,8 @@ static bool model_refuses(const Record *record) {
     ModelMsg msg = {.subject = known_text(record->subject)};
     copy_text(msg.headers, record->headers);
     copy_text(msg.payload, record->payload);
-    if (config->max_bytes > 0 && bytes + model_size(&msg) > (uint64_t)config->max_bytes)
+    if (config->max_bytes > 0 && bytes + model_size(&msg) > (uint64_t)config->max_bytes &&
+        (!is_full || model_size(&msg) > model_size(model_at(first))))
         return refuse(503, 10077, "maximum bytes exceeded"), true;
     return false;
 }

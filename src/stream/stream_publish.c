@@ -175,19 +175,24 @@ static uint64_t subject_bytes(Stream *stream, Slice subject) {
     return known->bytes;
 }
 
-/* Limits under discard new. A subject that is full is pushed out even when max_msgs is reached, but
- * nothing counts what that frees. */
+/* Bytes of the subject's oldest message, as accounted; it is what a full subject pushes out. */
+static uint64_t oldest_bytes(Stream *stream, const SubjectEntry *entry, size_t subject_len) {
+    const MsgSlot *slot = msg_index_get(stream->index, entry->first);
+    return slot ? stream_accounted_bytes(stream, subject_len, slot->size) : 0;
+}
+
+/* Limits under discard new. A subject that is full is pushed out even when max_msgs is reached, and
+ * when max_bytes is, if the message is no larger than what it pushes out. */
 static const char *check_discard_new(Stream *stream, const Record *message) {
     const StreamConfig *config = stream->config;
     const StreamState *state = &stream->state;
-    uint64_t count = 0;
+    const SubjectEntry *entry = NULL;
 
     if (config->max_msgs_per_subject > 0) {
         SubjectId id = subject_index_find(&stream->parts->subjects, message->subject);
-        count = id ? subject_index_entry(&stream->parts->subjects, id)->count : 0;
+        entry = id ? subject_index_entry(&stream->parts->subjects, id) : NULL;
     }
-    bool is_full =
-        config->max_msgs_per_subject > 0 && count >= (uint64_t)config->max_msgs_per_subject;
+    bool is_full = entry && entry->count >= (uint64_t)config->max_msgs_per_subject;
     if (is_full && config->discard_new_per_subject)
         return "maximum messages per subject exceeded";
     if (config->max_msgs > 0 && state->messages >= (uint64_t)config->max_msgs && !is_full)
@@ -195,9 +200,9 @@ static const char *check_discard_new(Stream *stream, const Record *message) {
     uint32_t size = (uint32_t)(message->headers.len + message->payload.len);
     if (message->headers.len)
         size |= MSG_HAS_HEADERS;
-    if (config->max_bytes > 0 &&
-        state->bytes + stream_accounted_bytes(stream, message->subject.len, size) >
-            (uint64_t)config->max_bytes)
+    uint64_t bytes = stream_accounted_bytes(stream, message->subject.len, size);
+    if (config->max_bytes > 0 && state->bytes + bytes > (uint64_t)config->max_bytes &&
+        (!is_full || bytes > oldest_bytes(stream, entry, message->subject.len)))
         return "maximum bytes exceeded";
     return NULL;
 }

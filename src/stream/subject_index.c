@@ -16,10 +16,9 @@ enum {
     CHUNKS_MAX = 1 << (31 - CHUNK_BITS),
     EXACT_UNITS =
         64, /* sizes with a free list of their own; larger ones are rounded to powers of two */
-    TAG_FREE = 0,
-    TAG_REMOVED = 1,
-    TABLE_MIN = 8,
-    MOVE_STEP = 16, /* slots of the old table moved with each insertion */
+    BUCKET_IDS = 12,
+    BUCKET_FULL = 10, /* on average, when the table grows */
+    MOVE_STEP = 2,    /* buckets of the old table moved with each insertion */
     INLINE_IDS = 2,
     DEPTH_MAX = 16,
 };
@@ -143,80 +142,109 @@ static bool key_equal(IdKey a, IdKey b) {
     return a.parent == b.parent && slice_equal(a.text, b.text);
 }
 
+/* One cache line. An id that found its bucket full lies in a later one, and each it went past
+ * counts it. */
+typedef struct IdBucket {
+    uint8_t tags[BUCKET_IDS]; /* 0 = free */
+    uint32_t passed;
+    uint32_t ids[BUCKET_IDS];
+} IdBucket;
+_Static_assert(sizeof(IdBucket) == 64, "a bucket is a cache line");
+
 static uint8_t tag_of(uint64_t hash) {
     uint8_t tag = (uint8_t)(hash >> 56);
-    return tag < 2 ? (uint8_t)(tag + 2) : tag;
+    return tag ? tag : 1;
+}
+
+static void table_new(IdTable *table, size_t count) {
+    *table = (IdTable){.memory = mem_zalloc((count + 1) * sizeof(IdBucket)), .count = count};
+    uintptr_t at = (uintptr_t)table->memory;
+    table->buckets = (void *)((at + sizeof(IdBucket) - 1) / sizeof(IdBucket) * sizeof(IdBucket));
 }
 
 static void table_done(IdTable *table) {
-    mem_free(table->tags);
-    mem_free(table->ids);
+    mem_free(table->memory);
     *table = (IdTable){0};
 }
 
 static void table_put(IdTable *table, uint64_t hash, uint32_t id) {
-    size_t mask = table->cap - 1, i = hash & mask;
-    while (table->tags[i] > TAG_REMOVED)
-        i = (i + 1) & mask;
-    table->used += table->tags[i] == TAG_FREE;
-    table->tags[i] = tag_of(hash);
-    table->ids[i] = id;
+    for (size_t b = hash & (table->count - 1);; b = (b + 1) & (table->count - 1)) {
+        IdBucket *bucket = &table->buckets[b];
+        for (unsigned i = 0; i < BUCKET_IDS; i++)
+            if (!bucket->tags[i]) {
+                bucket->tags[i] = tag_of(hash);
+                bucket->ids[i] = id;
+                return;
+            }
+        bucket->passed++;
+    }
 }
 
-/* Index of its slot, or cap. */
-static size_t table_find(const IdTable *table, const SubjectIndex *index, KeyOf *key_of, IdKey key,
-                         uint64_t hash) {
-    if (table->cap == 0)
+/* 0 when there is none; *out_at is the bucket. */
+static uint32_t table_find(const IdTable *table, const SubjectIndex *index, KeyOf *key_of,
+                           IdKey key, uint64_t hash, size_t *out_at) {
+    if (!table->count)
         return 0;
-    size_t mask = table->cap - 1;
     uint8_t tag = tag_of(hash);
-    for (size_t i = hash & mask; table->tags[i] != TAG_FREE; i = (i + 1) & mask)
-        if (table->tags[i] == tag && key_equal(key_of(index, table->ids[i]), key))
-            return i;
-    return table->cap;
+    for (size_t b = hash & (table->count - 1);; b = (b + 1) & (table->count - 1)) {
+        const IdBucket *bucket = &table->buckets[b];
+        for (unsigned i = 0; i < BUCKET_IDS; i++)
+            if (bucket->tags[i] == tag && key_equal(key_of(index, bucket->ids[i]), key)) {
+                *out_at = b;
+                return bucket->ids[i];
+            }
+        if (!bucket->passed)
+            return 0;
+    }
+}
+
+static void table_remove(IdTable *table, uint64_t hash, size_t at, uint32_t id) {
+    for (size_t b = hash & (table->count - 1); b != at; b = (b + 1) & (table->count - 1))
+        table->buckets[b].passed--;
+    IdBucket *bucket = &table->buckets[at];
+    for (unsigned i = 0; i < BUCKET_IDS; i++)
+        if (bucket->tags[i] && bucket->ids[i] == id)
+            bucket->tags[i] = 0;
 }
 
 static void hash_move_some(IdHash *hash, const SubjectIndex *index, KeyOf *key_of, size_t n) {
     IdTable *old = &hash->old;
-    for (; n && hash->moved < old->cap; n--, hash->moved++) {
-        size_t i = hash->moved;
-        if (old->tags[i] <= TAG_REMOVED)
-            continue;
-        table_put(&hash->table, hash_key(key_of(index, old->ids[i])), old->ids[i]);
-        old->tags[i] = TAG_REMOVED;
+    for (; n && hash->moved < old->count; n--, hash->moved++) {
+        IdBucket *bucket = &old->buckets[hash->moved];
+        for (unsigned i = 0; i < BUCKET_IDS; i++) {
+            if (!bucket->tags[i])
+                continue;
+            uint64_t value = hash_key(key_of(index, bucket->ids[i]));
+            table_put(&hash->table, value, bucket->ids[i]);
+            table_remove(old, value, hash->moved, bucket->ids[i]);
+        }
     }
-    if (hash->moved == old->cap)
+    if (hash->moved == old->count)
         table_done(old);
 }
 
 static void hash_grow(IdHash *hash, const SubjectIndex *index, KeyOf *key_of) {
-    if (hash->old.cap)
-        hash_move_some(hash, index, key_of, hash->old.cap);
-    size_t cap = hash->table.cap ? hash->table.cap : TABLE_MIN;
-    while (cap - cap / 4 < hash->len + 1)
-        cap *= 2;
+    if (hash->old.count)
+        hash_move_some(hash, index, key_of, hash->old.count);
     hash->old = hash->table;
     hash->moved = 0;
-    hash->table =
-        (IdTable){.tags = mem_zalloc(cap), .ids = mem_alloc(cap * sizeof(uint32_t)), .cap = cap};
-    if (hash->old.cap <= 1024)
-        hash_move_some(hash, index, key_of, hash->old.cap);
+    table_new(&hash->table, hash->old.count ? hash->old.count * 2 : 1);
+    if (hash->old.count <= 64)
+        hash_move_some(hash, index, key_of, hash->old.count);
 }
 
 static uint32_t hash_find(const IdHash *hash, const SubjectIndex *index, KeyOf *key_of, IdKey key,
                           uint64_t value) {
-    size_t at = table_find(&hash->table, index, key_of, key, value);
-    if (at < hash->table.cap)
-        return hash->table.ids[at];
-    at = table_find(&hash->old, index, key_of, key, value);
-    return at < hash->old.cap ? hash->old.ids[at] : 0;
+    size_t at;
+    uint32_t id = table_find(&hash->table, index, key_of, key, value, &at);
+    return id || !hash->old.count ? id : table_find(&hash->old, index, key_of, key, value, &at);
 }
 
 static void hash_add(IdHash *hash, const SubjectIndex *index, KeyOf *key_of, uint64_t value,
                      uint32_t id) {
-    if (hash->table.used + 1 > hash->table.cap - hash->table.cap / 8)
+    if (hash->len + 1 > hash->table.count * BUCKET_FULL)
         hash_grow(hash, index, key_of);
-    if (hash->old.cap)
+    if (hash->old.count)
         hash_move_some(hash, index, key_of, MOVE_STEP);
     table_put(&hash->table, value, id);
     hash->len++;
@@ -224,20 +252,15 @@ static void hash_add(IdHash *hash, const SubjectIndex *index, KeyOf *key_of, uin
 
 static void hash_remove(IdHash *hash, const SubjectIndex *index, KeyOf *key_of, IdKey key) {
     uint64_t value = hash_key(key);
+    size_t at;
     IdTable *table = &hash->table;
-    size_t at = table_find(table, index, key_of, key, value);
-    if (at >= table->cap) {
+    uint32_t id = table_find(table, index, key_of, key, value, &at);
+    if (!id) {
         table = &hash->old;
-        at = table_find(table, index, key_of, key, value);
+        id = table_find(table, index, key_of, key, value, &at);
     }
-    ASSERT(at < table->cap);
-    size_t next = (at + 1) & (table->cap - 1);
-    if (table->tags[next] == TAG_FREE && table == &hash->table) {
-        table->tags[at] = TAG_FREE;
-        table->used--;
-    } else {
-        table->tags[at] = TAG_REMOVED;
-    }
+    ASSERT(id);
+    table_remove(table, value, at, id);
     hash->len--;
 }
 
@@ -426,10 +449,10 @@ void subject_index_emptied(SubjectIndex *index, SubjectId id) {
 }
 
 size_t subject_index_bytes(const SubjectIndex *index) {
-    size_t tables = index->subjects.table.cap + index->subjects.old.cap + index->nodes.table.cap +
-                    index->nodes.old.cap;
+    size_t buckets = index->subjects.table.count + index->subjects.old.count +
+                     index->nodes.table.count + index->nodes.old.count;
     size_t chunks = index->chunk_count > 1 ? (index->chunk_count - 1) * CHUNK_UNITS : 0;
-    return tables * (1 + sizeof(uint32_t)) + (chunks + index->units_cap) * UNIT + index->list_bytes;
+    return buckets * sizeof(IdBucket) + (chunks + index->units_cap) * UNIT + index->list_bytes;
 }
 
 /* ---- scan ---- */

@@ -1,12 +1,12 @@
 /* SubjectIndex: the subjects of a stream's live messages: subject -> {count, first, last}.
  *
- * Look-up is a hash table of ids with one byte of hash each (5 bytes a slot, grown step by step,
- * never all at once). An id is the place of the entry in a slab of 8-byte units, so there is no
- * table of pointers. Beside it stands a trie of the subjects' tokens whose nodes hold only tokens
- * that have something below them: a node lists the ids of the subjects one token longer. So a scan
- * of "a.b.>" touches what is below "a.b" and nothing else, and a stream of ten million subjects
- * below one prefix pays 4 bytes each for it (an ordered tree over whole texts would cost 10 to 20
- * and be slower to look up).
+ * Look-up is a hash table of ids in buckets of a cache line, with one byte of hash each (6 to 11
+ * bytes a subject; it grows step by step, never all at once). An id is the place of the entry in a
+ * slab of 8-byte units, so there is no table of pointers. Beside it stands a trie of the subjects'
+ * tokens whose nodes hold only tokens that have something below them: a node lists the ids of the
+ * subjects one token longer. So a scan of "a.b.>" touches what is below "a.b" and nothing else, and
+ * a stream of ten million subjects below one prefix pays 4 to 5 bytes each for it (an ordered tree
+ * over whole texts would cost 10 to 20 and be slower to look up).
  *
  * An entry whose count fell to 0 stays for a moment (a ring of few), as a subject that is emptied
  * is often filled again. Pointers to entries are good until the next subject_index_add. */
@@ -30,14 +30,14 @@ typedef struct SubjectEntry {
 } SubjectEntry;
 
 typedef struct IdTable { /* private */
-    uint8_t *tags;
-    uint32_t *ids;
-    size_t cap, used; /* used counts removed ones */
+    void *memory;
+    struct IdBucket *buckets;
+    size_t count; /* a power of two, or 0 */
 } IdTable;
 
 typedef struct IdHash { /* private */
     IdTable table, old; /* old is being moved over */
-    size_t moved, len;
+    size_t moved, len;  /* buckets of old; ids in both */
 } IdHash;
 
 enum { SUBJECT_FREE_LISTS = 64 + 9, SUBJECT_RING = 16 };
