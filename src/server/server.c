@@ -47,8 +47,13 @@ int server_run(const CommandLine *line, Options *options) {
 
 #define FATAL(event, ...) LOG_AT(LOG_FATAL, event, __VA_ARGS__)
 
+/* As Go words it: "address already in use". */
 static const char *os_error(char reason[128]) {
-    return strerror_r(errno, reason, 128);
+    char text[128];
+    (void)snprintf(reason, 128, "%s", strerror_r(errno, text, sizeof text));
+    if (reason[0] >= 'A' && reason[0] <= 'Z')
+        reason[0] = (char)(reason[0] | 0x20);
+    return reason;
 }
 
 static Status make_identity(Server *server) {
@@ -312,7 +317,9 @@ static Status open_door(Server *server) {
     Status status = listener_open(server->main, host.ptr, (int)options->port, on_accept, server,
                                   &server->listener);
     if (status != OK) {
-        FATAL("Error listening on port:", "%s:%lld, \"%s\"", host.ptr, (long long)options->port,
+        FATAL("Error listening on port:", "%s:%lld, \"listen tcp %s:%lld: %s%s\"", host.ptr,
+              (long long)options->port, host.ptr, (long long)options->port,
+              status == ERR_NOT_FOUND ? "" : "bind: ",
               status == ERR_NOT_FOUND ? "no such host" : os_error(reason));
         return status;
     }
