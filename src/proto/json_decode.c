@@ -77,7 +77,7 @@ static void wrong_type(Decoder *decoder, Slice value, const char *type) {
         break;
     default:
         buf_append_lit(out, "number");
-        if (strstr(type, "int") || strstr(type, "Duration")) {
+        if (type[0] != '[' && (strstr(type, "int") || strstr(type, "Duration"))) {
             buf_append_char(out, ' ');
             buf_append(out, value);
         }
@@ -153,7 +153,7 @@ static size_t count_elements(Slice array) {
 
 static void read_strings(Decoder *decoder, const JsonField *field, Slice value) {
     size_t n = count_elements(value), i = 0;
-    Slice *list = n ? arena_zalloc(decoder->arena, n * sizeof *list) : NULL;
+    Slice *list = arena_zalloc(decoder->arena, n * sizeof *list + 1); /* not NULL: [] is not null */
     Slice element;
 
     for (size_t at = 0; json_next_element(value, &at, &element); i++) {
@@ -271,8 +271,17 @@ static void read_choice(Decoder *decoder, const JsonField *field, Slice value) {
     }
 }
 
-/* As Go would write the time again: fraction without trailing zeros, "+00:00" as "Z". */
+/* As Go would write the time again: two digits of hours, fraction without trailing zeros, "+00:00"
+ * as "Z". */
 static Slice time_text(Slice text, Arena *arena) {
+    enum { HOUR_AT = 11, HOUR_END = 13 };
+    if (text.ptr[HOUR_END - 1] == ':') {
+        char *wide = arena_alloc(arena, text.len + 1);
+        memcpy(wide, text.ptr, HOUR_AT);
+        wide[HOUR_AT] = '0';
+        memcpy(wide + HOUR_AT + 1, text.ptr + HOUR_AT, text.len - HOUR_AT);
+        text = slice_from(wide, text.len + 1);
+    }
     size_t zone = text.len - 1;
     if (text.ptr[zone] != 'Z')
         zone = text.len - 6;

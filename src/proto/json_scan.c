@@ -24,21 +24,27 @@ typedef struct Scanner {
     uint8_t is_object[DEPTH_MAX / 8 + 1]; /* a bit per level */
 } Scanner;
 
-static void describe_char(Buf *out, unsigned char c) {
-    if (c == '\'') {
+/* Bytes of the rune that text begins with; a byte that begins none counts alone. */
+static size_t rune_bytes(Slice text) {
+    unsigned char c = (unsigned char)text.ptr[0];
+    size_t len = c < 0xc2 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 1;
+
+    if (len > text.len)
+        return 1;
+    for (size_t i = 1; i < len; i++)
+        if (((unsigned char)text.ptr[i] & 0xc0) != 0x80)
+            return 1;
+    return len;
+}
+
+static void describe_char(Buf *out, Slice rune) {
+    if (slice_equal(rune, LIT("'"))) {
         buf_append_lit(out, "'\\''");
-    } else if (c == '"') {
+    } else if (slice_equal(rune, LIT("\""))) {
         buf_append_lit(out, "'\"'");
     } else {
         Buf quoted = {0};
-        char utf8[2] = {(char)c, 0};
-        size_t len = 1;
-        if (c >= 0x80) { /* Go makes a rune of the byte */
-            utf8[0] = (char)(0xc0 | c >> 6);
-            utf8[1] = (char)(0x80 | (c & 0x3f));
-            len = 2;
-        }
-        json_go_quote(&quoted, slice_from(utf8, len));
+        json_go_quote(&quoted, rune);
         buf_append_char(out, '\'');
         buf_append_bytes(out, quoted.ptr + 1, quoted.len - 2);
         buf_append_char(out, '\'');
@@ -47,19 +53,20 @@ static void describe_char(Buf *out, unsigned char c) {
 }
 
 static Status refuse(Scanner *scan, const char *context) {
-    if (scan->error) {
-        if (scan->at >= scan->text.len) {
-            buf_append(scan->error, scan->with_offset ? LIT("unexpected EOF")
-                                                      : LIT("unexpected end of JSON input"));
-            return ERR_SYNTAX;
-        }
-        buf_append_lit(scan->error, "invalid character ");
-        describe_char(scan->error, (unsigned char)scan->text.ptr[scan->at]);
-        buf_append_char(scan->error, ' ');
-        buf_append(scan->error, slice_of_text(context));
-        if (scan->with_offset)
-            buf_printf(scan->error, " at offset %zu", scan->at + 1);
+    if (!scan->error)
+        return ERR_SYNTAX;
+    if (scan->at >= scan->text.len) {
+        buf_append(scan->error,
+                   scan->with_offset ? LIT("unexpected EOF") : LIT("unexpected end of JSON input"));
+        return ERR_SYNTAX;
     }
+    Slice rest = slice_from_at(scan->text, scan->at), rune = slice_first(rest, rune_bytes(rest));
+    buf_append_lit(scan->error, "invalid character ");
+    describe_char(scan->error, rune);
+    buf_append_char(scan->error, ' ');
+    buf_append(scan->error, slice_of_text(context));
+    if (scan->with_offset)
+        buf_printf(scan->error, " at offset %zu", scan->at + rune.len);
     return ERR_SYNTAX;
 }
 

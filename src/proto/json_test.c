@@ -136,6 +136,7 @@ static void bad_json_is_refused_in_the_words_of_go(void **state) {
         {"{\"name\":{}}", "json: cannot unmarshal object" FIELD "name of type string"},
         {"{\"tags\":\"x\"}", "json: cannot unmarshal string" FIELD "tags of type []string"},
         {"{\"tags\":[1]}", "json: cannot unmarshal number into ThingRequest.tags.0 of type string"},
+        {"{\"waits\":1}", "json: cannot unmarshal number" FIELD "waits of type []time.Duration"},
         {"{\"waits\":[\"x\"]}",
          "json: cannot unmarshal string into ThingRequest.waits.0 of type time.Duration"},
         {"{\"labels\":[]}",
@@ -175,7 +176,7 @@ static void bad_json_is_refused_in_the_words_of_go(void **state) {
         {"{\"a\":\"\\u12x4\"}", "invalid escape sequence `\\u12x4` in string at offset 12"},
         {"{\"a\":\"\n\"}", "invalid character '\\n' in string at offset 7"},
         {"{'a'", "invalid character '\\'' looking for beginning of object key string at offset 2"},
-        {"\xff", "invalid character '\xc3\xbf' looking for beginning of value at offset 1"},
+        {"\xc3\xbf", "invalid character '\xc3\xbf' looking for beginning of value at offset 2"},
         {"{\"a\":1,}",
          "invalid character '}' looking for beginning of object key string at offset 8"},
     };

@@ -1,6 +1,7 @@
 #include "proto/timefmt.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 enum { SECONDS_PER_DAY = 86400 };
 static const int64_t NS_IN_SECOND = 1000000000;
@@ -147,6 +148,8 @@ static Status read_number(TimeReader *reader, size_t digits, const char *element
     Slice text = reader->rest;
     int64_t value = 0;
 
+    if (digits == 2 && strcmp(element, "15") == 0 && is_digit(text, 0) && !is_digit(text, 1))
+        digits = 1; /* Go takes one digit of hours */
     for (size_t i = 0; i < digits; i++) {
         if (!is_digit(text, i))
             return cannot_parse(reader, text, element);

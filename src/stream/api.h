@@ -30,8 +30,9 @@ struct ApiCall {
     Slice subject; /* as requested, after domain mapping */
     Slice reply, headers, body;
     Slice stream, consumer,
-        rest;     /* tokens of the subject: stream name, consumer name, the remaining ones */
-    char bytes[]; /* what the slices point into */
+        rest;        /* tokens of the subject: stream name, consumer name, the remaining ones */
+    bool is_checked; /* STREAM.UPDATE: the stream's home has agreed */
+    char bytes[];    /* what the slices point into */
 };
 
 /* Set-up: the ports of this worker, in every account that has JetStream. */

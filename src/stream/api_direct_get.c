@@ -133,9 +133,21 @@ static uint64_t start_seq(Stream *stream, const DirectRequest *request) {
     return request->seq;
 }
 
+/* Patterns that can match something. */
+static Filters good_filters(Api *api, const DirectRequest *request) {
+    Slice *patterns =
+        arena_alloc(api->js->home->turn, request->multi_last_count * sizeof *patterns);
+    size_t count = 0;
+
+    for (size_t i = 0; i < request->multi_last_count; i++)
+        if (subject_is_valid(request->multi_last[i]))
+            patterns[count++] = request->multi_last[i];
+    return (Filters){patterns, count};
+}
+
 /* multi_last: the last message of each subject. */
 static void get_multi(Api *api, Stream *stream, const DirectRequest *request, Slice reply) {
-    Filters filters = {request->multi_last, request->multi_last_count};
+    Filters filters = good_filters(api, request);
     uint64_t last = stream->state.last_seq, upto = last, *seqs = NULL,
              from = start_seq(stream, request);
 
@@ -147,12 +159,13 @@ static void get_multi(Api *api, Stream *stream, const DirectRequest *request, Sl
         upto = request->up_to_seq;
     if (request->has_up_to_time)
         upto = stream_seq_at_time(stream, request->up_to_time_ns) - 1;
-    size_t count =
-        upto == 0 || upto > last ? 0 : stream_last_per_subject(stream, &filters, upto, &seqs);
+    size_t count = upto == 0 || upto > last || filters.count == 0
+                       ? 0
+                       : stream_last_per_subject(stream, &filters, upto, &seqs);
     size_t skip = 0;
     while (skip < count && seqs[skip] < from)
         skip++;
-    if (count == skip)
+    if (count == 0)
         api_send_status(api, stream->account, reply, no_results);
     else if (count - skip > MULTI_LAST_MAX)
         api_send_status(api, stream->account, reply, too_many);
@@ -200,7 +213,7 @@ static Slice check_request(const DirectRequest *request) {
         return empty_request;
     if (has_seq && has_time)
         return bad_request;
-    if (has_last && (has_seq || has_time || has_next || has_multi || request->batch != 0))
+    if (has_last && (has_seq || has_time || has_next || has_multi || request->batch > 0))
         return bad_request;
     if (has_next && has_multi)
         return bad_request;

@@ -44,7 +44,7 @@ static bool is_good_request(const GetRequest *request) {
     bool has_seq = request->seq > 0, has_time = request->has_start_time;
     bool has_last = request->last_by_subj.len > 0, has_next = request->next_by_subj.len > 0;
 
-    if (request->batch > 0 || request->max_bytes > 0 || request->multi_last_count)
+    if (request->batch > 0 || request->max_bytes > 0)
         return false;
     if (!has_seq && !has_last && !has_next && !has_time)
         return false;

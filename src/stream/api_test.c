@@ -350,7 +350,7 @@ static void a_batch_ends_with_its_end(void **state) {
     expect_all("{\"next_by_subj\":\"m.a\",\"batch\":9}",
                (const char *const[]){MSG1 COUNTS("1", "0") "|one", MSG3 COUNTS("0", "1") "|three",
                                      "NATS/1.0 204 EOB|" COUNTS("0", "3") "|", NULL});
-    expect_all("{\"seq\":1,\"batch\":9,\"max_bytes\":4}",
+    expect_all("{\"seq\":1,\"batch\":9,\"max_bytes\":7}",
                (const char *const[]){MSG1 COUNTS("3", "0") "|one", MSG2 COUNTS("2", "1") "|two",
                                      "NATS/1.0 204 EOB|" COUNTS("2", "2") "|", NULL});
     expect_all("{\"seq\":3,\"batch\":9,\"no_hdr\":true}",
@@ -396,17 +396,18 @@ static void consumers_are_managed(void **state) {
     const char *got = rig_ask(
         API "CONSUMER.CREATE.s.c",
         "{\"stream_name\":\"s\",\"config\":{\"durable_name\":\"c\",\"ack_policy\":\"explicit\"}}");
-#define DURABLE                                                                                    \
+#define DURABLE_WITH(meta)                                                                         \
     "\"stream_name\":\"s\",\"name\":\"c\",\"created\":\"T\",\"config\":{\"durable_name\":\"c\","   \
     "\"name\":\"c\","                                                                              \
     "\"deliver_policy\":\"all\",\"ack_policy\":\"explicit\",\"ack_wait\":30000000000,\"max_"       \
     "deliver\":-1,"                                                                                \
     "\"replay_policy\":\"instant\",\"max_waiting\":512,\"max_ack_pending\":1000,\"num_replicas\":" \
     "0,"                                                                                           \
-    "\"metadata\":{" META                                                                          \
+    "\"metadata\":{" meta                                                                          \
     "}},\"delivered\":{\"consumer_seq\":0,\"stream_seq\":0},\"ack_floor\":{\"consumer_seq\":0,"    \
     "\"stream_seq\":0},\"num_ack_pending\":0,\"num_redelivered\":0,\"num_waiting\":0,\"num_"       \
     "pending\":0,\"ts\":\"T\""
+#define DURABLE DURABLE_WITH(META)
     assert_string_equal(got, TYPE("consumer_create_response") "," DURABLE "}");
     static const Case cases[] = {
         {API "CONSUMER.INFO.s.c", "", TYPE("consumer_info_response") "," DURABLE "}"},
@@ -417,7 +418,7 @@ static void consumers_are_managed(void **state) {
                                          "\"c\"]}"},
         {API "CONSUMER.LIST.s", "{\"offset\":-3}",
          TYPE("consumer_list_response") ",\"total\":1,\"offset\":0,\"limit\":256,\"consumers\":["
-                                        "{" DURABLE "}]}"},
+                                        "{" DURABLE_WITH(STORED) "}]}"},
         {API "CONSUMER.LIST.s", "{\"offset\":3}",
          TYPE(
              "consumer_list_response") ",\"total\":1,\"offset\":1,\"limit\":256,\"consumers\":[]}"},
@@ -525,6 +526,24 @@ static void limits_of_server_and_account_are_kept(void **state) {
     /* Another account has limits of its own. */
     assert_non_null(strstr(
         rig_ask_as(2, API "STREAM.CREATE.a", "{\"name\":\"a\",\"max_bytes\":900}"), "did_create"));
+}
+
+static void an_update_must_suit_the_consumers(void **state) {
+    (void)state;
+    make_stream("s", "");
+    (void)rig_ask(
+        API "CONSUMER.CREATE.s.c",
+        "{\"stream_name\":\"s\",\"config\":{\"ack_policy\":\"explicit\",\"durable_name\":\"c\"}}");
+    assert_string_equal(
+        rig_ask(
+            API "STREAM.UPDATE.s",
+            "{\"name\":\"s\",\"subjects\":[\"s.>\"],\"consumer_limits\":{\"max_ack_pending\":50}}"),
+        TYPE("stream_update_response")
+            ERROR(500, 10069, "change to limits violates consumers: c") "}");
+    assert_non_null(
+        strstr(rig_ask(API "STREAM.UPDATE.s", "{\"name\":\"s\",\"subjects\":[\"s.>\"],\"consumer_"
+                                              "limits\":{\"max_ack_pending\":1000}}"),
+               "\"consumer_limits\":{\"max_ack_pending\":1000}"));
 }
 
 static void advisories_tell_who_listens(void **state) {
@@ -690,6 +709,7 @@ int main(void) {
         TEST(consumers_are_managed),
         TEST(pulls_and_acks_reach_the_consumer_on_any_worker),
         TEST(limits_of_server_and_account_are_kept),
+        TEST(an_update_must_suit_the_consumers),
         TEST(advisories_tell_who_listens),
         cmocka_unit_test(a_domain_is_another_name_of_the_api),
         TEST(what_is_only_on_disk_is_waited_for),

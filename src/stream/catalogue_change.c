@@ -16,10 +16,6 @@ static Asset *find_asset(const ApiCall *call) {
     return catalogue_find(call->js->catalogue, account_name(call->account), call->stream);
 }
 
-static int64_t reservation(const StreamConfig *config) {
-    return config->max_bytes > 0 ? config->max_bytes : 0;
-}
-
 /* Streams and reserved bytes of an account (NULL = of all), what is on its way included. */
 typedef struct Taken {
     int64_t streams, reserved;
@@ -36,7 +32,7 @@ static Taken sum_taken(const Catalogue *catalogue, const Account *account, Stora
             continue;
         taken.streams++;
         if (asset->config->storage == storage)
-            taken.reserved += reservation(asset->config);
+            taken.reserved += (int64_t)stream_config_reserves(asset->config);
     }
     for (Link *link = catalogue->proposals.next; link != &catalogue->proposals; link = link->next) {
         const Proposal *proposal = CONTAINER_OF(link, Proposal, link);
@@ -58,7 +54,8 @@ static ApiError check_limits(const ApiCall *call, const StreamConfig *config,
     const JetStreamOptions *options = call->js->options;
     const JetStreamAccountLimits *mine = jetstream_limits(options, account_index(call->account));
     bool is_memory = config->storage == STORAGE_MEMORY;
-    int64_t more = reservation(config) - (old ? reservation(old) : 0);
+    int64_t more =
+        (int64_t)stream_config_reserves(config) - (old ? (int64_t)stream_config_reserves(old) : 0);
     Taken account = sum_taken(call->js->catalogue, call->account, config->storage);
 
     if (!old && mine->max_streams > 0 && account.streams >= mine->max_streams)
@@ -84,7 +81,8 @@ static void propose(ApiCall *call, RecordType type, Slice payload, const StreamC
     if (config) {
         proposal->is_new = !old;
         proposal->storage = config->storage;
-        proposal->reserve = reservation(config) - (old ? reservation(old) : 0);
+        proposal->reserve = (int64_t)stream_config_reserves(config) -
+                            (old ? (int64_t)stream_config_reserves(old) : 0);
     }
     list_push_back(&catalogue->proposals, &proposal->link);
     buf_append(&key, account_name(call->account));
@@ -187,8 +185,12 @@ void catalogue_on_stream_update(ApiCall *call) {
     }
     const Asset *asset = find_asset(call);
     error = check_update(call, config, is_pedantic, asset);
+    bool has_limits = config->limit_max_ack_pending > 0 || config->limit_inactive_threshold_ns > 0;
     if (api_failed(error)) {
         api_reply_error(call, error);
+    } else if (has_limits && !call->is_checked) {
+        catalogue_ask_home(call->js->catalogue, asset, config, call);
+        return;
     } else {
         Buf facts = {0};
         asset_facts_write(&facts, asset->group, asset->created_ns, true, config);

@@ -2,12 +2,13 @@
 
 #include "base/mem.h"
 #include "stream/catalogue_private.h"
+#include "stream/consumer_limits.h"
 
 /* What the catalogue decided, on its way to the workers. All others are told before the home, which
  * answers the client: posted at once and in that order, the news is known everywhere before the
  * answer can be. */
 
-typedef enum NewsKind { NEWS_ADDED, NEWS_REMOVED, NEWS_CONFIG, NEWS_SHOWN } NewsKind;
+typedef enum NewsKind { NEWS_ADDED, NEWS_REMOVED, NEWS_CONFIG, NEWS_SHOWN, NEWS_ASKED } NewsKind;
 
 typedef struct News {
     Mail mail;
@@ -76,6 +77,14 @@ void catalogue_tell_shown(Catalogue *catalogue, const Asset *asset, ApiCall *cal
     tell_home(catalogue, new_news(NEWS_SHOWN, asset), call);
 }
 
+void catalogue_ask_home(Catalogue *catalogue, const Asset *asset, StreamConfig *config,
+                        ApiCall *call) {
+    News *news = new_news(NEWS_ASKED, asset);
+
+    news->config = config;
+    tell_home(catalogue, news, call);
+}
+
 /* On the workers. */
 
 static void answer_create(ApiCall *call, Stream *stream) {
@@ -125,6 +134,27 @@ static void on_config(JetStream *js, Account *account, News *news) {
     stream_propose_config(stream, news->config, news->call);
 }
 
+static void on_asked(JetStream *js, News *news) {
+    Stream *stream = map64_get(&js->streams, news->group);
+    ApiCall *call = news->call;
+    Buf names = {0}, text = {0};
+
+    ASSERT(stream != NULL);
+    consumer_limits_find_above(stream->consumers, news->config, js->home->turn, &names);
+    stream_config_free(news->config);
+    if (names.len) {
+        buf_append_lit(&text, "change to limits violates consumers: ");
+        buf_append(&text, buf_slice(&names));
+        api_reply_error(call,
+                        api_error_with(api_arena(call), JSStreamUpdateErrF, buf_slice(&text)));
+    } else {
+        call->is_checked = true;
+        api_move(call, js->home->all[0]);
+    }
+    buf_done(&names);
+    buf_done(&text);
+}
+
 static void news_arrived(Worker *here, Mail *mail) {
     News *news = CONTAINER_OF(mail, News, mail);
     JetStream *js = here->jetstream;
@@ -141,6 +171,9 @@ static void news_arrived(Worker *here, Mail *mail) {
         break;
     case NEWS_CONFIG:
         on_config(js, account, news);
+        break;
+    case NEWS_ASKED:
+        on_asked(js, news);
         break;
     case NEWS_SHOWN: {
         Stream *stream = map64_get(&js->streams, news->group);

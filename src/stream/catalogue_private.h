@@ -67,5 +67,9 @@ size_t catalogue_sorted(const Catalogue *catalogue, const Account *account, Slic
 void catalogue_tell_added(Catalogue *catalogue, const Asset *asset, ApiCall *call);
 void catalogue_tell_removed(Catalogue *catalogue, const Asset *asset, ApiCall *call);
 void catalogue_tell_config(Catalogue *catalogue, const Asset *asset, ApiCall *call);
+/* Takes config and call: asks the home whether the stream's consumers fit config's limits. It
+ * answers, or the call comes back with is_checked. */
+void catalogue_ask_home(Catalogue *catalogue, const Asset *asset, StreamConfig *config,
+                        ApiCall *call);
 /* The stream was there already: only the answer to a create. */
 void catalogue_tell_shown(Catalogue *catalogue, const Asset *asset, ApiCall *call);

@@ -51,13 +51,14 @@ static void send_one(DirectBatch *batch, const StoredMsg *msg) {
     }
     batch->last_sent = msg->seq;
     batch->sent++;
-    batch->sent_bytes += msg->headers.len + msg->payload.len;
+    batch->sent_bytes += msg->subject.len + msg->headers.len + msg->payload.len;
 }
 
 static bool is_full(const DirectBatch *batch) {
     uint64_t bytes_max = batch->max_bytes > 0 ? (uint64_t)batch->max_bytes : BATCH_BYTES_DEFAULT;
 
-    return batch->batch < 0 || (batch->batch > 0 && batch->sent >= (uint64_t)batch->batch) ||
+    return (batch->batch < 0 && !batch->is_multi) ||
+           (batch->batch > 0 && batch->sent >= (uint64_t)batch->batch) ||
            batch->sent_bytes >= bytes_max;
 }
 

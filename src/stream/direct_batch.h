@@ -13,7 +13,7 @@ typedef struct DirectBatch {
     uint64_t pending; /* matching messages not sent yet */
     uint64_t up_to;   /* multi: said at the end */
     bool is_multi, no_hdr;
-    int64_t batch;     /* how many at most; 0 = no limit (multi), below 0 = none */
+    int64_t batch;     /* how many at most; multi: 0 and below = no limit; else below 0 = none */
     int64_t max_bytes; /* 0 = default */
 
     /* Private. */

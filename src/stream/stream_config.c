@@ -299,3 +299,8 @@ MetaPair *metadata_with_level(const MetaPair *pairs, size_t count, unsigned leve
 MetaPair *metadata_of_user(const MetaPair *pairs, size_t count, Arena *arena, size_t *out_count) {
     return copy_pairs(pairs, count, arena, out_count, is_reserved);
 }
+
+uint64_t stream_config_reserves(const StreamConfig *config) {
+    return config->max_bytes > 0 && config->object_value_size_max == 0 ? (uint64_t)config->max_bytes
+                                                                       : 0;
+}

@@ -113,5 +113,9 @@ MetaPair *metadata_of_user(const MetaPair *pairs, size_t count, Arena *arena, si
 /* The rule for names of streams and consumers: no blank, '.', '*', '>', '\\', '/', not empty. */
 bool asset_name_is_valid(Slice name);
 
+/* Bytes of the account's storage that the stream reserves. An object store's max_bucket_size (which
+ * comes with a max_value_size) is a bound and reserves nothing. */
+uint64_t stream_config_reserves(const StreamConfig *config);
+
 /* True when a subject of a overlaps a subject of b. */
 bool stream_config_overlaps(const StreamConfig *a, const StreamConfig *b);

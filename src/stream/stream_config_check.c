@@ -296,7 +296,7 @@ static ApiError check_placement(Check *check) {
 
     if (config->placement_preferred.len)
         return INVALID("preferred server not permitted in placement");
-    if (!config->placement_cluster.len && !config->placement_tag_count)
+    if (!config->placement_cluster.len && !config->placement_tags) /* tags: [] keeps it */
         config->has_placement = false;
     return API_OK;
 }

@@ -1,0 +1,9 @@
+/* What a stream's consumers say to new consumer_limits. */
+#pragma once
+
+#include "stream/consumer_set.h"
+
+/* Appends the names, separated by ", ", of consumers whose config is above config's consumer
+ * limits. */
+void consumer_limits_find_above(const ConsumerSet *set, const StreamConfig *config, Arena *arena,
+                                Buf *out_names);
