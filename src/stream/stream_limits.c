@@ -123,7 +123,7 @@ void stream_drop(Stream *stream, uint64_t seq, bool has_advisory) {
     SubjectId id = slot->subject;
     Slice subject = slot_subject(stream, slot);
 
-    consumer_set_on_removed(stream->consumers, seq, subject, has_advisory && !parts->is_replaying);
+    consumer_set_on_removed(stream->consumers, seq, subject, has_advisory);
     stream_count_live(stream, subject, slot->size, -1);
     drop_bytes(stream, slot, subject.len);
     if (slot->size & MSG_HAS_TTL)
