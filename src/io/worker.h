@@ -98,6 +98,10 @@ void worker_soon(Worker *worker, Task *task);
 /* Harmless when not listed. An owner cancels before it is freed. */
 void task_cancel(Task *task);
 
+static inline bool task_is_listed(const Task *task) {
+    return link_is_listed(&task->link);
+}
+
 /* TurnHook: called in each turn at the submit step. Registered at start, never removed. */
 typedef struct TurnHook TurnHook;
 struct TurnHook {

@@ -36,7 +36,7 @@ static void write_consumers(Jsz *all, Stream *stream, Arena *arena, Buf *out) {
     for (size_t i = 0; i < n; i++) {
         buf_append(out, is_first ? LIT(",\"consumer_detail\":[{") : LIT(",{"));
         is_first = false;
-        consumer_info_write(out, list[i]);
+        consumer_info_write(out, list[i], false);
         buf_append_char(out, '}');
     }
     if (!is_first)

@@ -4,6 +4,7 @@
 #include "monitor/monitor_pages.h"
 #include "proto/json.h"
 #include "proto/timefmt.h"
+#include "stream/consumer_set.h"
 
 void monitor_add_pages(Pages *pages, const MonitorFacts *facts) {
     void *cookie = (void *)(uintptr_t)facts;
@@ -54,10 +55,13 @@ void monitor_add_usage(Worker *here, JetStreamUsage *sum) {
         sum->reserved_memory += usage->reserved_memory;
         sum->reserved_storage += usage->reserved_storage;
         sum->streams += usage->streams;
-        sum->consumers += usage->consumers;
         sum->messages += usage->messages;
         sum->bytes += usage->bytes;
         sum->api_total += usage->api_total;
         sum->api_errors += usage->api_errors;
     }
+    void *stream;
+    uint64_t group;
+    for (size_t at = 0; map64_next(&js->streams, &at, &group, &stream);)
+        sum->consumers += consumer_set_visible_count(((Stream *)stream)->consumers);
 }

@@ -366,7 +366,7 @@ static void run_call(ApiPort *port, const Message *message) {
     }
     Worker *place = place_of_call(call);
     if (place == call->home)
-        call->endpoint->run(call);
+        api_run(call);
     else
         api_move(call, place);
 }

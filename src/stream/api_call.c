@@ -89,11 +89,20 @@ void api_attach(ApiCall *call, Worker *here) {
     call->js->api->calls++;
 }
 
+void api_run(ApiCall *call) {
+    Stream *stream = call->endpoint->flags & API_SETTLED ? api_call_stream(call) : NULL;
+
+    if (stream)
+        stream_run_settled(stream, call);
+    else
+        call->endpoint->run(call);
+}
+
 static void call_arrived(Worker *here, Mail *mail) {
     ApiCall *call = CONTAINER_OF(mail, ApiCall, mail);
 
     api_attach(call, here);
-    call->endpoint->run(call);
+    api_run(call);
 }
 
 void api_move(ApiCall *call, Worker *to) {

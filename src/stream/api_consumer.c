@@ -112,7 +112,7 @@ static void list(ApiCall *call, bool is_info) {
             buf_append_char(&out, ',');
         if (is_info) {
             buf_append_char(&out, '{');
-            consumer_info_write(&out, consumers[i]);
+            consumer_info_write(&out, consumers[i], false);
             buf_append_char(&out, '}');
         } else {
             json_write_string(&out, consumer_name(consumers[i]));
@@ -142,7 +142,7 @@ void api_on_consumer_info(ApiCall *call) {
         return;
     }
     api_begin(call, &out);
-    consumer_info_write(&out, consumer);
+    consumer_info_write(&out, consumer, true);
     api_finish(call, &out);
 }
 

@@ -25,6 +25,7 @@ enum {
     API_QUIET = 1,   /* success is not audited */
     API_SYSTEM = 2,  /* only in the system account; silence elsewhere */
     API_CLUSTER = 4, /* 10010 on a single server */
+    API_SETTLED = 8, /* reads a stream's state: waits for what was proposed before */
 };
 
 typedef struct ApiEndpoint {
@@ -78,6 +79,8 @@ Arena *api_arena(const ApiCall *call);
 bool api_read_body(ApiCall *call, const JsonSchema *schema, JsonMode mode, void *out);
 /* Continues on another worker: the endpoint's run is called there. */
 void api_move(ApiCall *call, Worker *to);
+/* On the worker that its endpoint names. */
+void api_run(ApiCall *call);
 /* The same for a call that travels inside other mail: before it leaves, when it has come. */
 void api_detach(ApiCall *call);
 void api_attach(ApiCall *call, Worker *here);

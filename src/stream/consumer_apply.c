@@ -114,23 +114,47 @@ void consumer_propose_reset(Consumer *consumer, uint64_t seq, ApiCall *call) {
     buf_done(&writer.ops);
 }
 
-/* Recovery: a delivery as the log tells it. What a checkpoint already knew changes nothing. */
+static bool is_live(const Consumer *consumer, uint64_t sseq) {
+    Slice subject;
+    return stream_subject_of(consumer_stream(consumer), sseq, &subject) != ERR_NOT_FOUND;
+}
+
+/* The delivery is known already, from a checkpoint or since a purge passed it; the purge knew of more deliveries than the log told. */
+static void replay_known(Consumer *consumer, uint64_t sseq) {
+    if (consumer_pending_count(consumer) == 0 && (consumer->acks == NULL || consumer->acks->given_up.len == 0) &&
+        !is_live(consumer, sseq))
+        consumer->floor = consumer->delivered;
+}
+
+static void replay_redelivered(Consumer *consumer, const DeltaOp *op) {
+    PendingEntry *entry = consumer->acks ? pending_find(&consumer->acks->pending, op->sseq) : NULL;
+    if (entry == NULL) {
+        replay_known(consumer, op->sseq);
+    } else if (op->count > entry->deliveries) {
+        consumer->acks->redelivered += entry->deliveries == 1;
+        entry->deliveries = (uint32_t)(op->count < UINT32_MAX ? op->count : UINT32_MAX);
+    }
+}
+
+/* Recovery: a delivery as the log tells it, which may be later than the removal of its message. */
 static void replay_delivery(Consumer *consumer, const DeltaOp *op) {
     if (op->dseq > consumer->delivered.dseq)
         consumer->delivered.dseq = op->dseq;
     if (op->kind == DELTA_REDELIVERED) {
-        PendingEntry *entry = consumer->acks ? pending_find(&consumer->acks->pending, op->sseq) : NULL;
-        if (entry && op->count > entry->deliveries) {
-            consumer->acks->redelivered += entry->deliveries == 1;
-            entry->deliveries = (uint32_t)(op->count < UINT32_MAX ? op->count : UINT32_MAX);
-        }
+        replay_redelivered(consumer, op);
         return;
     }
-    if (op->sseq <= consumer->delivered.sseq)
+    if (op->sseq <= consumer->delivered.sseq) {
+        replay_known(consumer, op->sseq);
         return;
+    }
     consumer->delivered.sseq = op->sseq;
-    if (op->kind == DELTA_DELIVERED && op->sseq > pending_last_sseq(&consumer_need_acks(consumer)->pending))
-        pending_add(&consumer->acks->pending, op->sseq, op->dseq, 1, 0);
+    if (op->kind != DELTA_DELIVERED || op->sseq <= pending_last_sseq(&consumer_need_acks(consumer)->pending))
+        return;
+    pending_add(&consumer->acks->pending, op->sseq, op->dseq, 1, 0);
+    consumer_note_behind(consumer);
+    if (!is_live(consumer, op->sseq))
+        consumer_drop_removed(consumer, op->sseq);
 }
 
 void consumer_apply_op(Consumer *consumer, const DeltaOp *op, bool is_recovery) {

@@ -161,11 +161,11 @@ static ApiError check_replicas(Check *check) {
 static ApiError check_waits(Check *check) {
     const ConsumerConfig *config = check->config;
 
-    if (config->ack_wait_ns < 0)
-        return api_error(JSConsumerAckWaitNegativeErr);
     for (size_t i = 0; i < config->backoff_count; i++)
         if (config->backoff_ns[i] < 0)
             return api_error(JSConsumerBackOffNegativeErr);
+    if (config->ack_wait_ns < 0)
+        return api_error(JSConsumerAckWaitNegativeErr);
     if (config->backoff_count && config->max_deliver != -1 &&
         (uint64_t)config->max_deliver < config->backoff_count)
         return api_error(JSConsumerMaxDeliverBackoffErr);

@@ -60,7 +60,7 @@ static void write_groups(Buf *out, const Consumer *consumer) {
     buf_append_char(out, ']');
 }
 
-void consumer_info_write(Buf *out, Consumer *consumer) {
+void consumer_info_write(Buf *out, Consumer *consumer, bool has_dynamic_metadata) {
     ASSERT_HOME(consumer);
     const ConsumerConfig config = consumer_whole_config(consumer);
     int64_t now_ns = clock_wall_ns();
@@ -73,7 +73,7 @@ void consumer_info_write(Buf *out, Consumer *consumer) {
     buf_append_lit(out, ",\"created\":");
     write_time(out, consumer->created_ns);
     buf_append_lit(out, ",\"config\":");
-    consumer_config_write(out, &config, true);
+    consumer_config_write(out, &config, has_dynamic_metadata);
     write_numbers(out, consumer);
     if (consumer->push && push_is_active(consumer))
         buf_append_lit(out, ",\"push_bound\":true");
@@ -90,14 +90,14 @@ void consumer_info_write(Buf *out, Consumer *consumer) {
 void consumer_reply_info(Consumer *consumer, ApiCall *call) {
     Buf out = {0};
     api_begin(call, &out);
-    consumer_info_write(&out, consumer);
+    consumer_info_write(&out, consumer, true);
     api_finish(call, &out);
 }
 
 void consumer_reply_reset(Consumer *consumer, ApiCall *call) {
     Buf out = {0};
     api_begin(call, &out);
-    consumer_info_write(&out, consumer);
+    consumer_info_write(&out, consumer, true);
     buf_append_lit(&out, ",\"reset_seq\":");
     buf_append_u64(&out, consumer->delivered.sseq + 1);
     api_finish(call, &out);

@@ -628,18 +628,57 @@ static Record record_of(const RigEntry *entry) {
                     .payload = slice_from(entry->payload, entry->payload_len)};
 }
 
+void rig_commit_one(Rig *r) {
+    RigEntry entry = take_proposal(r);
+    RigEvent event = {EVENT_ENTRY, 0, r->log.len};
+    Record record = record_of(&entry);
+    ApiCall *call = entry.call;
+    entry.call = NULL;
+    vec_push(&r->log, entry);
+    vec_push(&r->events, event);
+    consumer_set_apply(r->set, &record, call, slice_from(entry.replies, entry.replies_len), false);
+    rig_run_without_commit(r);
+}
+
 void rig_commit(Rig *r) {
-    while (r->proposals.len > 0) {
-        RigEntry entry = take_proposal(r);
-        RigEvent event = {EVENT_ENTRY, 0, r->log.len};
-        Record record = record_of(&entry);
-        ApiCall *call = entry.call;
-        entry.call = NULL;
-        vec_push(&r->log, entry);
-        vec_push(&r->events, event);
-        consumer_set_apply(r->set, &record, call, slice_from(entry.replies, entry.replies_len), false);
-        rig_run_without_commit(r);
+    while (r->proposals.len > 0)
+        rig_commit_one(r);
+}
+
+static void replay_event(Rig *r, ConsumerSet *set, const RigEvent *event, bool is_new) {
+    switch (event->kind) {
+    case EVENT_STORED:
+        r->stream.state.last_seq = event->seq;
+        msg_at(event->seq)->is_live = true;
+        break;
+    case EVENT_REMOVED:
+        if (is_new)
+            consumer_set_on_removed(set, event->seq, slice_of_text(msg_at(event->seq)->subject), false);
+        msg_at(event->seq)->is_live = false;
+        break;
+    case EVENT_PURGED:
+        if (is_new)
+            consumer_set_on_purged_all(set, event->seq);
+        for (uint64_t seq = 1; seq <= event->seq; seq++)
+            msg_at(seq)->is_live = false;
+        break;
+    case EVENT_ENTRY: {
+        Record record = record_of(&r->log.at[event->entry]);
+        if (is_new)
+            consumer_set_apply(set, &record, NULL, (Slice){0}, true);
+        break;
     }
+    }
+}
+
+void rig_replay(Rig *r, ConsumerSet *set, size_t from) {
+    StreamState state = r->stream.state;
+    r->stream.state = (StreamState){0};
+    for (size_t i = 0; i < r->msgs.len; i++)
+        r->msgs.at[i].is_live = false;
+    for (size_t i = 0; i < r->events.len; i++)
+        replay_event(r, set, &r->events.at[i], i >= from);
+    r->stream.state = state;
 }
 
 void rig_refuse(Rig *r, Status why) {
@@ -769,7 +808,7 @@ void rig_flow_reply(Rig *r, const char *name, const char *headers) {
 const char *rig_info_json(Rig *r, const char *name) {
     Buf out = {0};
     buf_append_char(&out, '{');
-    consumer_info_write(&out, rig_consumer(r, name));
+    consumer_info_write(&out, rig_consumer(r, name), true);
     buf_append_char(&out, '}');
     const char *text = text_of(buf_slice(&out));
     buf_done(&out);

@@ -16,7 +16,6 @@ typedef struct RigEntry {
     char *name, *payload, *replies;
     size_t payload_len, replies_len;
     ApiCall *call;
-    uint64_t stored_before; /* messages stored before it */
 } RigEntry;
 
 typedef struct RigEvent { /* for replays: what happened to the stream */
@@ -72,6 +71,9 @@ void rig_purge_all(Rig *rig);
 void rig_run(Rig *rig);
 void rig_run_without_commit(Rig *rig);
 void rig_commit(Rig *rig);
+void rig_commit_one(Rig *rig);
+/* Recovery: what happened from that event on happens to a set that was not started. */
+void rig_replay(Rig *rig, ConsumerSet *set, size_t from);
 /* The oldest proposals do not become durable. */
 void rig_refuse(Rig *rig, Status why);
 /* Time passes; timers fire in order. */

@@ -1,4 +1,5 @@
-/* ConsumerSet: the consumers of one stream, and which of them want a subject. Called by stream.c; implemented beside consumer.c. */
+/* ConsumerSet: the consumers of one stream, and which of them want a subject. Called by stream.c;
+ * implemented beside consumer.c. */
 #pragma once
 
 #include "stream/consumer_config.h"
@@ -19,22 +20,26 @@ void consumer_set_start(ConsumerSet *set);
 /* Before the stream goes: answers waiting requests (409 Consumer Deleted), advisories. */
 void consumer_set_stop(ConsumerSet *set);
 
-/* The stream stored a message (bytes in memory): visits only consumers whose filters cover it; those that are caught up send it at once. */
+/* The stream stored a message (bytes in memory): visits only consumers whose filters cover it;
+ * those that are caught up send it at once. */
 void consumer_set_on_stored(ConsumerSet *set, const StoredMsg *msg);
-/* A message is about to be removed by a limit, an expiry, a delete (has_advisory: 'terminated' advisories for pending ones) or a purge. */
+/* A message is about to be removed by a limit, an expiry, a delete (has_advisory: 'terminated'
+ * advisories for pending ones) or a purge. */
 void consumer_set_on_removed(ConsumerSet *set, uint64_t seq, Slice subject, bool has_advisory);
 /* Everything below first_seq went at once (purge of all): cheaper than one by one. */
 void consumer_set_on_purged_all(ConsumerSet *set, uint64_t last_seq);
-/* Whether a consumer still needs seq (interest, work queue): it matches and is not consumed. On work queues only acked counts. */
+/* Whether a consumer still needs seq (interest, work queue): it matches and is not consumed. On
+ * work queues only acked counts. */
 bool consumer_set_needs(const ConsumerSet *set, uint64_t seq, Slice subject);
 /* Whether any consumer's filter covers subject (interest retention: else it is not stored). */
 bool consumer_set_wants(const ConsumerSet *set, Slice subject);
 /* The stream's config changed. */
 void consumer_set_on_config(ConsumerSet *set);
 
-/* An applied entry of type RECORD_CONSUMER_*. call may be NULL. Deltas of _STATE by this process were done when made: is_recovery says
- * to do them now. ack_replies: see ConsumerProposal. */
-void consumer_set_apply(ConsumerSet *set, const Record *record, ApiCall *call, Slice ack_replies, bool is_recovery);
+/* An applied entry of type RECORD_CONSUMER_*. call may be NULL. Deltas of _STATE by this process
+ * were done when made: is_recovery says to do them now. ack_replies: see ConsumerProposal. */
+void consumer_set_apply(ConsumerSet *set, const Record *record, ApiCall *call, Slice ack_replies,
+                        bool is_recovery);
 /* The entry did not become durable. */
 void consumer_set_refused(ConsumerSet *set, const Record *record, ApiCall *call, Status why);
 
@@ -42,16 +47,18 @@ void consumer_set_refused(ConsumerSet *set, const Record *record, ApiCall *call,
 void consumer_set_save(const ConsumerSet *set, Buf *out);
 MUST_CHECK Status consumer_set_load(ConsumerSet *set, Slice saved);
 
-/* API, on home: each answers call (takes it), now or when applied. Create takes request->config too; the API has checked the subject's form
- * (10016..10020), the rest is checked here. */
-void consumer_set_create(ConsumerSet *set, ConsumerRequest *request, Slice name /* empty: generated */, ApiCall *call);
+/* API, on home: each answers call (takes it), now or when applied. Create takes request->config
+ * too; the API has checked the subject's form (10016..10020), the rest is checked here. */
+void consumer_set_create(ConsumerSet *set, ConsumerRequest *request,
+                         Slice name /* empty: generated */, ApiCall *call);
 void consumer_set_delete(ConsumerSet *set, Slice name, ApiCall *call);
 void consumer_set_pause(ConsumerSet *set, Slice name, int64_t until_ns, ApiCall *call);
 void consumer_set_unpin(ConsumerSet *set, Slice name, Slice group, ApiCall *call);
 void consumer_set_reset(ConsumerSet *set, Slice name, uint64_t seq, ApiCall *call);
 
-/* Object of consumer info, fields only (the caller has begun the object and closes it): stream_name ... ts, priority_groups. */
-void consumer_info_write(Buf *out, Consumer *consumer);
+/* Object of consumer info, fields only (the caller has begun the object and closes it): stream_name
+ * ... ts, priority_groups. */
+void consumer_info_write(Buf *out, Consumer *consumer, bool has_dynamic_metadata);
 Slice consumer_name(const Consumer *consumer);
 
 /* $JS.API.CONSUMER.MSG.NEXT.S.C: message is the request. */

@@ -18,6 +18,7 @@ static void write_text(Buf *out, Slice text) {
 void consumer_save(const Consumer *consumer, Buf *out) {
     ConsumerConfig config = consumer_whole_config(consumer);
     const Acks *acks = consumer->acks;
+    SeqPair floor = consumer_tracks_acks(consumer) ? consumer->floor : consumer->delivered;
     Buf json = {0};
     consumer_config_write(&json, &config, false);
     write_text(out, consumer_name(consumer));
@@ -27,8 +28,8 @@ void consumer_save(const Consumer *consumer, Buf *out) {
     buf_append_char(out, consumer->is_initial ? FLAG_INITIAL : 0);
     varint_write(out, consumer->delivered.dseq);
     varint_write(out, consumer->delivered.sseq);
-    varint_write(out, consumer->floor.dseq);
-    varint_write(out, consumer->floor.sseq);
+    varint_write(out, floor.dseq);
+    varint_write(out, floor.sseq);
     varint_write(out, consumer->initial_upto);
     varint_write(out, consumer->delta ? consumer->delta->consumed_sseq : 0);
     varint_write(out, consumer_pending_count(consumer));

@@ -66,7 +66,7 @@ static void start_positions(void **state) {
         {"{\"deliver_policy\":\"by_start_time\",\"opt_start_time\":\"2036-01-01T00:00:00Z\"}",
          "delivered 0/7 floor 0/7 ack 0 redelivered 0 waiting 0 pending 0"},
         {"{\"deliver_policy\":\"last_per_subject\",\"filter_subject\":\"s.>\"}",
-         "delivered 0/4 floor 0/4 ack 0 redelivered 0 waiting 0 pending 3"},
+         "delivered 0/3 floor 0/3 ack 0 redelivered 0 waiting 0 pending 3"},
         {"{\"filter_subjects\":[\"s.a\",\"s.c\"]}", "delivered 0/0 floor 0/0 ack 0 redelivered 0 waiting 0 pending 4"},
     };
     FOR_EACH_STORAGE(RETENTION_LIMITS) {

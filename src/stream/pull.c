@@ -66,7 +66,7 @@ static bool has_interest(const Consumer *consumer, const PullRequest *request) {
 void pull_end(Consumer *consumer, PullRequest *request, Slice status, bool has_left) {
     Buf lines = {0};
     if (has_left) {
-        header_append_u64(&lines, LIT("Nats-Pending-Messages"), (uint64_t)request->batch_left);
+        header_append_u64(&lines, LIT("Nats-Pending-Messages"), request->has_no_batch ? 0 : (uint64_t)request->batch_left);
         header_append_u64(&lines, LIT("Nats-Pending-Bytes"), (uint64_t)request->bytes_left);
     }
     leave_queue(consumer->pull, request);
@@ -274,6 +274,7 @@ static PullRequest *request_new(const Consumer *consumer, Slice inbox, const Pul
     request->group = group;
     request->priority = (uint8_t)body->priority;
     request->no_wait = body->no_wait;
+    request->has_no_batch = body->has_no_batch;
     request->has_pin = body->id.len > 0;
     if (body->id.len) /* a longer one cannot be ours: its first byte spoils it */
         memcpy(request->pin, body->id.ptr, body->id.len <= PIN_BYTES ? body->id.len : PIN_BYTES);

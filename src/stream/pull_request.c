@@ -39,6 +39,7 @@ Status pull_body_parse(Slice body, Arena *arena, PullBody *out_body, Buf *out_er
         if (slice_parse_u64(body, &number) == OK && number <= INT64_MAX)
             parsed.batch = (int64_t)number;
     }
+    parsed.has_no_batch = parsed.is_formal && parsed.batch <= 0;
     if (parsed.batch <= 0)
         parsed.batch = 1;
     if (parsed.max_bytes < 0)

@@ -11,6 +11,7 @@ typedef struct PullBody {
     int64_t batch, expires_ns, max_bytes, heartbeat_ns, min_pending, min_ack_pending, priority;
     bool no_wait;
     bool is_formal; /* was JSON: it must name its group */
+    bool has_no_batch; /* JSON without one: statuses then say that none was left */
     Slice group, id;
 } PullBody;
 
@@ -31,7 +32,7 @@ typedef struct PullRequest {
     int16_t group;          /* index, or GROUP_NONE */
     uint8_t priority;
     bool no_wait;
-    bool has_pin;
+    bool has_pin, has_no_batch;
     char pin[PIN_BYTES];    /* zeros behind a shorter one */
     uint16_t inbox_len;
     char inbox[];

@@ -12,10 +12,6 @@ static uint64_t *reserved_of(Stream *stream) {
     return stream_is_file(stream) ? &usage->reserved_storage : &usage->reserved_memory;
 }
 
-static uint64_t reservation(const StreamConfig *config) {
-    return config->max_bytes > 0 ? (uint64_t)config->max_bytes : 0;
-}
-
 static void make_transforms(Stream *stream) {
     StreamParts *parts = stream->parts;
     const StreamConfig *config = stream->config;
@@ -60,12 +56,13 @@ Stream *stream_new(JetStream *js, Account *account, uint32_t group, StreamConfig
     parts->usage = &js->usage[account_index(account)];
     parts->ack_prefix = puback_prefix(config->name, js->options->domain, &parts->ack_prefix_len);
     stream_waits_init(stream);
+    stream_settle_init(stream);
     stream_expiry_init(stream);
     make_transforms(stream);
     stream->consumers = consumer_set_new(stream);
 
     parts->usage->streams++;
-    *reserved_of(stream) += reservation(config);
+    *reserved_of(stream) += stream_config_reserves(config);
     journal_add_group(js->journal, &stream->group);
     map64_put(&js->streams, group, stream);
     return stream;
@@ -132,7 +129,7 @@ static void drop_from_usage(Stream *stream) {
     usage->bytes -= stream->state.bytes;
     usage->messages -= stream->state.messages;
     usage->streams--;
-    *reserved_of(stream) -= reservation(stream->config);
+    *reserved_of(stream) -= stream_config_reserves(stream->config);
 }
 
 static void free_heap_messages(Stream *stream) {
@@ -154,6 +151,7 @@ void stream_delete(Stream *stream) {
     parts->sub_count = 0;
     parts->is_started = false;
     timer_cancel(stream->group.home, &parts->expiry);
+    stream_settle_done(stream, true);
     consumer_set_stop(stream->consumers);
     stream_drop_log_bytes(stream);
     stream_free(stream);
@@ -166,6 +164,7 @@ void stream_free(Stream *stream) {
 
     parts->is_started = false;
     timer_cancel(stream->group.home, &parts->expiry);
+    stream_settle_done(stream, false);
     stream_waits_done(stream);
     journal_remove_group(stream->js->journal, &stream->group);
     map64_remove(&stream->js->streams, stream->group.id);

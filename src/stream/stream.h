@@ -101,6 +101,9 @@ size_t stream_deleted(Stream *stream, uint64_t *out_seqs, size_t max);
 /* Subject of a live message without reading it; borrowed until the stream changes. ERR_NOT_FOUND. */
 MUST_CHECK Status stream_subject_of(Stream *stream, uint64_t seq, Slice *out_subject);
 
+/* Runs the call's endpoint when everything that was proposed before is applied: for calls that read the state. */
+void stream_run_settled(Stream *stream, ApiCall *call);
+
 /* Proposals. The call is answered (api_reply_...) when the entry is applied or refused; takes call. */
 void stream_propose_delete(Stream *stream, uint64_t seq, bool erase, ApiCall *call);
 void stream_propose_purge(Stream *stream, Slice filter, uint64_t below_seq, uint64_t keep, ApiCall *call);

@@ -211,8 +211,8 @@ static void apply_config(Stream *stream, const Record *record, ApiCall *call) {
         return;
     }
     stream->config = config;
-    *reserved_of(stream) += config->max_bytes > 0 ? (uint64_t)config->max_bytes : 0;
-    *reserved_of(stream) -= old->max_bytes > 0 ? (uint64_t)old->max_bytes : 0;
+    *reserved_of(stream) += stream_config_reserves(config);
+    *reserved_of(stream) -= stream_config_reserves(old);
     stream_config_took_effect(stream);
     if (!stream_has_markers(stream))
         stream_expire(stream, record->time_ns, UINT64_MAX);
@@ -273,6 +273,8 @@ static void on_apply(Group *group, const Record *record, Place place, Shared *ho
     apply_by_type(stream, record, place, hold, ticket);
     parts->is_replaying = false;
     stream_expiry_arm(stream);
+    if (parts->settling.len)
+        stream_settle(stream);
 }
 
 static ApiError refusal(Stream *stream, Status why) {
@@ -304,6 +306,8 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
         stream_expiry_arm(stream);
         break;
     }
+    if (stream->parts->settling.len)
+        stream_settle(stream);
 }
 
 const GroupOps stream_group_ops = {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/limits.h"
+#include "base/vec.h"
 #include "io/timer.h"
 #include "proto/timefmt.h"
 #include "proto/transform.h"
@@ -30,6 +31,12 @@ enum {
 
 /* Ticket.kind */
 enum { TICKET_PUBLISH = 1, TICKET_CALL, TICKET_CONSUMER, TICKET_EXPIRE };
+
+/* A call that reads the state, until the entries up to index are applied. */
+typedef struct SettlingCall {
+    ApiCall *call;
+    uint64_t index;
+} SettlingCall;
 
 /* Sum of a chunk subject's bytes (object_value_size_max). */
 typedef struct ObjectSize {
@@ -75,6 +82,8 @@ struct StreamParts {
     uint64_t place_seq;  /* recovery: where ops->place goes on */
     List fetches, waits; /* StreamFetch under way; waits that are ready in the next turn */
     Task wait_task;
+    VEC(SettlingCall) settling; /* stream_settle.c */
+    Task settle_task;
     ObjectSize objects[OBJECT_SIZES];
     unsigned object_at;
     DropList drops[DROP_AGES];
@@ -103,6 +112,13 @@ typedef struct PubVerdict {
 /* From the applied state alone. ask is NULL without headers. Texts in the turn's arena. */
 void stream_decide(Stream *stream, const Record *message, const PubHeaders *ask,
                    PubVerdict *out_verdict);
+
+/* stream_settle.c */
+void stream_settle_init(Stream *stream);
+/* After an entry was applied or refused. */
+void stream_settle(Stream *stream);
+/* The stream goes; has_answers: waiting calls are told. */
+void stream_settle_done(Stream *stream, bool has_answers);
 
 /* stream_apply.c */
 extern const GroupOps stream_group_ops;

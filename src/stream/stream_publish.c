@@ -102,7 +102,14 @@ static ApiError check_rollup(const Stream *stream, const PubHeaders *ask) {
     if (is_rollup_subject(ask->rollup) || slice_equal_ignoring_case(ask->rollup, LIT("all")))
         return API_OK;
     Buf text = {0};
-    buf_printf(&text, "rollup value invalid: \"%.*s\"", SLICE_ARG(ask->rollup));
+    buf_append_lit(&text, "rollup value invalid: \"");
+    for (size_t i = 0; i < ask->rollup.len; i++) { /* quoted as Go does */
+        char c = ask->rollup.ptr[i];
+        if (c == '"' || c == '\\')
+            buf_append_char(&text, '\\');
+        buf_append_char(&text, c);
+    }
+    buf_append_char(&text, '"');
     ApiError error = error_with(stream, JSStreamRollupFailedF, buf_slice(&text));
     buf_done(&text);
     return error;

@@ -159,8 +159,8 @@ static Status load_config(Stream *stream, Slice json) {
     JetStreamUsage *usage = stream->parts->usage;
     uint64_t *reserved =
         stream_is_file(stream) ? &usage->reserved_storage : &usage->reserved_memory;
-    *reserved += config->max_bytes > 0 ? (uint64_t)config->max_bytes : 0;
-    *reserved -= stream->config->max_bytes > 0 ? (uint64_t)stream->config->max_bytes : 0;
+    *reserved += stream_config_reserves(config);
+    *reserved -= stream_config_reserves(stream->config);
     stream_config_free(stream->config);
     stream->config = config;
     stream_config_took_effect(stream);

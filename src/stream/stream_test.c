@@ -134,7 +134,7 @@ static void a_rollup_takes_what_came_before(void **state) {
         {"s.a", NULL, "x", OK_ACK(1)},
         {"s.b", NULL, "x", OK_ACK(2)},
         {"s.a", "Nats-Rollup: \"<\n", "x",
-         ERR(500, 10111, "rollup value invalid: \\\"\\\"\\u003c\\\"")},
+         ERR(500, 10111, "rollup value invalid: \\\"\\\\\\\"\\u003c\\\"")},
         {"s.a", "Nats-Rollup: Sub\n", "x", OK_ACK(3)},
         {"s.c",
          "Nats-Expected-Last-Subject-Sequence: 3\nNats-Expected-Last-Subject-Sequence-Subject: "
