@@ -81,6 +81,14 @@ void journal_add_group(Journal *journal, Group *group) {
 
 /* --- appending --- */
 
+/* About what the last one took, so that a busy worker's chunks need not grow. */
+static size_t first_bytes(const Journal *journal, ChunkKind kind) {
+    size_t like_last = journal->len_last[kind] + journal->len_last[kind] / 8;
+    if (like_last > JOURNAL_CHUNK_BYTES_MAX)
+        return JOURNAL_CHUNK_BYTES_MAX;
+    return like_last > SCRATCH_BYTES ? like_last : SCRATCH_BYTES;
+}
+
 static JournalChunk *open_chunk(Journal *journal, ChunkKind kind) {
     Link *link = list_pop_front(&journal->unused);
     JournalChunk *chunk;
@@ -93,7 +101,9 @@ static JournalChunk *open_chunk(Journal *journal, ChunkKind kind) {
     chunk->journal = journal;
     chunk->kind = kind;
     chunk->log.home = journal->home;
-    chunk->log.bytes = journal->scratch[kind] ? journal->scratch[kind] : shared_new(SCRATCH_BYTES);
+    if (journal->scratch[kind] == NULL)
+        journal->scratch[kind] = shared_new(first_bytes(journal, kind));
+    chunk->log.bytes = journal->scratch[kind];
     journal->scratch[kind] = NULL;
     journal->open[kind] = chunk;
     return chunk;
@@ -210,6 +220,7 @@ static void hand_over(Journal *journal, ChunkKind kind) {
     if (chunk == NULL)
         return;
     journal->open[kind] = NULL;
+    journal->len_last[kind] = chunk->log.len;
     trim(journal, chunk);
     if (kind != CHUNK_LOG) {
         list_push_back(&journal->ready, &chunk->link);

@@ -41,8 +41,9 @@ struct Journal {
     List groups;
     JournalChunk *open[CHUNK_KINDS]; /* NULL: nothing appended since the last one */
     Shared *scratch[CHUNK_KINDS];    /* a buffer to encode into, kept from an earlier chunk */
-    List in_flight;                  /* with the log, or being delivered */
-    List ready; /* memory chunks and refusals, to be delivered at the submit step */
+    size_t len_last[CHUNK_KINDS];
+    List in_flight; /* with the log, or being delivered */
+    List ready;     /* memory chunks and refusals, to be delivered at the submit step */
     List unused;
 };
 
