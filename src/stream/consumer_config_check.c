@@ -85,7 +85,7 @@ static ApiError default_acks(Check *check) {
         return pedantic(check, "max_deliver must be set to -1");
     if (config->max_deliver == 0 || config->max_deliver < -1)
         config->max_deliver = -1;
-    if (config->backoff_count && config->ack_wait_ns >= 0) {
+    if (config->backoff_count) {
         if (check->is_pedantic && config->ack_wait_ns != config->backoff_ns[0])
             return pedantic(check, "first backoff value has to equal batch AckWait");
         if (config->ack_policy != ACK_FLOW_CONTROL)

@@ -146,7 +146,8 @@ static void each_rule_has_its_error(void **state) {
          "10025 invalid JSON: parsing time \"x\" as "
          "\"2006-01-02T15:04:05Z07:00\": cannot parse \"x\" as \"2006\""},
         {"\"config\":{\"ack_wait\":-1}", "10183 consumer ack wait needs to be positive"},
-        {"\"config\":{\"backoff\":[-1]}", "10183 consumer ack wait needs to be positive"},
+        {"\"config\":{\"backoff\":[-1]}", "10184 consumer backoff needs to be positive"},
+        {"\"config\":{\"ack_wait\":-1,\"backoff\":[-1]}", "10184 consumer backoff needs to be positive"},
         {"\"config\":{\"backoff\":[1,-1]}", "10184 consumer backoff needs to be positive"},
         {"\"config\":{\"backoff\":[1,2],\"max_deliver\":1}",
          "10116 max deliver is required to be > length of backoff values"},

@@ -36,7 +36,7 @@ void pull_free(Consumer *consumer) {
     if (pull == NULL)
         return;
     LIST_FOR_EACH(link, &pull->waiting)
-        drop(pull, request_at(link));
+    drop(pull, request_at(link));
     if (pull->is_draining)
         bus_cancel_wait(&pull->drain);
     consumer->pull = NULL;
@@ -52,7 +52,8 @@ static void drained(DrainWait *wait) {
 /* Behind its equals; with priorities, before those that come later. */
 static void enter_queue(Pull *pull, PullRequest *request, bool is_prioritized) {
     Link *before = &pull->waiting;
-    while (is_prioritized && before->prev != &pull->waiting && request_at(before->prev)->priority > request->priority)
+    while (is_prioritized && before->prev != &pull->waiting &&
+           request_at(before->prev)->priority > request->priority)
         before = before->prev;
     list_push_back(before, &request->link);
     pull->count++;
@@ -66,11 +67,13 @@ static bool has_interest(const Consumer *consumer, const PullRequest *request) {
 void pull_end(Consumer *consumer, PullRequest *request, Slice status, bool has_left) {
     Buf lines = {0};
     if (has_left) {
-        header_append_u64(&lines, LIT("Nats-Pending-Messages"), request->has_no_batch ? 0 : (uint64_t)request->batch_left);
+        header_append_u64(&lines, LIT("Nats-Pending-Messages"),
+                          request->has_no_batch ? 0 : (uint64_t)request->batch_left);
         header_append_u64(&lines, LIT("Nats-Pending-Bytes"), (uint64_t)request->bytes_left);
     }
     leave_queue(consumer->pull, request);
-    consumer_send_status(consumer, pull_request_inbox(request), (Slice){0}, status, buf_slice(&lines));
+    consumer_send_status(consumer, pull_request_inbox(request), (Slice){0}, status,
+                         buf_slice(&lines));
     buf_done(&lines);
     mem_free(request);
 }
@@ -84,13 +87,14 @@ void pull_end_all(Consumer *consumer, Slice status) {
 
 size_t pull_count(Consumer *consumer) {
     LIST_FOR_EACH(link, &consumer->pull->waiting)
-        if (!has_interest(consumer, request_at(link)))
-            drop(consumer->pull, request_at(link));
+    if (!has_interest(consumer, request_at(link)))
+        drop(consumer->pull, request_at(link));
     return consumer->pull->count;
 }
 
 static bool is_congested(Consumer *consumer, const PullRequest *request) {
-    return request->inbox_len && bus_is_congested(consumer_stream(consumer)->account, pull_request_inbox(request));
+    return request->inbox_len &&
+           bus_is_congested(consumer_stream(consumer)->account, pull_request_inbox(request));
 }
 
 static void wait_for_drain(Consumer *consumer) {
@@ -147,7 +151,8 @@ void pull_served(Consumer *consumer, PullRequest *request, size_t bytes) {
     }
     if (request->heartbeat_ns)
         request->beat_due_ns = consumer->home->now_ns + request->heartbeat_ns;
-    enter_queue(consumer->pull, request, consumer_config(consumer)->priority_policy == PRIORITY_PRIORITIZED);
+    enter_queue(consumer->pull, request,
+                consumer_config(consumer)->priority_policy == PRIORITY_PRIORITIZED);
 }
 
 void pull_on_nothing(Consumer *consumer) {
@@ -168,7 +173,8 @@ static void send_heartbeat(Consumer *consumer, PullRequest *request, uint64_t no
     Buf lines = {0};
     consumer_heartbeat_lines(consumer, &lines);
     request->beat_due_ns = now_ns + request->heartbeat_ns;
-    consumer_send_status(consumer, pull_request_inbox(request), (Slice){0}, LIT("100 Idle Heartbeat"), buf_slice(&lines));
+    consumer_send_status(consumer, pull_request_inbox(request), (Slice){0},
+                         LIT("100 Idle Heartbeat"), buf_slice(&lines));
     buf_done(&lines);
 }
 
@@ -194,12 +200,14 @@ uint64_t pull_tick(Consumer *consumer, uint64_t now_ns) {
         }
         next_ns = sooner(next_ns, sooner(request->expires_ns, request->beat_due_ns));
     }
-    if (has_expired) /* the consumer's next evaluation, for those that wait although they would not */
+    if (has_expired) /* the consumer's next evaluation, for those that wait although they would not
+                      */
         pull_on_nothing(consumer);
     return next_ns;
 }
 
-static void refuse(const Consumer *consumer, Slice inbox, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void refuse(const Consumer *consumer, Slice inbox, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static void refuse(const Consumer *consumer, Slice inbox, const char *format, ...) {
     Buf text = {0};
@@ -215,7 +223,8 @@ static void refuse(const Consumer *consumer, Slice inbox, const char *format, ..
 static bool is_over_ceiling(const Consumer *consumer, Slice inbox, const PullBody *body) {
     const ConsumerConfig *config = consumer_config(consumer);
     if (config->max_batch > 0 && body->batch > config->max_batch) {
-        refuse(consumer, inbox, "409 Exceeded MaxRequestBatch of %lld", (long long)config->max_batch);
+        refuse(consumer, inbox, "409 Exceeded MaxRequestBatch of %lld",
+               (long long)config->max_batch);
         return true;
     }
     if (config->max_expires_ns > 0 && body->expires_ns > config->max_expires_ns) {
@@ -226,7 +235,8 @@ static bool is_over_ceiling(const Consumer *consumer, Slice inbox, const PullBod
         return true;
     }
     if (config->max_bytes > 0 && body->max_bytes > config->max_bytes) {
-        refuse(consumer, inbox, "409 Exceeded MaxRequestMaxBytes of %lld", (long long)config->max_bytes);
+        refuse(consumer, inbox, "409 Exceeded MaxRequestMaxBytes of %lld",
+               (long long)config->max_bytes);
         return true;
     }
     return false;
@@ -252,7 +262,7 @@ static bool is_turned_away(Consumer *consumer, Slice inbox, const PullBody *body
     }
     uint64_t asked = 0;
     LIST_FOR_EACH(link, &pull->waiting)
-        asked += (uint64_t)request_at(link)->batch_left;
+    asked += (uint64_t)request_at(link)->batch_left;
     if (available > 0 && available < asked) {
         refuse(consumer, inbox, "408 Requests Pending");
         return true;
@@ -260,7 +270,8 @@ static bool is_turned_away(Consumer *consumer, Slice inbox, const PullBody *body
     return false;
 }
 
-static PullRequest *request_new(const Consumer *consumer, Slice inbox, const PullBody *body, int16_t group) {
+static PullRequest *request_new(const Consumer *consumer, Slice inbox, const PullBody *body,
+                                int16_t group) {
     uint64_t now_ns = consumer->home->now_ns;
     PullRequest *request = mem_zalloc(sizeof *request + inbox.len);
     link_init(&request->link);
@@ -294,7 +305,8 @@ void pull_on_request(Consumer *consumer, Slice inbox, Slice text) {
         refuse(consumer, inbox, "409 Consumer is push based");
     } else if (pull_body_parse(text, consumer->home->turn, &body, &error) != OK) {
         refuse(consumer, inbox, "400 Bad Request - %s", buf_text(&error));
-    } else if (is_over_ceiling(consumer, inbox, &body) || !priority_on_request(consumer, inbox, &body, &group)) {
+    } else if (is_over_ceiling(consumer, inbox, &body) ||
+               !priority_on_request(consumer, inbox, &body, &group)) {
         consumer_set_active(consumer, false);
     } else {
         consumer_set_active(consumer, false); /* counts from the last request */
@@ -303,10 +315,14 @@ void pull_on_request(Consumer *consumer, Slice inbox, Slice text) {
             pull_end(consumer, over, LIT("408 Request Timeout"), true);
         } else if (!is_turned_away(consumer, inbox, &body)) {
             PullRequest *request = request_new(consumer, inbox, &body, group);
-            enter_queue(consumer->pull, request, consumer_config(consumer)->priority_policy == PRIORITY_PRIORITIZED);
+            enter_queue(consumer->pull, request,
+                        consumer_config(consumer)->priority_policy == PRIORITY_PRIORITIZED);
             consumer_pump(consumer);
-            consumer_arm(consumer, sooner(body.expires_ns > 0 ? consumer->home->now_ns + (uint64_t)body.expires_ns : 0,
-                                          body.heartbeat_ns > 0 ? consumer->home->now_ns + (uint64_t)body.heartbeat_ns : 0));
+            consumer_arm(
+                consumer,
+                sooner(body.expires_ns > 0 ? consumer->home->now_ns + (uint64_t)body.expires_ns : 0,
+                       body.heartbeat_ns > 0 ? consumer->home->now_ns + (uint64_t)body.heartbeat_ns
+                                             : 0));
         }
     }
     buf_done(&error);

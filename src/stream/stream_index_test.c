@@ -153,9 +153,9 @@ static void random_name(Rand *rand, char *out, bool has_wildcards) {
     for (uint64_t n = rand_below(rand, 20) ? rand_below(rand, 6) + 1 : 16 + rand_below(rand, 4); n;
          n--) {
         const char *token = tokens[rand_below(rand, has_wildcards ? 7 : 5)];
-        len += (size_t)sprintf(out + len, "%s%s", len ? "." : "", token);
+        len += (size_t)snprintf(out + len, 64, "%s%s", len ? "." : "", token);
         if (!has_wildcards && n == 1 && rand_below(rand, 2))
-            len += (size_t)sprintf(out + len, "%d", (int)rand_below(rand, 100));
+            len += (size_t)snprintf(out + len, 64, "%d", (int)rand_below(rand, 100));
         if (*token == '>')
             return;
     }
@@ -258,7 +258,7 @@ static void a_chain_reaches_over_any_distance(void **state) {
 /* ---- duplicates ---- */
 
 static Slice id_of(char *out, uint64_t n) {
-    size_t len = (size_t)sprintf(out, "id-%llu", (unsigned long long)n);
+    size_t len = (size_t)snprintf(out, 64, "id-%llu", (unsigned long long)n);
     for (; n % 7 == 0 && len < 1000; len++)
         out[len] = 'x';
     return slice_from(out, len);
