@@ -13,7 +13,9 @@
 
 enum {
     READER_CACHE_BYTES = 32 * 1024 * 1024,
-    READER_RANGE_BYTES = 128 * 1024, /* read ahead when reading goes on where it ended */
+    /* Read ahead; more and more as long as reading goes on where it ended. */
+    READER_AHEAD_BYTES_MIN = 128 * 1024,
+    READER_AHEAD_BYTES_MAX = 1024 * 1024,
     READER_RANGES_MAX = 256,
     READER_FILES_MAX = 64,
 };
@@ -26,11 +28,15 @@ typedef struct Chunk {
 typedef struct Range {
     Place start, end;
     Shared *bytes;
+    const char *at;  /* of start, within bytes: aligned for direct reads */
+    Place checked;   /* of the record whose checksum was verified last */
+    Place used_last; /* of the record furthest on that was asked for */
 } Range;
 
 typedef struct SegmentFile {
     uint64_t segment;
     DiskFile *file;
+    DiskFile *direct; /* past the page cache, for long reads; NULL = not opened yet */
     uint64_t bytes;
     unsigned users; /* jobs under way */
 } SegmentFile;
@@ -42,11 +48,13 @@ typedef struct FetchJob {
     Place place;
     size_t bytes;
     SegmentFile *file; /* NULL: the job opens it */
-    char *path;
+    bool is_direct;
+    char *path; /* NULL: nothing to open */
     DiskFile *opened;
-    uint64_t opened_bytes;
+    uint64_t file_bytes;
     Place start, end;
     Shared *range;
+    char *range_at;
     Status status;
     void (*done)(void *cookie, Status status);
     void *cookie;
@@ -62,6 +70,9 @@ struct LogReader {
 
     Range ranges[READER_RANGES_MAX]; /* most recently used first */
     size_t range_len, range_bytes;
+    /* How far it pays to read ahead: less when ranges are dropped before they were used, since more
+     * places are read at a time than there is room for. */
+    size_t ahead_bytes_max;
 
     VEC(SegmentFile *) files; /* most recently used last */
     List jobs;
@@ -69,6 +80,7 @@ struct LogReader {
 
 static Status read_from_disk(LogReader *reader, Place place, size_t bytes, bool is_cached_only,
                              Record *out_record, Shared **out_hold);
+static void file_free(SegmentFile *file);
 
 #define ASSERT_READER_HOME(reader)                                                                 \
     ASSERT((reader)->home == NULL || worker_is_current((reader)->home))
@@ -78,6 +90,7 @@ LogReader *log_reader_new(Log *log, Worker *home, size_t cache_bytes) {
     reader->log = log;
     reader->home = home;
     reader->cache_bytes = cache_bytes ? cache_bytes : READER_CACHE_BYTES;
+    reader->ahead_bytes_max = READER_AHEAD_BYTES_MAX;
     list_init(&reader->jobs);
     return reader;
 }
@@ -102,10 +115,8 @@ void log_reader_free(LogReader *reader) {
         shared_unref(reader->ring[(reader->ring_first + i) & (reader->ring_cap - 1)].bytes);
     for (size_t i = 0; i < reader->range_len; i++)
         shared_unref(reader->ranges[i].bytes);
-    for (size_t i = 0; i < reader->files.len; i++) {
-        disk_close(reader->files.at[i]->file);
-        mem_free(reader->files.at[i]);
-    }
+    for (size_t i = 0; i < reader->files.len; i++)
+        file_free(reader->files.at[i]);
     vec_done(&reader->files);
     mem_free(reader->ring);
     mem_free(reader);
@@ -186,59 +197,93 @@ static Range *range_find(LogReader *reader, Place place, size_t bytes) {
 
 static void range_drop_last(LogReader *reader) {
     Range *range = &reader->ranges[--reader->range_len];
+    size_t len = range->end - range->start;
+    if (len > READER_AHEAD_BYTES_MIN) {
+        bool was_used = range->used_last - range->start >= len / 2;
+        size_t max = was_used ? reader->ahead_bytes_max * 2 : reader->ahead_bytes_max / 2;
+        if (max >= READER_AHEAD_BYTES_MIN && max <= READER_AHEAD_BYTES_MAX)
+            reader->ahead_bytes_max = max;
+    }
     reader->range_bytes -= shared_len(range->bytes);
     shared_unref(range->bytes);
 }
 
-/* Takes bytes. */
-static Range *range_add(LogReader *reader, Place start, Place end, Shared *bytes) {
+/* Takes the reference to range.bytes. */
+static Range *range_add(LogReader *reader, Range range) {
     size_t bytes_max = reader->cache_bytes / 4;
     while (reader->range_len && (reader->range_len == READER_RANGES_MAX ||
-                                 reader->range_bytes + shared_len(bytes) > bytes_max))
+                                 reader->range_bytes + shared_len(range.bytes) > bytes_max))
         range_drop_last(reader);
-    reader->ranges[reader->range_len++] = (Range){start, end, bytes};
-    reader->range_bytes += shared_len(bytes);
+    range.used_last = range.start;
+    reader->ranges[reader->range_len++] = range;
+    reader->range_bytes += shared_len(range.bytes);
     range_to_front(reader, reader->range_len - 1);
     return &reader->ranges[0];
 }
 
-static Status range_parse(const Range *range, Place place, size_t bytes, Record *out_record,
+static Status range_parse(Range *range, Place place, size_t bytes, Record *out_record,
                           Shared **out_hold) {
     size_t used;
-    Slice slice = slice_from(shared_bytes(range->bytes) + (place - range->start), bytes);
-    if (record_parse(slice, out_record, &used) != OK || used != bytes)
+    Slice slice = slice_from(range->at + (place - range->start), bytes);
+    bool is_checked = place == range->checked;
+    Status status = is_checked ? record_parse_trusted(slice, out_record, &used)
+                               : record_parse(slice, out_record, &used);
+    if (status != OK || used != bytes)
         return ERR_CORRUPT;
+    range->checked = place;
+    if (place > range->used_last)
+        range->used_last = place;
     *out_hold = shared_ref(range->bytes);
     return OK;
 }
 
-/* Reading goes on where an earlier range ended: a sequential reader, worth reading ahead for. */
-static bool is_sequential(const LogReader *reader, Place place) {
+/* Bytes to read ahead when reading goes on where an earlier range ended; 0 when it does not. */
+static size_t ahead_bytes(const LogReader *reader, Place place) {
     for (size_t i = 0; i < reader->range_len; i++) {
         const Range *range = &reader->ranges[i];
-        if (place >= range->start && place < range->end + READER_RANGE_BYTES)
-            return true;
+        if (place < range->start || place >= range->end + READER_AHEAD_BYTES_MIN)
+            continue;
+        size_t ahead = (range->end - range->start) * 2;
+        if (ahead < READER_AHEAD_BYTES_MIN)
+            return READER_AHEAD_BYTES_MIN;
+        return ahead < reader->ahead_bytes_max ? ahead : reader->ahead_bytes_max;
     }
-    return false;
+    return 0;
+}
+
+/* Long reads go past the page cache, which would cost a copy and the memory of others. With
+ * sync_interval what is read may still be on its way to the disk: then it is there anyway. */
+static bool is_worth_direct(const LogReader *reader, size_t ahead) {
+    return ahead > READER_AHEAD_BYTES_MIN && reader->log->options.sync_interval_ns == 0;
 }
 
 /* What to read for a record, in whole pages. Nothing at or after the head, except the record
  * itself: it may be written later, and a copy of what was there before must not stay in the cache.
  */
 static void range_bounds(const LogReader *reader, Place place, size_t bytes, uint64_t file_bytes,
-                         bool is_ahead, Place *out_start, Place *out_end) {
+                         size_t ahead, Place *out_start, Place *out_end) {
     Place segment = place - place_offset(place);
     Place start = place & ~(Place)(BLOCK_ALIGN - 1);
-    Place end = is_ahead ? start + READER_RANGE_BYTES : start + BLOCK_ALIGN;
+    Place end = start + (ahead ? ahead : BLOCK_ALIGN);
     Place head = log_head(reader->log);
     if (end > head)
         end = head;
     if (end > segment + file_bytes)
         end = segment + file_bytes;
-    if (end < place + bytes)
-        end = place + bytes;
+    if (end < place + bytes) /* up to the end of a page: of its block at the furthest */
+        end = (place + bytes + BLOCK_ALIGN - 1) & ~(Place)(BLOCK_ALIGN - 1);
     *out_start = start;
     *out_end = end;
+}
+
+/* Memory for a range; *out_at is aligned. NULL when there is none. */
+static Shared *range_memory(size_t len, char **out_at) {
+    Shared *bytes = shared_try_new(len + BLOCK_ALIGN);
+    if (bytes == NULL)
+        return NULL;
+    uintptr_t at = (uintptr_t)shared_bytes(bytes);
+    *out_at = shared_bytes(bytes) + (-at & (BLOCK_ALIGN - 1));
+    return bytes;
 }
 
 /* --- files --- */
@@ -256,11 +301,27 @@ static SegmentFile *file_find(LogReader *reader, uint64_t segment) {
     return NULL;
 }
 
+static void file_free(SegmentFile *file) {
+    disk_close(file->file);
+    disk_close(file->direct);
+    mem_free(file);
+}
+
+/* The other way of reading the same file, or NULL. */
+static DiskFile **file_slot(SegmentFile *file, bool is_direct) {
+    return is_direct ? &file->direct : &file->file;
+}
+
 /* Takes file. */
-static SegmentFile *file_add(LogReader *reader, uint64_t segment, DiskFile *file, uint64_t bytes) {
+static SegmentFile *file_add(LogReader *reader, uint64_t segment, DiskFile *file, bool is_direct,
+                             uint64_t bytes) {
     SegmentFile *known = file_find(reader, segment);
     if (known) {
-        disk_close(file);
+        DiskFile **slot = file_slot(known, is_direct);
+        if (*slot)
+            disk_close(file);
+        else
+            *slot = file;
         return known;
     }
     for (size_t i = 0; i < reader->files.len && reader->files.len >= READER_FILES_MAX;) {
@@ -269,19 +330,20 @@ static SegmentFile *file_add(LogReader *reader, uint64_t segment, DiskFile *file
             i++;
             continue;
         }
-        disk_close(old->file);
-        mem_free(old);
+        file_free(old);
         vec_remove_ordered(&reader->files, i);
     }
     SegmentFile *added = mem_zalloc(sizeof *added);
-    *added = (SegmentFile){.segment = segment, .file = file, .bytes = bytes};
+    *added = (SegmentFile){.segment = segment, .bytes = bytes};
+    *file_slot(added, is_direct) = file;
     vec_push(&reader->files, added);
     return added;
 }
 
-static Status file_open(const char *path, DiskFile **out_file, uint64_t *out_bytes) {
+static Status file_open(const char *path, bool is_direct, DiskFile **out_file,
+                        uint64_t *out_bytes) {
     DiskFile *file;
-    Status status = disk_open(path, DISK_READ, &file);
+    Status status = disk_open(path, is_direct ? DISK_READ | DISK_DIRECT : DISK_READ, &file);
     if (status != OK)
         return status;
     status = disk_size(file, out_bytes);
@@ -299,14 +361,14 @@ static char *segment_path(const LogReader *reader, uint64_t segment) {
 
 static Status open_now(LogReader *reader, uint64_t segment, SegmentFile **out_file) {
     *out_file = file_find(reader, segment);
-    if (*out_file)
+    if (*out_file && (*out_file)->file)
         return OK;
     CLEANUP(path_free) char *path = segment_path(reader, segment);
     DiskFile *file;
     uint64_t bytes;
-    Status status = file_open(path, &file, &bytes);
+    Status status = file_open(path, false, &file, &bytes);
     if (status == OK)
-        *out_file = file_add(reader, segment, file, bytes);
+        *out_file = file_add(reader, segment, file, false, bytes);
     return status;
 }
 
@@ -344,52 +406,55 @@ static Status read_from_disk(LogReader *reader, Place place, size_t bytes, bool 
     if (bytes < RECORD_HEADER_BYTES || bytes > RECORD_BYTES_MAX + 8)
         return ERR_CORRUPT;
     SegmentFile *file = file_find(reader, place_segment(place));
-    if (file == NULL && is_cached_only)
+    size_t ahead = ahead_bytes(reader, place);
+    if (is_cached_only && (file == NULL || file->file == NULL || is_worth_direct(reader, ahead)))
         return ERR_AGAIN;
-    if (file == NULL) {
+    if (file == NULL || file->file == NULL) {
         Status status = open_now(reader, place_segment(place), &file);
         if (status != OK)
             return status == ERR_NOT_FOUND ? ERR_CORRUPT : status;
     }
-    Place start, end;
-    range_bounds(reader, place, bytes, file->bytes, is_sequential(reader, place), &start, &end);
-    if (place_offset(start) + (end - start) > file->bytes)
+    Range range = {0};
+    range_bounds(reader, place, bytes, file->bytes, ahead, &range.start, &range.end);
+    size_t len = range.end - range.start;
+    uint64_t offset = place_offset(range.start);
+    if (offset + len > file->bytes)
         return ERR_CORRUPT;
-    Shared *read = shared_new(end - start);
-    Status status =
-        is_cached_only
-            ? disk_read_cached(file->file, shared_bytes(read), end - start, place_offset(start))
-            : disk_read(file->file, shared_bytes(read), end - start, place_offset(start));
+    char *at;
+    range.bytes = range_memory(len, &at);
+    if (range.bytes == NULL)
+        return ERR_MEMORY;
+    range.at = at;
+    Status status = is_cached_only ? disk_read_cached(file->file, at, len, offset)
+                                   : disk_read(file->file, at, len, offset);
     if (status != OK) {
-        shared_unref(read);
+        shared_unref(range.bytes);
         return is_cached_only ? ERR_AGAIN : status == ERR_RANGE ? ERR_CORRUPT : status;
     }
-    return range_parse(range_add(reader, start, end, read), place, bytes, out_record, out_hold);
+    return range_parse(range_add(reader, range), place, bytes, out_record, out_hold);
 }
 
 /* --- offload --- */
 
 static void fetch_run(OffloadJob *job) {
     FetchJob *fetch = (FetchJob *)job;
-    DiskFile *file = fetch->file ? fetch->file->file : NULL;
-    uint64_t file_bytes = fetch->opened_bytes;
+    DiskFile *file = fetch->path ? NULL : *file_slot(fetch->file, fetch->is_direct);
     if (file == NULL) {
-        fetch->status = file_open(fetch->path, &fetch->opened, &fetch->opened_bytes);
+        fetch->status =
+            file_open(fetch->path, fetch->is_direct, &fetch->opened, &fetch->file_bytes);
         if (fetch->status != OK)
             return;
         file = fetch->opened;
-        file_bytes = fetch->opened_bytes;
     }
-    Place segment_end = fetch->start - place_offset(fetch->start) + file_bytes;
+    Place segment_end = fetch->start - place_offset(fetch->start) + fetch->file_bytes;
     if (fetch->end > segment_end)
         fetch->end = segment_end;
     if (fetch->place + fetch->bytes > fetch->end) {
         fetch->status = ERR_RANGE;
         return;
     }
-    fetch->range = shared_try_new(fetch->end - fetch->start);
-    fetch->status = fetch->range ? disk_read(file, shared_bytes(fetch->range),
-                                             fetch->end - fetch->start, place_offset(fetch->start))
+    fetch->status = fetch->range ? disk_read(file, fetch->range_at, fetch->end - fetch->start,
+                                             place_offset(fetch->start))
                                  : ERR_MEMORY;
 }
 
@@ -400,12 +465,16 @@ static void fetch_done(Worker *here, OffloadJob *job) {
     if (fetch->file)
         fetch->file->users--;
     if (fetch->opened)
-        (void)file_add(reader, place_segment(fetch->place), fetch->opened, fetch->opened_bytes);
+        (void)file_add(reader, place_segment(fetch->place), fetch->opened, fetch->is_direct,
+                       fetch->file_bytes);
     Status status = fetch->status;
     if (status == OK) {
         Record record;
         Shared *hold;
-        Range *range = range_add(reader, fetch->start, fetch->end, shared_ref(fetch->range));
+        Range *range = range_add(reader, (Range){.start = fetch->start,
+                                                 .end = fetch->end,
+                                                 .bytes = shared_ref(fetch->range),
+                                                 .at = fetch->range_at});
         status = range_parse(range, fetch->place, fetch->bytes, &record, &hold);
         if (status == OK)
             shared_unref(hold);
@@ -431,16 +500,19 @@ void log_reader_fetch(LogReader *reader, Place place, size_t bytes,
     fetch->done = done;
     fetch->cookie = cookie;
     list_push_back(&reader->jobs, &fetch->link);
+
+    size_t ahead = ahead_bytes(reader, place);
+    fetch->is_direct = is_worth_direct(reader, ahead);
     fetch->file = file_find(reader, place_segment(place));
-    if (fetch->file) {
+    if (fetch->file)
         fetch->file->users++;
-        fetch->opened_bytes = fetch->file->bytes;
-    } else {
+    if (fetch->file == NULL || *file_slot(fetch->file, fetch->is_direct) == NULL)
         fetch->path = segment_path(reader, place_segment(place));
-    }
-    uint64_t unknown = UINT64_C(1) << PLACE_OFFSET_BITS;
-    range_bounds(reader, place, bytes, fetch->file ? fetch->file->bytes : unknown, true,
+    fetch->file_bytes =
+        fetch->file ? fetch->file->bytes : UINT64_C(1) << PLACE_OFFSET_BITS; /* unknown */
+    range_bounds(reader, place, bytes, fetch->file_bytes, ahead ? ahead : READER_AHEAD_BYTES_MIN,
                  &fetch->start, &fetch->end);
+    fetch->range = range_memory(fetch->end - fetch->start, &fetch->range_at);
     if (reader->log->options.offload) {
         offload_submit(reader->log->options.offload, &fetch->job);
     } else {
