@@ -49,13 +49,13 @@ static inline bool counter_raise(Counter *counter, uint64_t value) {
     return false;
 }
 
-enum { COUNTER_PAGE_LEN = 4096, COUNTER_TABLE_PAGES = 256 * 1024 };
+enum { COUNTER_PAGE_LEN = 4096, COUNTER_TABLE_PAGES = 64 * 1024 };
 
 typedef struct CounterPage {
     Counter at[COUNTER_PAGE_LEN];
 } CounterPage;
 
-/* 2 MiB of addresses, of which only what is used takes memory. */
+/* 512 KiB of addresses, of which only what is used takes memory. */
 typedef struct CounterTable {
     _Atomic(CounterPage *) pages[COUNTER_TABLE_PAGES];
 } CounterTable;

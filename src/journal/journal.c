@@ -235,8 +235,7 @@ static void hand_over(Journal *journal, ChunkKind kind) {
 
 /* Takes the next entry off chunk; false at its end. *out_head is where the ticket's head stands. */
 static bool next_entry(const JournalChunk *chunk, size_t *record_at, size_t *ticket_at,
-                       Record *out_record, Place *out_place, TicketHead **out_head,
-                       Ticket *out_ticket) {
+                       Record *out_record, TicketHead **out_head, Ticket *out_ticket) {
     const LogChunk *log = &chunk->log;
     if (*record_at >= log->len)
         return false;
@@ -244,7 +243,6 @@ static bool next_entry(const JournalChunk *chunk, size_t *record_at, size_t *tic
     Slice rest = slice_from(shared_bytes(log->bytes) + *record_at, log->len - *record_at);
     Status status = record_parse_trusted(rest, out_record, &used);
     ASSERT(status == OK);
-    *out_place = chunk->kind == CHUNK_LOG ? log->place + *record_at : 0;
     TicketHead *head = (TicketHead *)(void *)(chunk->tickets.ptr + *ticket_at);
     *out_head = head;
     *out_ticket = (Ticket){head->kind, slice_from(head + 1, head->data_len), head->pointer};
@@ -268,11 +266,11 @@ static void recycle(JournalChunk *chunk) {
 /* Takes chunk. The callbacks may append, and may remove groups, even the one that is called. */
 static void deliver(JournalChunk *chunk) {
     Record record;
-    Place place;
     TicketHead *head;
     Ticket ticket;
-    while (
-        next_entry(chunk, &chunk->record_at, &chunk->ticket_at, &record, &place, &head, &ticket)) {
+    size_t at = chunk->record_at;
+    for (; next_entry(chunk, &chunk->record_at, &chunk->ticket_at, &record, &head, &ticket);
+         at = chunk->record_at) {
         Group *group = head->group;
         if (group == NULL)
             continue;
@@ -285,6 +283,7 @@ static void deliver(JournalChunk *chunk) {
             continue;
         }
         group->index_applied = record.index;
+        Place place = chunk->kind == CHUNK_LOG ? chunk->log.place + at : 0;
         group->ops->apply(group, &record, place, chunk->log.bytes, &ticket);
     }
     recycle(chunk);
@@ -293,10 +292,9 @@ static void deliver(JournalChunk *chunk) {
 static void refuse_all_of(JournalChunk *chunk, Group *group) {
     size_t record_at = chunk->record_at, ticket_at = chunk->ticket_at;
     Record record;
-    Place place;
     TicketHead *head;
     Ticket ticket;
-    while (next_entry(chunk, &record_at, &ticket_at, &record, &place, &head, &ticket)) {
+    while (next_entry(chunk, &record_at, &ticket_at, &record, &head, &ticket)) {
         if (head->group != group)
             continue;
         head->group = NULL;
