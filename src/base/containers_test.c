@@ -112,6 +112,20 @@ static void the_checksum_is_castagnolis(void **state) {
     assert_int_equal(crc32c(crc32c(0, "1234", 4), "56789", 5), 0xe3069283u);
 }
 
+static void long_inputs_have_the_checksum_of_their_pieces(void **state) {
+    (void)state;
+    char bytes[10000];
+    Rand rand;
+    rand_init(&rand, 3);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)rand_u64(&rand);
+    uint32_t crc = 0;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        assert_int_equal(crc32c(0, bytes, i), crc);
+        crc = crc32c(crc, bytes + i, 1);
+    }
+}
+
 static void arena_memory_is_apart_and_aligned(void **state) {
     (void)state;
     Arena *arena = arena_new();
@@ -175,6 +189,7 @@ int main(void) {
         cmocka_unit_test(pieces_are_cut_at_the_separator),
         cmocka_unit_test(numbers_are_parsed_exactly_or_refused),
         cmocka_unit_test(the_checksum_is_castagnolis),
+        cmocka_unit_test(long_inputs_have_the_checksum_of_their_pieces),
         cmocka_unit_test(arena_memory_is_apart_and_aligned),
         cmocka_unit_test(lists_keep_order_and_forget_what_is_removed),
         cmocka_unit_test(vectors_grow_and_shrink),

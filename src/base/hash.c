@@ -35,7 +35,12 @@ uint64_t hash_checksum(const void *bytes, size_t len) {
     return XXH3_64bits(bytes, len);
 }
 
+/* Long inputs are cut into lanes of this length, three of which go through the pipeline at a time.
+ */
+enum { CRC_LANE_BYTES = 1024 };
+
 static uint32_t crc_table[256];
+static uint32_t crc_skip[4][256]; /* what a lane of zeros makes of each byte of a CRC */
 
 __attribute__((constructor)) static void fill_crc_table(void) {
     for (uint32_t i = 0; i < 256; i++) {
@@ -43,6 +48,15 @@ __attribute__((constructor)) static void fill_crc_table(void) {
         for (int bit = 0; bit < 8; bit++)
             crc = crc & 1 ? crc >> 1 ^ 0x82f63b78u : crc >> 1;
         crc_table[i] = crc;
+    }
+    /* CRCs are linear: one for each bit makes them all. */
+    for (uint32_t bit = 0; bit < 32; bit++) {
+        uint32_t crc = 1u << bit;
+        for (int i = 0; i < CRC_LANE_BYTES; i++)
+            crc = crc_table[crc & 0xff] ^ crc >> 8;
+        for (uint32_t i = 0; i < 256; i++)
+            if (i >> bit % 8 & 1)
+                crc_skip[bit / 8][i] ^= crc;
     }
 }
 
@@ -53,14 +67,35 @@ static uint32_t crc32c_by_table(uint32_t crc, const unsigned char *at, size_t le
 }
 
 #if defined(__x86_64__)
+static uint32_t skip_lane(uint64_t crc) {
+    return crc_skip[0][crc & 0xff] ^ crc_skip[1][crc >> 8 & 0xff] ^ crc_skip[2][crc >> 16 & 0xff] ^
+           crc_skip[3][crc >> 24];
+}
+
+static uint64_t load_u64(const unsigned char *at) {
+    uint64_t word;
+    memcpy(&word, at, 8);
+    return word;
+}
+
+__attribute__((target("sse4.2"))) static uint64_t crc32c_of_lanes(uint64_t crc,
+                                                                  const unsigned char *at) {
+    uint64_t second = 0, third = 0;
+    for (int i = 0; i < CRC_LANE_BYTES; i += 8) {
+        crc = _mm_crc32_u64(crc, load_u64(at + i));
+        second = _mm_crc32_u64(second, load_u64(at + CRC_LANE_BYTES + i));
+        third = _mm_crc32_u64(third, load_u64(at + 2 * CRC_LANE_BYTES + i));
+    }
+    return skip_lane(skip_lane(crc) ^ second) ^ third;
+}
+
 __attribute__((target("sse4.2"))) static uint32_t
 crc32c_by_sse(uint32_t crc, const unsigned char *at, size_t len) {
     uint64_t wide = crc;
-    for (; len >= 8; len -= 8, at += 8) {
-        uint64_t word;
-        memcpy(&word, at, 8);
-        wide = _mm_crc32_u64(wide, word);
-    }
+    for (; len >= 3 * CRC_LANE_BYTES; len -= 3 * CRC_LANE_BYTES, at += 3 * CRC_LANE_BYTES)
+        wide = crc32c_of_lanes(wide, at);
+    for (; len >= 8; len -= 8, at += 8)
+        wide = _mm_crc32_u64(wide, load_u64(at));
     crc = (uint32_t)wide;
     for (; len; len--)
         crc = _mm_crc32_u8(crc, *at++);
