@@ -24,6 +24,13 @@ typedef struct Account Account;
 typedef struct Port Port;
 typedef struct Sub Sub;
 
+/* Of a message without hold: the copy that the first who wanted to keep its body has made, for the
+ * others too. */
+typedef struct MessageCopy {
+    Shared *hold; /* NULL = nobody did; whoever made the message unrefs it after the call */
+    const char *headers, *payload; /* what it is a copy of */
+} MessageCopy;
+
 /* What is handed over. All bytes are borrowed for the call. */
 typedef struct Message {
     Slice subject; /* as the receiver shall see it */
@@ -32,8 +39,12 @@ typedef struct Message {
     Slice payload;
     Shared *hold; /* owns headers and payload when not NULL: receivers may keep a reference instead
                      of copying */
+    MessageCopy *copy;     /* NULL = bodies without hold are not worth keeping */
     bool is_service_reply; /* an internal answer: shown with two blanks when reply is empty */
 } Message;
+
+/* The message, or *room made from it, so that it has a hold. NULL: there is none to be had. */
+const Message *message_with_hold(const Message *message, Message *room);
 
 typedef enum PortKind {
     PORT_CLIENT,

@@ -193,7 +193,12 @@ static size_t message_weight(const MessageItem *item) {
 void exchange_send_message(Account *account, unsigned to_worker, Slice to, const Message *message,
                            const Pick *picks, size_t pick_count) {
     Bus *bus = account->bus;
-    bool is_shared = message->hold && message->payload.len >= EXCHANGE_SHARE_BYTES;
+    Message room;
+    const Message *held =
+        message->payload.len >= EXCHANGE_SHARE_BYTES ? message_with_hold(message, &room) : NULL;
+    bool is_shared = held != NULL;
+    if (is_shared)
+        message = held;
     size_t picks_size = 0;
     for (size_t i = 0; i < pick_count; i++)
         if (picks[i].worker == to_worker)

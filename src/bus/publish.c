@@ -58,6 +58,32 @@ size_t bus_publish(Account *account, Slice to, const Message *message, Port *fro
     return receivers;
 }
 
+const Message *message_with_hold(const Message *message, Message *room) {
+    MessageCopy *copy = message->copy;
+    if (message->hold || copy == NULL)
+        return message->hold ? message : NULL;
+    Slice headers = message->headers, payload = message->payload;
+    if (copy->hold == NULL) {
+        copy->hold = shared_try_new(headers.len + payload.len);
+        if (copy->hold == NULL)
+            return NULL;
+        copy->headers = headers.ptr;
+        copy->payload = payload.ptr;
+        if (headers.len)
+            memcpy(shared_bytes(copy->hold), headers.ptr, headers.len);
+        memcpy(shared_bytes(copy->hold) + headers.len, payload.ptr, payload.len);
+    } else if (copy->headers != headers.ptr || copy->payload != payload.ptr ||
+               shared_len(copy->hold) != headers.len + payload.len) {
+        return NULL; /* somebody changed it on the way */
+    }
+    const char *bytes = shared_bytes(copy->hold);
+    *room = *message;
+    room->headers = slice_from(bytes, headers.len);
+    room->payload = slice_from(bytes + headers.len, payload.len);
+    room->hold = copy->hold;
+    return room;
+}
+
 /* Delivery. The port may remove its subscriptions in it, this one too. */
 static inline void hand_over(Sub *sub, const Message *message) {
     Port *port = sub->port;

@@ -81,7 +81,11 @@ static void deliver(Port *port, Sub *sub, const Message *message) {
         !permissions_may_receive(client->user->permissions, message->subject))
         return;
 
-    const bool is_shared = message->hold && message->payload.len >= CLIENT_SHARED_PAYLOAD_BYTES;
+    Message room;
+    const Message *held = message->payload.len >= CLIENT_SHARED_PAYLOAD_BYTES
+                              ? message_with_hold(message, &room)
+                              : NULL;
+    const bool is_shared = held != NULL;
     Slice sid = sub_sid(sub);
     char *start = conn_reserve(&client->conn, message->subject.len + sid.len + message->reply.len +
                                                   LINE_EXTRA + headers.len + 2 +
@@ -96,7 +100,7 @@ static void deliver(Port *port, Sub *sub, const Message *message) {
         to = put(to, headers);
     if (is_shared) {
         conn_commit(&client->conn, (size_t)(to - start));
-        conn_append_shared(&client->conn, message->hold, message->payload);
+        conn_append_shared(&client->conn, held->hold, held->payload);
         conn_append(&client->conn, LIT("\r\n"));
     } else {
         if (message->payload.len)

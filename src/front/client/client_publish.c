@@ -10,22 +10,6 @@ static bool is_user_info(Slice subject) {
     return subject.len == name.len && memcmp(subject.ptr, name.ptr, name.len) == 0;
 }
 
-/* Large ones are copied once, to be shared by all receivers. Without memory for that they are
- * copied for each. */
-static void share_body(Message *message) {
-    size_t header_len = message->headers.len, len = header_len + message->payload.len;
-    Shared *hold = shared_try_new(len);
-    if (!hold)
-        return;
-    char *bytes = shared_bytes(hold);
-    /* Header and payload stand side by side in what was read. */
-    memcpy(bytes, header_len ? message->headers.ptr : message->payload.ptr, len);
-    if (header_len)
-        message->headers.ptr = bytes;
-    message->payload.ptr = bytes + header_len;
-    message->hold = hold;
-}
-
 void client_publish(Client *client, const NatsOp *op) {
     Clients *clients = client->clients;
     const size_t size = op->header.len + op->payload.len;
@@ -51,11 +35,12 @@ void client_publish(Client *client, const NatsOp *op) {
         .headers = op->header,
         .payload = op->payload,
     };
+    /* Large ones are copied once for all receivers that queue them; a stream does not. */
+    MessageCopy copy = {0};
     if (size >= CLIENT_SHARED_PAYLOAD_BYTES)
-        share_body(&message);
+        message.copy = &copy;
     size_t receivers = bus_publish(client->account, op->subject, &message, &client->port, 0);
-    if (message.hold)
-        shared_unref(message.hold);
+    shared_unref(copy.hold);
     if (__builtin_expect(is_user_info(op->subject), 0) && op->reply.len &&
         !is_user_info(op->reply)) {
         client_answer_user_info(client, op->reply);
