@@ -63,8 +63,8 @@ static void initial_free(Consumer *consumer) {
 static void initial_build(Consumer *consumer) {
     initial_free(consumer);
     Initial *initial = mem_zalloc(sizeof *initial);
-    initial->len = stream_last_per_subject(consumer_stream(consumer), &consumer->options->filters, consumer->initial_upto,
-                                           &initial->seqs);
+    initial->len = stream_last_per_subject(consumer_stream(consumer), &consumer->options->filters,
+                                           consumer->initial_upto, &initial->seqs);
     while (initial->at < initial->len && initial->seqs[initial->at] <= consumer->delivered.sseq)
         initial->at++;
     consumer->initial = initial;
@@ -130,7 +130,8 @@ static void make_parts(Consumer *consumer, const ConsumerConfig *config) {
 
 Consumer *consumer_new(ConsumerSet *set, const ConsumerConfig *config, const ConsumerBirth *birth) {
     Slice stream = stream_name(set->stream);
-    Consumer *consumer = mem_zalloc(sizeof *consumer + ACK_PREFIX.len + stream.len + birth->name.len + 2);
+    Consumer *consumer =
+        mem_zalloc(sizeof *consumer + ACK_PREFIX.len + stream.len + birth->name.len + 2);
     consumer->home = set->home;
     consumer->set = set;
     consumer->created_ns = birth->created_ns;
@@ -148,7 +149,8 @@ Consumer *consumer_new(ConsumerSet *set, const ConsumerConfig *config, const Con
     vec_push(&set->all, consumer);
     map_put(&set->by_name, consumer_name(consumer), consumer);
     set->direct_count += config->direct;
-    if (consumer->ack_policy == ACK_NONE && (consumer->is_logged || set->stream->config->retention != RETENTION_LIMITS))
+    if (consumer->ack_policy == ACK_NONE &&
+        (consumer->is_logged || set->stream->config->retention != RETENTION_LIMITS))
         consumer_need_delta(consumer);
     return consumer;
 }

@@ -1,8 +1,10 @@
-/* Consumer: a position in a stream, and who gets what lies behind it. Private to consumer*.c, pull.c, push.c, priority.c.
+/* Consumer: a position in a stream, and who gets what lies behind it. Private to consumer*.c,
+ * pull.c, push.c, priority.c.
  *
- * All on the stream's home. Parts that most consumers lack are allocated when first needed: an idle watcher stays below 1 KB.
- * Deliveries act in memory at once and are logged at the end of the turn. Acks of a logged consumer are logged too, and act when that
- * entry is applied; an unlogged consumer (memory stream, or mem_storage) acts at once and is gone after a restart. */
+ * All on the stream's home. Parts that most consumers lack are allocated when first needed: an idle
+ * watcher stays below 1 KB. Deliveries act in memory at once and are logged at the end of the turn.
+ * Acks of a logged consumer are logged too, and act when that entry is applied; an unlogged
+ * consumer (memory stream, or mem_storage) acts at once and is gone after a restart. */
 #pragma once
 
 #include <stdbool.h>
@@ -32,12 +34,12 @@ typedef struct GivenUp {
 /* What was delivered and waits for an ack. */
 typedef struct Acks {
     Pending pending;
-    SeqQueue queue;         /* due again, in order; entries are flagged PENDING_QUEUED, others are stale */
-    VEC(GivenUp) given_up;  /* ascending */
-    size_t queued;          /* entries flagged so */
-    size_t acking;          /* entries flagged so */
-    size_t redelivered;     /* pending entries with more than one delivery */
-    uint64_t acking_all;    /* ack all: entries up to here were flagged PENDING_ACKING */
+    SeqQueue queue; /* due again, in order; entries are flagged PENDING_QUEUED, others are stale */
+    VEC(GivenUp) given_up; /* ascending */
+    size_t queued;         /* entries flagged so */
+    size_t acking;         /* entries flagged so */
+    size_t redelivered;    /* pending entries with more than one delivery */
+    uint64_t acking_all;   /* ack all: entries up to here were flagged PENDING_ACKING */
 } Acks;
 
 /* last_per_subject: what lay in the stream at the start. */
@@ -62,7 +64,7 @@ typedef struct Pacing {
 typedef struct Delta {
     Consumer *consumer;
     DeltaWriter writer;
-    Buf replies;            /* NUL separated: who asked for the answer to an ack */
+    Buf replies; /* NUL separated: who asked for the answer to an ack */
     Task soon;
     uint64_t consumed_sseq; /* ack none: the entries up to here are applied */
 } Delta;
@@ -75,11 +77,11 @@ struct Consumer {
     Worker *home;
     ConsumerSet *set;
     ConsumerOptions *options;
-    Push *push;          /* exactly one of push and pull */
+    Push *push; /* exactly one of push and pull */
     Pull *pull;
-    Acks *acks;          /* NULL until something is pending */
+    Acks *acks;           /* NULL until something is pending */
     uint64_t num_pending; /* matching, at or above next_seq (and in initial) */
-    uint64_t next_seq;   /* nothing undelivered is below, but for initial */
+    uint64_t next_seq;    /* nothing undelivered is below, but for initial */
     SeqPair delivered, floor;
     int64_t delivered_at_ns, acked_at_ns; /* wall; 0 = never since the start */
     uint8_t ack_policy;
@@ -92,25 +94,25 @@ struct Consumer {
     bool is_resetting : 1;   /* proposed */
     bool is_paused : 1;
     bool is_fetching : 1;
-    bool is_initial : 1;     /* last_per_subject, not beyond initial_upto */
-    bool was_corrupt : 1;    /* logged */
+    bool is_initial : 1;  /* last_per_subject, not beyond initial_upto */
+    bool was_corrupt : 1; /* logged */
     bool is_pumping : 1;
     uint16_t name_at, name_len;
-    uint32_t set_at;         /* in set->all */
-    FilterLink link;         /* of the only filter, or of none */
-    FilterLink *links;       /* of several */
-    Link behind;             /* in set->behind unless quiet */
-    Delta *delta;            /* NULL when nothing need be applied later */
+    uint32_t set_at;   /* in set->all */
+    FilterLink link;   /* of the only filter, or of none */
+    FilterLink *links; /* of several */
+    Link behind;       /* in set->behind unless quiet */
+    Delta *delta;      /* NULL when nothing need be applied later */
     Pacing *pacing;
     Priority *priority;
     Initial *initial;
     uint64_t initial_upto;
-    uint64_t inactive_ns;    /* mono, when it became so; 0 = is active */
+    uint64_t inactive_ns; /* mono, when it became so; 0 = is active */
     int64_t created_ns;
     Timer timer;
     Task pump_task;
     StreamWait fetch;
-    char text[];             /* "$JS.ACK.<stream>.<name>." */
+    char text[]; /* "$JS.ACK.<stream>.<name>." */
 };
 
 struct ConsumerSet {
@@ -118,18 +120,18 @@ struct ConsumerSet {
     Stream *stream;
     Map by_name;
     VEC(Consumer *) all;
-    VEC(Consumer *) gone;     /* freed by sweep */
-    Map creating;             /* name -> ConsumerDraft whose entry is on its way */
-    List drafts;              /* ConsumerDraft that wait for those */
-    List behind;              /* consumers with something undelivered, pending or given up */
+    VEC(Consumer *) gone; /* freed by sweep */
+    Map creating;         /* name -> ConsumerDraft whose entry is on its way */
+    List drafts;          /* ConsumerDraft that wait for those */
+    List behind;          /* consumers with something undelivered, pending or given up */
     FilterIndex index;
-    Map64 options;            /* hash -> ConsumerOptions */
-    VEC(void *) retired;      /* memory that a sender may still look at */
+    Map64 options;       /* hash -> ConsumerOptions */
+    VEC(void *) retired; /* memory that a sender may still look at */
     Task sweep;
     uint32_t direct_count;
     bool is_started;
-    uint64_t seen_seq;        /* messages up to here were offered to, or counted by, the consumers */
-    int64_t wall_ns;          /* of this event */
+    uint64_t seen_seq; /* messages up to here were offered to, or counted by, the consumers */
+    int64_t wall_ns;   /* of this event */
 };
 
 /* The wall clock for what happens now. */
@@ -153,7 +155,8 @@ static inline size_t consumer_pending_count(const Consumer *consumer) {
 /* Nothing of the stream below its end concerns it. */
 static inline bool consumer_is_quiet(const Consumer *consumer) {
     return consumer->num_pending == 0 && consumer->initial == NULL &&
-           (consumer->acks == NULL || (consumer->acks->pending.count == 0 && consumer->acks->given_up.len == 0));
+           (consumer->acks == NULL ||
+            (consumer->acks->pending.count == 0 && consumer->acks->given_up.len == 0));
 }
 
 /* consumer.c: life */
@@ -206,21 +209,22 @@ void consumer_on_fetched(StreamWait *wait);
 /* consumer_deliver.c */
 typedef struct Delivery {
     const StoredMsg *msg;
-    uint32_t deliveries;    /* with this one */
-    uint64_t num_pending;   /* after it */
+    uint32_t deliveries;  /* with this one */
+    uint64_t num_pending; /* after it */
     uint64_t dseq;
     Slice headers, payload; /* after headers_only */
     Slice ack_subject;
-    size_t bytes;           /* as limits count them */
+    size_t bytes; /* as limits count them */
     char ack_text[720];
 } Delivery;
 /* Headers that must be made lie in the turn arena. */
-void delivery_prepare(Delivery *delivery, const Consumer *consumer, const StoredMsg *msg, uint32_t deliveries,
-                      uint64_t num_pending);
+void delivery_prepare(Delivery *delivery, const Consumer *consumer, const StoredMsg *msg,
+                      uint32_t deliveries, uint64_t num_pending);
 /* pin: NULL = no pin header. */
 void delivery_send(const Delivery *delivery, const Consumer *consumer, Slice to, const Slice *pin);
 /* A message of headers only: status is "404 No Messages" and the like; extra are whole lines. */
-void consumer_send_status(const Consumer *consumer, Slice to, Slice reply, Slice status, Slice extra);
+void consumer_send_status(const Consumer *consumer, Slice to, Slice reply, Slice status,
+                          Slice extra);
 /* Nats-Last-Consumer and Nats-Last-Stream. */
 void consumer_heartbeat_lines(const Consumer *consumer, Buf *out);
 void consumer_send_empty(const Consumer *consumer, Slice to);
@@ -236,14 +240,16 @@ void consumer_queue(Consumer *consumer, PendingEntry *entry);
 void consumer_give_up(Consumer *consumer, PendingEntry *entry);
 /* Removes an entry for good; keeps the counters. */
 void consumer_forget(Consumer *consumer, PendingEntry *entry);
-/* The message is gone from the stream: as if acknowledged, but nothing is consumed. Whether it was pending or given up. */
+/* The message is gone from the stream: as if acknowledged, but nothing is consumed. Whether it was
+ * pending or given up. */
 bool consumer_drop_removed(Consumer *consumer, uint64_t sseq);
 GivenUp *consumer_find_given_up(const Consumer *consumer, uint64_t sseq);
 /* Ack policy flow control: what an answer says was received. */
 void consumer_ack_up_to(Consumer *consumer, uint64_t dseq, uint64_t sseq, Slice reply);
 
 /* consumer_apply.c */
-void consumer_log_op(Consumer *consumer, DeltaKind kind, uint64_t dseq, uint64_t sseq, uint64_t count);
+void consumer_log_op(Consumer *consumer, DeltaKind kind, uint64_t dseq, uint64_t sseq,
+                     uint64_t count);
 void consumer_log_reply(Consumer *consumer, Slice reply);
 /* What was collected is proposed now. */
 void consumer_log_flush(Consumer *consumer);
@@ -266,12 +272,15 @@ void consumer_save(const Consumer *consumer, Buf *out);
 /* consumer_advisory.c */
 void consumer_advise_action(const Consumer *consumer, bool is_create);
 void consumer_advise_pause(const Consumer *consumer);
-void consumer_advise_nak(const Consumer *consumer, uint64_t dseq, uint64_t sseq, uint64_t deliveries);
-void consumer_advise_terminated(const Consumer *consumer, uint64_t dseq, uint64_t sseq, uint64_t deliveries, Slice reason);
+void consumer_advise_nak(const Consumer *consumer, uint64_t dseq, uint64_t sseq,
+                         uint64_t deliveries);
+void consumer_advise_terminated(const Consumer *consumer, uint64_t dseq, uint64_t sseq,
+                                uint64_t deliveries, Slice reason);
 void consumer_advise_max_deliver(const Consumer *consumer, uint64_t sseq, uint64_t deliveries);
 void consumer_advise_pinned(const Consumer *consumer, Slice group, Slice pin);
 void consumer_advise_unpinned(const Consumer *consumer, Slice group, Slice reason);
-void consumer_advise_ack(const Consumer *consumer, uint64_t dseq, uint64_t sseq, uint64_t deliveries, int64_t ack_time_ns);
+void consumer_advise_ack(const Consumer *consumer, uint64_t dseq, uint64_t sseq,
+                         uint64_t deliveries, int64_t ack_time_ns);
 
 /* consumer_info.c: replies; take call */
 void consumer_reply_info(Consumer *consumer, ApiCall *call);
@@ -281,7 +290,8 @@ void consumer_reply_pause(const Consumer *consumer, ApiCall *call);
 /* consumer_create.c */
 /* The pause of that config, with its effects. */
 void consumer_take_pause(Consumer *consumer, const ConsumerConfig *with);
-void consumer_set_apply_put(ConsumerSet *set, const Record *record, ApiCall *call, bool is_recovery);
+void consumer_set_apply_put(ConsumerSet *set, const Record *record, ApiCall *call,
+                            bool is_recovery);
 /* Creations that waited for another one are decided now. */
 void consumer_set_run_drafts(ConsumerSet *set);
 /* The creation of that name is over. */

@@ -10,7 +10,14 @@ typedef struct AckTokens {
     uint64_t deliveries, sseq, dseq;
 } AckTokens;
 
-typedef enum AckVerb { VERB_ACK, VERB_NAK, VERB_PROGRESS, VERB_TERM, VERB_NEXT, VERB_UNKNOWN } AckVerb;
+typedef enum AckVerb {
+    VERB_ACK,
+    VERB_NAK,
+    VERB_PROGRESS,
+    VERB_TERM,
+    VERB_NEXT,
+    VERB_UNKNOWN
+} AckVerb;
 
 int64_t consumer_ack_wait(const Consumer *consumer, uint32_t deliveries) {
     const ConsumerConfig *config = consumer_config(consumer);
@@ -35,7 +42,8 @@ GivenUp *consumer_find_given_up(const Consumer *consumer, uint64_t sseq) {
         else
             high = middle;
     }
-    if (consumer->acks == NULL || low == consumer->acks->given_up.len || consumer->acks->given_up.at[low].sseq != sseq)
+    if (consumer->acks == NULL || low == consumer->acks->given_up.len ||
+        consumer->acks->given_up.at[low].sseq != sseq)
         return NULL;
     return &consumer->acks->given_up.at[low];
 }
@@ -68,7 +76,8 @@ void consumer_queue(Consumer *consumer, PendingEntry *entry) {
 
 static void insert_given_up(Acks *acks, GivenUp given_up) {
     vec_push(&acks->given_up, given_up);
-    for (size_t i = acks->given_up.len - 1; i > 0 && acks->given_up.at[i - 1].sseq > given_up.sseq; i--) {
+    for (size_t i = acks->given_up.len - 1; i > 0 && acks->given_up.at[i - 1].sseq > given_up.sseq;
+         i--) {
         acks->given_up.at[i] = acks->given_up.at[i - 1];
         acks->given_up.at[i - 1] = given_up;
     }
@@ -90,8 +99,8 @@ void consumer_give_up(Consumer *consumer, PendingEntry *entry) {
     consumer_advise_max_deliver(consumer, sseq, deliveries);
 }
 
-/* The floor after the message of dseq, sseq is no longer pending. It rises when that was the next one, up to the one before the lowest pending;
- * with nothing pending, to what was delivered. */
+/* The floor after the message of dseq, sseq is no longer pending. It rises when that was the next
+ * one, up to the one before the lowest pending; with nothing pending, to what was delivered. */
 static void move_floor(Consumer *consumer, uint64_t dseq, uint64_t sseq) {
     if (consumer_pending_count(consumer) == 0) {
         consumer->floor = consumer->delivered;
@@ -153,7 +162,8 @@ void consumer_apply_ack_all(Consumer *consumer, uint64_t dseq, uint64_t sseq) {
     Acks *acks = consumer->acks;
     if (acks == NULL)
         return;
-    for (PendingEntry *entry; (entry = pending_above(&acks->pending, 0)) != NULL && entry->sseq <= sseq;) {
+    for (PendingEntry *entry;
+         (entry = pending_above(&acks->pending, 0)) != NULL && entry->sseq <= sseq;) {
         uint64_t acked = entry->sseq;
         consumer_forget(consumer, entry);
         consumed(consumer, acked);
@@ -182,7 +192,8 @@ static void unflag_acking(Consumer *consumer, PendingEntry *entry) {
     entry->flags &= ~(uint32_t)PENDING_ACKING;
     acks->acking--;
     int64_t wait_ns = consumer_ack_wait(consumer, entry->deliveries);
-    pending_set_due(&acks->pending, entry, wait_ns > 0 ? consumer->home->now_ns + (uint64_t)wait_ns : 0);
+    pending_set_due(&acks->pending, entry,
+                    wait_ns > 0 ? consumer->home->now_ns + (uint64_t)wait_ns : 0);
     consumer_arm(consumer, entry->due_ns);
 }
 
@@ -203,11 +214,14 @@ void consumer_ack_refused(Consumer *consumer, DeltaKind kind, uint64_t sseq) {
 /* ack_time: since the delivery that is acknowledged, as far as its deadline tells. */
 static void sample(Consumer *consumer, const PendingEntry *entry, const AckTokens *tokens) {
     uint8_t percent = consumer->options->sample_percent;
-    if (entry == NULL || percent == 0 || (percent < 100 && rand_below(&consumer->home->rand, 100) >= percent))
+    if (entry == NULL || percent == 0 ||
+        (percent < 100 && rand_below(&consumer->home->rand, 100) >= percent))
         return;
     int64_t wait_ns = consumer_ack_wait(consumer, entry->deliveries);
-    int64_t ack_time_ns = entry->due_ns ? (int64_t)(consumer->home->now_ns - entry->due_ns) + wait_ns : wait_ns;
-    consumer_advise_ack(consumer, tokens->dseq, tokens->sseq, tokens->deliveries, ack_time_ns > 0 ? ack_time_ns : 0);
+    int64_t ack_time_ns =
+        entry->due_ns ? (int64_t)(consumer->home->now_ns - entry->due_ns) + wait_ns : wait_ns;
+    consumer_advise_ack(consumer, tokens->dseq, tokens->sseq, tokens->deliveries,
+                        ack_time_ns > 0 ? ack_time_ns : 0);
 }
 
 static void ack_explicit(Consumer *consumer, const AckTokens *tokens, Slice reply) {
@@ -238,8 +252,8 @@ static void ack_all(Consumer *consumer, uint64_t dseq, uint64_t sseq, Slice repl
         return;
     }
     Acks *acks = consumer_need_acks(consumer);
-    for (PendingEntry *entry = pending_above(&acks->pending, acks->acking_all); entry && entry->sseq <= sseq;
-         entry = pending_above(&acks->pending, entry->sseq))
+    for (PendingEntry *entry = pending_above(&acks->pending, acks->acking_all);
+         entry && entry->sseq <= sseq; entry = pending_above(&acks->pending, entry->sseq))
         flag_acking(consumer, entry);
     if (sseq > acks->acking_all)
         acks->acking_all = sseq;
@@ -271,9 +285,9 @@ static int64_t nak_delay(const Consumer *consumer, Slice text) {
     text = slice_trim(text);
     if (text.len == 0)
         return 0;
-    Status status = text.ptr[0] == '{'
-                        ? json_read(text, &nak_schema, JSON_LOOSE, consumer->home->turn, &options, NULL)
-                        : duration_parse(text, &options.delay_ns);
+    Status status = text.ptr[0] == '{' ? json_read(text, &nak_schema, JSON_LOOSE,
+                                                   consumer->home->turn, &options, NULL)
+                                       : duration_parse(text, &options.delay_ns);
     return status == OK && options.delay_ns > 0 ? options.delay_ns : 0;
 }
 
@@ -285,7 +299,8 @@ static void nak(Consumer *consumer, const AckTokens *tokens, Slice text) {
     int64_t delay_ns = nak_delay(consumer, text);
     if (delay_ns > 0) {
         unqueue(consumer->acks, entry);
-        pending_set_due(&consumer->acks->pending, entry, consumer->home->now_ns + (uint64_t)delay_ns);
+        pending_set_due(&consumer->acks->pending, entry,
+                        consumer->home->now_ns + (uint64_t)delay_ns);
         consumer_arm(consumer, entry->due_ns);
     } else {
         consumer_queue(consumer, entry);
@@ -297,14 +312,16 @@ static void progress(Consumer *consumer, const AckTokens *tokens) {
     if (entry == NULL || entry->flags & (PENDING_ACKING | PENDING_QUEUED))
         return;
     int64_t wait_ns = consumer_ack_wait(consumer, entry->deliveries);
-    pending_set_due(&consumer->acks->pending, entry, wait_ns > 0 ? consumer->home->now_ns + (uint64_t)wait_ns : 0);
+    pending_set_due(&consumer->acks->pending, entry,
+                    wait_ns > 0 ? consumer->home->now_ns + (uint64_t)wait_ns : 0);
     consumer_arm(consumer, entry->due_ns);
 }
 
 static void terminate(Consumer *consumer, const AckTokens *tokens, Slice reason, Slice reply) {
     const PendingEntry *entry = find_pending(consumer, tokens->sseq);
     if (entry && !(entry->flags & PENDING_ACKING))
-        consumer_advise_terminated(consumer, tokens->dseq, tokens->sseq, tokens->deliveries, slice_trim(reason));
+        consumer_advise_terminated(consumer, tokens->dseq, tokens->sseq, tokens->deliveries,
+                                   slice_trim(reason));
     acknowledge(consumer, tokens, reply);
 }
 
@@ -314,12 +331,14 @@ static AckVerb verb_of(Slice body, Slice *out_rest) {
         bool is_exact;
         AckVerb verb;
     } verbs[] = {
-        {LIT(""), true, VERB_ACK},       {LIT("+ACK"), true, VERB_ACK},       {LIT("+OK"), true, VERB_ACK},
-        {LIT("-NAK"), false, VERB_NAK},  {LIT("+WPI"), false, VERB_PROGRESS}, {LIT("+TERM"), false, VERB_TERM},
+        {LIT(""), true, VERB_ACK},           {LIT("+ACK"), true, VERB_ACK},
+        {LIT("+OK"), true, VERB_ACK},        {LIT("-NAK"), false, VERB_NAK},
+        {LIT("+WPI"), false, VERB_PROGRESS}, {LIT("+TERM"), false, VERB_TERM},
         {LIT("+NXT"), false, VERB_NEXT},
     };
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
-        bool is_it = verbs[i].is_exact ? slice_equal(body, verbs[i].word) : slice_starts_with(body, verbs[i].word);
+        bool is_it = verbs[i].is_exact ? slice_equal(body, verbs[i].word)
+                                       : slice_starts_with(body, verbs[i].word);
         if (!is_it)
             continue;
         *out_rest = slice_from_at(body, verbs[i].word.len);
@@ -356,7 +375,8 @@ static void act(Consumer *consumer, const AckTokens *tokens, const Message *mess
     consumer_send_empty(consumer, message->reply);
 }
 
-/* <deliveries>.<sseq>.<dseq>.<time>.<pending>: OK; ERR_NOT_FOUND: another number of tokens; ERR_SYNTAX: not numbers. */
+/* <deliveries>.<sseq>.<dseq>.<time>.<pending>: OK; ERR_NOT_FOUND: another number of tokens;
+ * ERR_SYNTAX: not numbers. */
 static Status parse_tokens(Slice text, AckTokens *out_tokens) {
     enum { TOKENS = 5 };
     uint64_t numbers[TOKENS];

@@ -13,7 +13,8 @@ static Slice tail_of(const Consumer *consumer, Slice kind) {
 }
 
 /* False when nobody wants it. Else fields holds stream and consumer. */
-static bool begin(const Consumer *consumer, Slice kind, Slice *out_tail, Buf *fields, bool has_account) {
+static bool begin(const Consumer *consumer, Slice kind, Slice *out_tail, Buf *fields,
+                  bool has_account) {
     Stream *stream = consumer_stream(consumer);
     if (!consumer->set->is_started)
         return false;
@@ -54,7 +55,8 @@ static void add_delivery(Buf *fields, uint64_t dseq, uint64_t sseq, uint64_t del
 
 void consumer_advise_action(const Consumer *consumer, bool is_create) {
     Buf fields = {0};
-    Slice tail, kind = is_create ? LIT("ADVISORY.CONSUMER.CREATED") : LIT("ADVISORY.CONSUMER.DELETED");
+    Slice tail,
+        kind = is_create ? LIT("ADVISORY.CONSUMER.CREATED") : LIT("ADVISORY.CONSUMER.DELETED");
     if (!begin(consumer, kind, &tail, &fields, false))
         return;
     add_string(&fields, "action", is_create ? LIT("create") : LIT("delete"));
@@ -67,13 +69,15 @@ void consumer_advise_pause(const Consumer *consumer) {
     if (!begin(consumer, LIT("ADVISORY.CONSUMER.PAUSE"), &tail, &fields, false))
         return;
     const ConsumerConfig *config = consumer_config(consumer);
-    buf_printf(&fields, ",\"paused\":%s,\"pause_until\":\"", consumer->is_paused ? "true" : "false");
+    buf_printf(&fields, ",\"paused\":%s,\"pause_until\":\"",
+               consumer->is_paused ? "true" : "false");
     time_write(&fields, config->has_pause_until ? config->pause_until_ns : TIME_ZERO);
     buf_append_char(&fields, '"');
     finish(consumer, tail, LIT("consumer_pause"), &fields);
 }
 
-void consumer_advise_nak(const Consumer *consumer, uint64_t dseq, uint64_t sseq, uint64_t deliveries) {
+void consumer_advise_nak(const Consumer *consumer, uint64_t dseq, uint64_t sseq,
+                         uint64_t deliveries) {
     Buf fields = {0};
     Slice tail;
     if (!begin(consumer, LIT("ADVISORY.CONSUMER.MSG_NAKED"), &tail, &fields, false))
@@ -82,7 +86,8 @@ void consumer_advise_nak(const Consumer *consumer, uint64_t dseq, uint64_t sseq,
     finish(consumer, tail, LIT("nak"), &fields);
 }
 
-void consumer_advise_terminated(const Consumer *consumer, uint64_t dseq, uint64_t sseq, uint64_t deliveries, Slice reason) {
+void consumer_advise_terminated(const Consumer *consumer, uint64_t dseq, uint64_t sseq,
+                                uint64_t deliveries, Slice reason) {
     Buf fields = {0};
     Slice tail;
     if (!begin(consumer, LIT("ADVISORY.CONSUMER.MSG_TERMINATED"), &tail, &fields, false))
@@ -123,7 +128,8 @@ void consumer_advise_unpinned(const Consumer *consumer, Slice group, Slice reaso
     finish(consumer, tail, LIT("consumer_group_unpinned"), &fields);
 }
 
-void consumer_advise_ack(const Consumer *consumer, uint64_t dseq, uint64_t sseq, uint64_t deliveries, int64_t ack_time_ns) {
+void consumer_advise_ack(const Consumer *consumer, uint64_t dseq, uint64_t sseq,
+                         uint64_t deliveries, int64_t ack_time_ns) {
     Buf fields = {0};
     Slice tail;
     if (!begin(consumer, LIT("METRIC.CONSUMER.ACK"), &tail, &fields, false))

@@ -27,7 +27,8 @@ void consumer_delta_free(Consumer *consumer) {
     consumer->delta = NULL;
 }
 
-/* Messages that an ack-none consumer got count as consumed when the entry that says so is applied. */
+/* Messages that an ack-none consumer got count as consumed when the entry that says so is applied.
+ */
 static void consume_up_to(Consumer *consumer, uint64_t sseq) {
     Stream *stream = consumer_stream(consumer);
     Delta *delta = consumer->delta;
@@ -37,11 +38,14 @@ static void consume_up_to(Consumer *consumer, uint64_t sseq) {
     delta->consumed_sseq = sseq;
     if (stream->config->retention == RETENTION_LIMITS)
         return;
-    for (uint64_t seq; (seq = stream_next(stream, &consumer->options->filters, from)) != 0 && seq <= sseq; from = seq + 1)
+    for (uint64_t seq;
+         (seq = stream_next(stream, &consumer->options->filters, from)) != 0 && seq <= sseq;
+         from = seq + 1)
         stream_on_consumed(stream, consumer, seq);
 }
 
-void consumer_log_op(Consumer *consumer, DeltaKind kind, uint64_t dseq, uint64_t sseq, uint64_t count) {
+void consumer_log_op(Consumer *consumer, DeltaKind kind, uint64_t dseq, uint64_t sseq,
+                     uint64_t count) {
     if (consumer->is_gone || !consumer->is_started)
         return;
     if (!consumer->is_logged && (kind != DELTA_POSITION || consumer->delta == NULL))
@@ -90,7 +94,8 @@ void consumer_propose_delete(Consumer *consumer, ApiCall *call) {
         return;
     }
     consumer->is_deleting = true;
-    ConsumerProposal proposal = {.type = RECORD_CONSUMER_DELETE, .name = consumer_name(consumer), .call = call};
+    ConsumerProposal proposal = {
+        .type = RECORD_CONSUMER_DELETE, .name = consumer_name(consumer), .call = call};
     stream_propose_consumer(consumer_stream(consumer), &proposal);
 }
 
@@ -119,10 +124,11 @@ static bool is_live(const Consumer *consumer, uint64_t sseq) {
     return stream_subject_of(consumer_stream(consumer), sseq, &subject) != ERR_NOT_FOUND;
 }
 
-/* The delivery is known already, from a checkpoint or since a purge passed it; the purge knew of more deliveries than the log told. */
+/* The delivery is known already, from a checkpoint or since a purge passed it; the purge knew of
+ * more deliveries than the log told. */
 static void replay_known(Consumer *consumer, uint64_t sseq) {
-    if (consumer_pending_count(consumer) == 0 && (consumer->acks == NULL || consumer->acks->given_up.len == 0) &&
-        !is_live(consumer, sseq))
+    if (consumer_pending_count(consumer) == 0 &&
+        (consumer->acks == NULL || consumer->acks->given_up.len == 0) && !is_live(consumer, sseq))
         consumer->floor = consumer->delivered;
 }
 
@@ -149,7 +155,8 @@ static void replay_delivery(Consumer *consumer, const DeltaOp *op) {
         return;
     }
     consumer->delivered.sseq = op->sseq;
-    if (op->kind != DELTA_DELIVERED || op->sseq <= pending_last_sseq(&consumer_need_acks(consumer)->pending))
+    if (op->kind != DELTA_DELIVERED ||
+        op->sseq <= pending_last_sseq(&consumer_need_acks(consumer)->pending))
         return;
     pending_add(&consumer->acks->pending, op->sseq, op->dseq, 1, 0);
     consumer_note_behind(consumer);
@@ -207,8 +214,9 @@ static void apply_state(ConsumerSet *set, const Record *record, ApiCall *call, b
     while (!consumer->is_gone && delta_next(&reader, &op))
         consumer_apply_op(consumer, &op, is_recovery);
     if (reader.status != OK)
-        LOG_ERR("consumer entry not understood", "stream=%.*s consumer=%.*s status=%s", SLICE_ARG(stream_name(set->stream)),
-                SLICE_ARG(record->subject), status_text(reader.status));
+        LOG_ERR("consumer entry not understood", "stream=%.*s consumer=%.*s status=%s",
+                SLICE_ARG(stream_name(set->stream)), SLICE_ARG(record->subject),
+                status_text(reader.status));
     if (call)
         consumer_reply_reset(consumer, call);
     if (!is_recovery && !consumer->is_gone)
@@ -228,7 +236,8 @@ static void apply_delete(ConsumerSet *set, const Record *record, ApiCall *call) 
     consumer_set_run_drafts(set);
 }
 
-void consumer_set_apply(ConsumerSet *set, const Record *record, ApiCall *call, Slice ack_replies, bool is_recovery) {
+void consumer_set_apply(ConsumerSet *set, const Record *record, ApiCall *call, Slice ack_replies,
+                        bool is_recovery) {
     ASSERT_HOME(set);
     if (is_recovery)
         set->wall_ns = 0; /* last_active is not kept */

@@ -1,11 +1,12 @@
 /* Creation and change of consumers, from the request to the applied entry.
  *
- * The payload of RECORD_CONSUMER_PUT is {"op":"create"|"update"|"pause","created":<unix ns>,"config":{...}}.
- * A creation is decided when it is requested. Where another one in flight could change the verdict (the same name, a limit on consumers, a
- * work queue), it waits until that one is applied. */
+ * The payload of RECORD_CONSUMER_PUT is {"op":"create"|"update"|"pause","created":<unix
+ * ns>,"config":{...}}. A creation is decided when it is requested. Where another one in flight
+ * could change the verdict (the same name, a limit on consumers, a work queue), it waits until that
+ * one is applied. */
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/nuid.h"
-#include "base/limits.h"
 #include "io/clock.h"
 #include "proto/json.h"
 #include "proto/subject.h"
@@ -19,7 +20,8 @@ typedef struct ConsumerDraft {
     Link link; /* in set->drafts while it waits */
     ConsumerConfig *config;
     ConsumerAction action;
-    bool is_bare; /* ephemeral without an inactive_threshold of its own: never identical to an existing one */
+    bool is_bare; /* ephemeral without an inactive_threshold of its own: never identical to an
+                     existing one */
     ApiCall *call;
     uint16_t name_len;
     char name[];
@@ -48,25 +50,31 @@ static void draft_fail(ConsumerDraft *draft, ApiError error) {
     draft_free(draft);
 }
 
-/* Kept in the log: work queues and interest streams depend on what their consumers acknowledged, whatever mem_storage says. */
+/* Kept in the log: work queues and interest streams depend on what their consumers acknowledged,
+ * whatever mem_storage says. */
 static bool is_logged(const ConsumerSet *set, const ConsumerConfig *config) {
     const Stream *stream = set->stream;
-    return !stream->group.is_memory && (!config->mem_storage || stream->config->retention != RETENTION_LIMITS);
+    return !stream->group.is_memory &&
+           (!config->mem_storage || stream->config->retention != RETENTION_LIMITS);
 }
 
-static void propose_put(ConsumerSet *set, PutKind kind, Slice name, const ConsumerConfig *config, int64_t created_ns,
-                        ApiCall *call) {
+static void propose_put(ConsumerSet *set, PutKind kind, Slice name, const ConsumerConfig *config,
+                        int64_t created_ns, ApiCall *call) {
     Buf payload = {0};
-    buf_printf(&payload, "{\"op\":\"%.*s\",\"created\":%lld,\"config\":", SLICE_ARG(put_words[kind]), (long long)created_ns);
+    buf_printf(&payload,
+               "{\"op\":\"%.*s\",\"created\":%lld,\"config\":", SLICE_ARG(put_words[kind]),
+               (long long)created_ns);
     consumer_config_write(&payload, config, false);
     buf_append_char(&payload, '}');
-    ConsumerProposal proposal = {.type = RECORD_CONSUMER_PUT, .name = name, .payload = buf_slice(&payload), .call = call};
+    ConsumerProposal proposal = {
+        .type = RECORD_CONSUMER_PUT, .name = name, .payload = buf_slice(&payload), .call = call};
     stream_propose_consumer(set->stream, &proposal);
     buf_done(&payload);
 }
 
 /* A consumer begins: answers call (may be NULL). */
-static void install(ConsumerSet *set, const ConsumerConfig *config, const ConsumerBirth *birth, ApiCall *call) {
+static void install(ConsumerSet *set, const ConsumerConfig *config, const ConsumerBirth *birth,
+                    ApiCall *call) {
     Consumer *consumer = consumer_new(set, config, birth);
     if (!set->is_started)
         return;
@@ -79,7 +87,8 @@ static void install(ConsumerSet *set, const ConsumerConfig *config, const Consum
 }
 
 /* On a work queue: 10099, 10100. */
-static ApiError check_unique(const ConsumerSet *set, const Consumer *self, const ConsumerConfig *config) {
+static ApiError check_unique(const ConsumerSet *set, const Consumer *self,
+                             const ConsumerConfig *config) {
     for (size_t i = 0; i < set->all.len; i++) {
         const Consumer *other = set->all.at[i];
         const ConsumerConfig *others = consumer_config(other);
@@ -99,18 +108,20 @@ static ApiError check_unique(const ConsumerSet *set, const Consumer *self, const
 
 static ApiError check_new(const ConsumerSet *set, const ConsumerDraft *draft) {
     const StreamConfig *stream = set->stream->config;
-    int64_t max = stream->max_consumers > 0 ? stream->max_consumers : set->stream->js->options->max_consumers_default;
+    int64_t max = stream->max_consumers > 0 ? stream->max_consumers
+                                            : set->stream->js->options->max_consumers_default;
     if (draft->action == CONSUMER_UPDATE)
         return api_error(JSConsumerDoesNotExist);
     if (draft->config->direct)
         return API_OK;
     if (max > 0 && consumer_set_visible_count(set) >= (size_t)max)
         return api_error(JSMaximumConsumersLimitErr);
-    return stream->retention == RETENTION_WORKQUEUE ? check_unique(set, NULL, draft->config) : API_OK;
+    return stream->retention == RETENTION_WORKQUEUE ? check_unique(set, NULL, draft->config)
+                                                    : API_OK;
 }
 
-static ApiError check_existing(const ConsumerSet *set, const Consumer *consumer, const ConsumerDraft *draft,
-                               const ConsumerConfig *old) {
+static ApiError check_existing(const ConsumerSet *set, const Consumer *consumer,
+                               const ConsumerDraft *draft, const ConsumerConfig *old) {
     const ConsumerConfig *config = draft->config;
     if (draft->action == CONSUMER_CREATE && (draft->is_bare || !consumer_config_equal(config, old)))
         return api_error(JSConsumerAlreadyExists);
@@ -143,7 +154,8 @@ static void put_existing(ConsumerSet *set, Consumer *consumer, ConsumerDraft *dr
     bool is_same = consumer_config_equal(config, &old);
     if (!is_same && consumer->is_logged) {
         consumer_log_flush(consumer);
-        propose_put(set, PUT_UPDATE, consumer_name(consumer), config, consumer->created_ns, draft->call);
+        propose_put(set, PUT_UPDATE, consumer_name(consumer), config, consumer->created_ns,
+                    draft->call);
         draft_free(draft);
         return;
     }
@@ -170,20 +182,23 @@ static void put_new(ConsumerSet *set, ConsumerDraft *draft) {
         creating->name_len = draft->name_len;
         memcpy(creating->name, draft->name, draft->name_len);
         map_put(&set->creating, slice_from(creating->name, creating->name_len), creating);
-        propose_put(set, PUT_CREATE, draft_name(draft), draft->config, birth.created_ns, draft->call);
+        propose_put(set, PUT_CREATE, draft_name(draft), draft->config, birth.created_ns,
+                    draft->call);
     }
     draft_free(draft);
 }
 
 /* Whether what is in flight may change what to say to the draft. */
-static bool must_wait(const ConsumerSet *set, const ConsumerDraft *draft, const Consumer *existing) {
+static bool must_wait(const ConsumerSet *set, const ConsumerDraft *draft,
+                      const Consumer *existing) {
     const StreamConfig *stream = set->stream->config;
     if (existing)
         return existing->is_deleting;
     if (set->creating.len == 0)
         return false;
     return map_get(&set->creating, draft_name(draft)) || stream->max_consumers > 0 ||
-           set->stream->js->options->max_consumers_default > 0 || stream->retention == RETENTION_WORKQUEUE;
+           set->stream->js->options->max_consumers_default > 0 ||
+           stream->retention == RETENTION_WORKQUEUE;
 }
 
 /* Takes draft. */
@@ -240,7 +255,8 @@ void consumer_set_create(ConsumerSet *set, ConsumerRequest *request, Slice name,
     bool is_bare = config->durable_name.len == 0 && config->inactive_threshold_ns <= 0;
     ApiError error = name.len ? consumer_name_check(name, set->home->turn) : API_OK;
     if (!api_failed(error))
-        error = consumer_config_check(config, stream->config, &stream->js->options->limits, request->is_pedantic, set->home->turn);
+        error = consumer_config_check(config, stream->config, &stream->js->options->limits,
+                                      request->is_pedantic, set->home->turn);
     if (api_failed(error)) {
         consumer_config_free(config);
         api_reply_error(call, error);
@@ -301,7 +317,8 @@ typedef struct Put {
 
 static Status parse_kind(Slice value, PutKind *out_kind) {
     for (size_t i = 0; i < sizeof put_words / sizeof put_words[0]; i++)
-        if (value.len == put_words[i].len + 2 && slice_equal(slice_from(value.ptr + 1, value.len - 2), put_words[i])) {
+        if (value.len == put_words[i].len + 2 &&
+            slice_equal(slice_from(value.ptr + 1, value.len - 2), put_words[i])) {
             *out_kind = (PutKind)i;
             return OK;
         }
@@ -331,7 +348,8 @@ static Status parse_put(Slice payload, Put *out_put) {
 }
 
 /* Every case answers call, which is NULL in recovery. */
-static void apply_put(ConsumerSet *set, Slice name, const Put *put, ApiCall *call, bool is_recovery) {
+static void apply_put(ConsumerSet *set, Slice name, const Put *put, ApiCall *call,
+                      bool is_recovery) {
     Consumer *consumer = consumer_set_find(set, name);
     if (put->kind == PUT_CREATE) {
         ConsumerBirth birth = {name, is_logged(set, put->config), put->created_ns};
@@ -361,7 +379,8 @@ static void apply_put(ConsumerSet *set, Slice name, const Put *put, ApiCall *cal
         consumer_reply_info(consumer, call);
 }
 
-void consumer_set_apply_put(ConsumerSet *set, const Record *record, ApiCall *call, bool is_recovery) {
+void consumer_set_apply_put(ConsumerSet *set, const Record *record, ApiCall *call,
+                            bool is_recovery) {
     Put put;
     Status status = parse_put(record->payload, &put);
     if (status == OK && (record->subject.len == 0 || record->subject.len > LIMIT_NAME_BYTES)) {
@@ -369,8 +388,9 @@ void consumer_set_apply_put(ConsumerSet *set, const Record *record, ApiCall *cal
         status = ERR_CORRUPT;
     }
     if (status != OK) {
-        LOG_ERR("consumer entry not understood", "stream=%.*s consumer=%.*s status=%s", SLICE_ARG(stream_name(set->stream)),
-                SLICE_ARG(record->subject), status_text(status));
+        LOG_ERR("consumer entry not understood", "stream=%.*s consumer=%.*s status=%s",
+                SLICE_ARG(stream_name(set->stream)), SLICE_ARG(record->subject),
+                status_text(status));
         if (call)
             api_reply_error(call, api_error(JSInsufficientResourcesErr));
     } else {

@@ -7,7 +7,8 @@
 
 enum { DECIMAL_MAX = 20 };
 
-static_assert(sizeof((Delivery){0}.ack_text) > 8 + 2 * LIMIT_NAME_BYTES + 2 + 5 * (DECIMAL_MAX + 1), "every ack subject fits");
+static_assert(sizeof((Delivery){0}.ack_text) > 8 + 2 * LIMIT_NAME_BYTES + 2 + 5 * (DECIMAL_MAX + 1),
+              "every ack subject fits");
 
 static char *put_number(char *to, uint64_t number, char after) {
     to += u64_to_decimal(number, to);
@@ -47,8 +48,8 @@ static Slice with_line(Worker *home, Slice block, Slice name, Slice value) {
     return slice_from(text, len);
 }
 
-void delivery_prepare(Delivery *delivery, const Consumer *consumer, const StoredMsg *msg, uint32_t deliveries,
-                      uint64_t num_pending) {
+void delivery_prepare(Delivery *delivery, const Consumer *consumer, const StoredMsg *msg,
+                      uint32_t deliveries, uint64_t num_pending) {
     delivery->msg = msg;
     delivery->deliveries = deliveries;
     delivery->num_pending = num_pending;
@@ -62,8 +63,8 @@ void delivery_prepare(Delivery *delivery, const Consumer *consumer, const Stored
         delivery->payload = (Slice){0};
     }
     write_ack_subject(delivery, consumer);
-    delivery->bytes =
-        msg->subject.len + delivery->ack_subject.len + delivery->headers.len + delivery->payload.len;
+    delivery->bytes = msg->subject.len + delivery->ack_subject.len + delivery->headers.len +
+                      delivery->payload.len;
 }
 
 void delivery_send(const Delivery *delivery, const Consumer *consumer, Slice to, const Slice *pin) {
@@ -82,7 +83,8 @@ void delivery_send(const Delivery *delivery, const Consumer *consumer, Slice to,
         (void)bus_publish(consumer_stream(consumer)->account, to, &message, NULL, BUS_NO_MAPPINGS);
 }
 
-void consumer_send_status(const Consumer *consumer, Slice to, Slice reply, Slice status, Slice extra) {
+void consumer_send_status(const Consumer *consumer, Slice to, Slice reply, Slice status,
+                          Slice extra) {
     static const Slice start = LIT("NATS/1.0 ");
     if (to.len == 0)
         return;

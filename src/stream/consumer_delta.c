@@ -57,8 +57,8 @@ static void close_run(DeltaWriter *writer) {
 
 void delta_add(DeltaWriter *writer, const DeltaOp *op) {
     const DeltaOp *run = &writer->run;
-    if (run->kind == op->kind && has_runs(op->kind) && writer->run_length < RUN_MAX && op->dseq == run->dseq + writer->run_length &&
-        op->sseq == run->sseq + writer->run_length) {
+    if (run->kind == op->kind && has_runs(op->kind) && writer->run_length < RUN_MAX &&
+        op->dseq == run->dseq + writer->run_length && op->sseq == run->sseq + writer->run_length) {
         writer->run_length++;
         return;
     }
@@ -102,9 +102,11 @@ static Status read_op(DeltaReader *reader) {
     if (kind < DELTA_DELIVERED || kind > DELTA_RESET || varint_read(&reader->rest, &dseq) != OK ||
         varint_read(&reader->rest, &sseq) != OK || varint_read(&reader->rest, &n) != OK)
         return ERR_CORRUPT;
-    reader->op = (DeltaOp){kind, unzigzag(dseq, reader->op.dseq), unzigzag(sseq, reader->op.sseq), 0};
+    reader->op =
+        (DeltaOp){kind, unzigzag(dseq, reader->op.dseq), unzigzag(sseq, reader->op.sseq), 0};
     if (has_runs(kind)) {
-        if (n == 0 || n > RUN_MAX || reader->op.sseq > UINT64_MAX - n || reader->op.dseq > UINT64_MAX - n)
+        if (n == 0 || n > RUN_MAX || reader->op.sseq > UINT64_MAX - n ||
+            reader->op.dseq > UINT64_MAX - n)
             return ERR_CORRUPT;
         reader->run_left = n - 1;
     } else {

@@ -1,10 +1,12 @@
-/* ConsumerDelta: what one consumer did in a turn, as the payload of RECORD_CONSUMER_STATE; codec only.
+/* ConsumerDelta: what one consumer did in a turn, as the payload of RECORD_CONSUMER_STATE; codec
+ * only.
  *
  *   u8 version (1), then operations:
  *   u8 kind | varint zigzag(dseq - previous dseq) | varint zigzag(sseq - previous sseq) | varint n
- * n is the length of a run for DELIVERED and ACK (dseq and sseq both rise by one), the count of deliveries for REDELIVERED, else 0.
- * "Previous" are the numbers of the last operation (of the end of its run), 0 at first. All numbers are absolute, so that an operation
- * that is already in a checkpoint does no harm when it is applied again. */
+ * n is the length of a run for DELIVERED and ACK (dseq and sseq both rise by one), the count of
+ * deliveries for REDELIVERED, else 0. "Previous" are the numbers of the last operation (of the end
+ * of its run), 0 at first. All numbers are absolute, so that an operation that is already in a
+ * checkpoint does no harm when it is applied again. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,13 +15,13 @@
 #include "base/buf.h"
 
 typedef enum DeltaKind {
-    DELTA_DELIVERED = 1,   /* first delivery, an ack is awaited */
+    DELTA_DELIVERED = 1, /* first delivery, an ack is awaited */
     DELTA_REDELIVERED = 2,
     DELTA_ACK = 3,
     DELTA_ACK_ALL = 4,
     DELTA_GIVEN_UP = 5,
-    DELTA_POSITION = 6,    /* ack none: delivered up to here */
-    DELTA_RESET = 7,       /* sseq: the next one to deliver */
+    DELTA_POSITION = 6, /* ack none: delivered up to here */
+    DELTA_RESET = 7,    /* sseq: the next one to deliver */
 } DeltaKind;
 
 typedef struct DeltaOp {
@@ -31,8 +33,8 @@ typedef struct DeltaOp {
 /* Zero-initialised is empty. */
 typedef struct DeltaWriter {
     Buf ops;
-    uint64_t dseq, sseq;      /* of the last operation written */
-    DeltaOp run;              /* its first operation; kind 0 = none */
+    uint64_t dseq, sseq; /* of the last operation written */
+    DeltaOp run;         /* its first operation; kind 0 = none */
     uint64_t run_length;
 } DeltaWriter;
 
@@ -42,7 +44,8 @@ Slice delta_finish(DeltaWriter *writer);
 bool delta_is_empty(const DeltaWriter *writer);
 void delta_clear(DeltaWriter *writer);
 
-/* for (DeltaReader reader = delta_read(payload); delta_next(&reader, &op);)   then check reader.status: OK, ERR_CORRUPT, ERR_VERSION. */
+/* for (DeltaReader reader = delta_read(payload); delta_next(&reader, &op);)   then check
+ * reader.status: OK, ERR_CORRUPT, ERR_VERSION. */
 typedef struct DeltaReader {
     Slice rest;
     DeltaOp op;

@@ -13,7 +13,8 @@ static void write_time(Buf *out, int64_t wall_ns) {
 }
 
 static void write_sequences(Buf *out, SeqPair pair, int64_t active_ns) {
-    buf_printf(out, "{\"consumer_seq\":%llu,\"stream_seq\":%llu", (unsigned long long)pair.dseq, (unsigned long long)pair.sseq);
+    buf_printf(out, "{\"consumer_seq\":%llu,\"stream_seq\":%llu", (unsigned long long)pair.dseq,
+               (unsigned long long)pair.sseq);
     if (active_ns) {
         buf_append_lit(out, ",\"last_active\":");
         write_time(out, active_ns);
@@ -24,7 +25,8 @@ static void write_sequences(Buf *out, SeqPair pair, int64_t active_ns) {
 static void write_numbers(Buf *out, Consumer *consumer) {
     SeqPair floor = consumer_tracks_acks(consumer) ? consumer->floor : consumer->delivered;
     int64_t acked_at_ns = consumer_tracks_acks(consumer) ? consumer->acked_at_ns : 0;
-    uint64_t redelivered = consumer->acks ? consumer->acks->redelivered + consumer->acks->given_up.len : 0;
+    uint64_t redelivered =
+        consumer->acks ? consumer->acks->redelivered + consumer->acks->given_up.len : 0;
     if (consumer_config(consumer)->max_deliver == 1)
         redelivered = 0;
     buf_append_lit(out, ",\"delivered\":");
@@ -46,7 +48,8 @@ static void write_groups(Buf *out, const Consumer *consumer) {
     const Priority *priority = consumer->priority;
     buf_append_lit(out, ",\"priority_groups\":[");
     for (size_t i = 0; i < config->priority_group_count; i++) {
-        const Pin *pin = priority && i < priority->count && priority->pins[i].is_set ? &priority->pins[i] : NULL;
+        const Pin *pin =
+            priority && i < priority->count && priority->pins[i].is_set ? &priority->pins[i] : NULL;
         if (i > 0)
             buf_append_char(out, ',');
         buf_append_lit(out, "{\"group\":");

@@ -47,7 +47,8 @@ static void pack_config(Packer *packer, const ConsumerConfig *from, ConsumerConf
     *to = *from;
     to->arena = NULL;
     to->durable_name = to->name = to->deliver_subject = to->filter_beside = (Slice){0};
-    to->backoff_ns = pack_bytes(packer, from->backoff_ns, from->backoff_count * sizeof *from->backoff_ns, _Alignof(int64_t));
+    to->backoff_ns = pack_bytes(packer, from->backoff_ns,
+                                from->backoff_count * sizeof *from->backoff_ns, _Alignof(int64_t));
     to->filters = pack_slices(packer, from->filters, from->filter_count);
     to->metadata = pack_pairs(packer, from->metadata, from->metadata_count);
     to->priority_groups = pack_slices(packer, from->priority_groups, from->priority_group_count);
@@ -59,7 +60,8 @@ static void pack_config(Packer *packer, const ConsumerConfig *from, ConsumerConf
 
 static uint8_t sample_percent(Slice text) {
     uint64_t percent;
-    Slice digits = text.len && text.ptr[text.len - 1] == '%' ? slice_first(text, text.len - 1) : text;
+    Slice digits =
+        text.len && text.ptr[text.len - 1] == '%' ? slice_first(text, text.len - 1) : text;
     if (slice_parse_u64(digits, &percent) != OK)
         return 0;
     return (uint8_t)(percent > 100 ? 100 : percent);

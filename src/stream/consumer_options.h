@@ -1,5 +1,5 @@
-/* ConsumerOptions: a consumer's config without its names, in one block of memory. Equal ones of a stream are shared: thousands of watchers of a
- * bucket differ by name and inbox only. */
+/* ConsumerOptions: a consumer's config without its names, in one block of memory. Equal ones of a
+ * stream are shared: thousands of watchers of a bucket differ by name and inbox only. */
 #pragma once
 
 #include "base/map.h"
@@ -12,7 +12,7 @@ typedef struct ConsumerOptions {
     uint64_t hash;
     uint32_t refs;
     uint8_t sample_percent;
-    bool is_listed;        /* in the table: shared */
+    bool is_listed; /* in the table: shared */
     char text[];
 } ConsumerOptions;
 

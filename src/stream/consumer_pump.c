@@ -9,8 +9,8 @@
 
 typedef enum Sent {
     SENT_ONE,
-    SENT_NOTHING,   /* no request qualifies */
-    SENT_NOT_YET,   /* paced: the timer is set */
+    SENT_NOTHING, /* no request qualifies */
+    SENT_NOT_YET, /* paced: the timer is set */
 } Sent;
 
 static void run_pump(Task *task) {
@@ -27,7 +27,8 @@ void consumer_pump_soon(Consumer *consumer) {
 
 /* Whether anything may go out, leaving aside what there is to send. */
 static bool may_send(Consumer *consumer) {
-    if (!consumer->is_started || consumer->is_paused || consumer->is_resetting || consumer->is_fetching || consumer->is_gone)
+    if (!consumer->is_started || consumer->is_paused || consumer->is_resetting ||
+        consumer->is_fetching || consumer->is_gone)
         return false;
     if (consumer->pacing && consumer->pacing->due_ns > consumer->home->now_ns)
         return false;
@@ -53,7 +54,8 @@ static void note_delivered(Consumer *consumer, const StoredMsg *msg, PendingEntr
         if (++entry->deliveries == 2)
             acks->redelivered++;
         int64_t wait_ns = consumer_ack_wait(consumer, entry->deliveries);
-        pending_set_due(&acks->pending, entry, wait_ns > 0 ? consumer->home->now_ns + (uint64_t)wait_ns : 0);
+        pending_set_due(&acks->pending, entry,
+                        wait_ns > 0 ? consumer->home->now_ns + (uint64_t)wait_ns : 0);
         consumer_arm(consumer, entry->due_ns);
         consumer_log_op(consumer, DELTA_REDELIVERED, dseq, msg->seq, entry->deliveries);
         return;
@@ -73,10 +75,12 @@ static void note_delivered(Consumer *consumer, const StoredMsg *msg, PendingEntr
 }
 
 /* entry: NULL for a new message. */
-static Sent send_one(Consumer *consumer, const StoredMsg *msg, PendingEntry *entry, size_t *out_bytes) {
+static Sent send_one(Consumer *consumer, const StoredMsg *msg, PendingEntry *entry,
+                     size_t *out_bytes) {
     Delivery delivery;
     bool is_new = entry == NULL;
-    delivery_prepare(&delivery, consumer, msg, is_new ? 1 : entry->deliveries + 1, consumer->num_pending - is_new);
+    delivery_prepare(&delivery, consumer, msg, is_new ? 1 : entry->deliveries + 1,
+                     consumer->num_pending - is_new);
     if (consumer->pacing && !pacing_allows(consumer, msg, delivery.bytes, is_new))
         return SENT_NOT_YET;
 
@@ -111,8 +115,9 @@ static Status read_message(Consumer *consumer, uint64_t seq, StoredMsg *out_msg)
     } else if (status != OK && status != ERR_NOT_FOUND) {
         if (!consumer->was_corrupt)
             LOG_ERR("damaged message skipped", "stream=%.*s consumer=%.*s seq=%llu status=%s",
-                    SLICE_ARG(stream_name(consumer_stream(consumer))), SLICE_ARG(consumer_name(consumer)),
-                    (unsigned long long)seq, status_text(status));
+                    SLICE_ARG(stream_name(consumer_stream(consumer))),
+                    SLICE_ARG(consumer_name(consumer)), (unsigned long long)seq,
+                    status_text(status));
         consumer->was_corrupt = true;
     }
     return status;
@@ -124,7 +129,8 @@ void consumer_on_fetched(StreamWait *wait) {
     consumer_pump(consumer);
 }
 
-/* The next message due for redelivery; gives up those delivered often enough. ERR_NOT_FOUND: none. */
+/* The next message due for redelivery; gives up those delivered often enough. ERR_NOT_FOUND: none.
+ */
 static Status next_again(Consumer *consumer, StoredMsg *out_msg, PendingEntry **out_entry) {
     Acks *acks = consumer->acks;
     int64_t max_deliver = consumer_config(consumer)->max_deliver;
@@ -167,7 +173,8 @@ static uint64_t next_new_seq(Consumer *consumer) {
         end_initial(consumer);
     if (consumer->num_pending == 0)
         return 0;
-    uint64_t seq = stream_next(consumer_stream(consumer), &consumer->options->filters, consumer->next_seq);
+    uint64_t seq =
+        stream_next(consumer_stream(consumer), &consumer->options->filters, consumer->next_seq);
     if (seq)
         consumer->next_seq = seq;
     else
@@ -194,7 +201,8 @@ static Status next_new(Consumer *consumer, StoredMsg *out_msg) {
     return ERR_NOT_FOUND;
 }
 
-/* One message, if it may be. Returns false when the pump must stop; *is_empty when that is for want of messages or requests. */
+/* One message, if it may be. Returns false when the pump must stop; *is_empty when that is for want
+ * of messages or requests. */
 static bool pump_one(Consumer *consumer, size_t *bytes, bool *is_empty) {
     StoredMsg msg;
     PendingEntry *entry = NULL;

@@ -1,5 +1,6 @@
-/* Rig: a stream, a bus, a clock and a journal just real enough for the consumer's tests. Time stands still until a test moves it. What consumers
- * send is written to a trace, one line per message. Not part of the library. */
+/* Rig: a stream, a bus, a clock and a journal just real enough for the consumer's tests. Time
+ * stands still until a test moves it. What consumers send is written to a trace, one line per
+ * message. Not part of the library. */
 #pragma once
 
 #include "stream/consumer.h"
@@ -33,24 +34,27 @@ typedef struct Rig {
     Stream stream;
     ConsumerSet *set;
     int64_t wall_ns;
-    VEC(RigMsg) msgs;          /* [seq - 1] */
-    VEC(RigEntry) proposals;   /* not committed */
-    VEC(RigEntry) log;         /* applied */
-    VEC(RigEvent) events;      /* in order */
-    VEC(char *) subs;          /* "subject" or "subject queue" */
+    VEC(RigMsg) msgs;        /* [seq - 1] */
+    VEC(RigEntry) proposals; /* not committed */
+    VEC(RigEntry) log;       /* applied */
+    VEC(RigEvent) events;    /* in order */
+    VEC(char *) subs;        /* "subject" or "subject queue" */
     VEC(char *) congested;
     VEC(Timer *) timers;
     VEC(InterestWatch *) watches;
     List ready, soon, drains, fetches;
-    Buf trace;                 /* what was sent */
-    Buf reply;                 /* of the last call */
-    bool holds_commits;        /* rig_run leaves proposals alone */
+    Buf trace;          /* what was sent */
+    Buf reply;          /* of the last call */
+    bool holds_commits; /* rig_run leaves proposals alone */
     bool hides_advisories;
-    bool is_silent;            /* no trace: benchmarks */
+    bool is_silent; /* no trace: benchmarks */
     uint64_t sends;
 } Rig;
 
-/* NULL: no stream yet made; retention limits, file storage, subjects "s.>". */
+/* The one in use. */
+extern Rig *rig;
+
+/* Stream "S" with subjects "s.>"; its consumers are started. */
 Rig *rig_new(Storage storage, Retention retention);
 void rig_free(Rig *rig);
 /* A second set over the same stream, for replays; the caller frees it. */
@@ -98,3 +102,12 @@ const char *rig_info(Rig *rig, const char *name);
 const char *rig_info_json(Rig *rig, const char *name);
 /* What was sent since the last call; borrowed until the next. */
 const char *rig_trace(Rig *rig);
+
+/* Between the rig and its world. */
+struct Account {
+    int unused;
+};
+extern Account rig_account;
+RigMsg *rig_msg(uint64_t seq); /* NULL when it never was */
+void rig_remove(uint64_t seq, bool has_advisory);
+void rig_set_first(Rig *rig);

@@ -62,7 +62,8 @@ Consumer *consumer_set_find(const ConsumerSet *set, Slice name) {
 }
 
 static int compare_names(const void *a, const void *b) {
-    return slice_compare(consumer_name(*(Consumer *const *)a), consumer_name(*(Consumer *const *)b));
+    return slice_compare(consumer_name(*(Consumer *const *)a),
+                         consumer_name(*(Consumer *const *)b));
 }
 
 void consumer_sort(Consumer **consumers, size_t n) {
@@ -161,10 +162,12 @@ static void on_removed(Consumer *consumer, uint64_t seq, Slice subject, bool has
         consumer->num_pending--;
     }
     if (entry && has_advisory)
-        consumer_advise_terminated(consumer, entry->dseq, seq, entry->deliveries, LIT("Unacknowledged message was deleted"));
+        consumer_advise_terminated(consumer, entry->dseq, seq, entry->deliveries,
+                                   LIT("Unacknowledged message was deleted"));
     bool was_stalling = consumer_drop_removed(consumer, seq);
     const Stream *stream = consumer_stream(consumer);
-    if (!has_advisory && stream->config->retention == RETENTION_LIMITS && seq == stream->state.first_seq)
+    if (!has_advisory && stream->config->retention == RETENTION_LIMITS &&
+        seq == stream->state.first_seq)
         pass_purged(consumer, seq);
     if (was_stalling && consumer->num_pending > 0)
         consumer_pump_soon(consumer);

@@ -1,10 +1,11 @@
 /* A stream's logged consumers in its checkpoint.
  *
  *   u8 version (1) | varint count, then for each, by name:
- *   text name | varint created | text config (JSON) | u8 flags | varint delivered dseq, sseq | varint floor dseq, sseq
- *   | varint initial_upto | varint consumed_sseq
- *   | varint n pending: (sseq - previous, dseq, deliveries) | varint n given up: (sseq - previous, dseq)
- * text is a varint length and bytes. Deliveries that are in memory but not yet in the log are in it: applying them again does no harm. */
+ *   text name | varint created | text config (JSON) | u8 flags | varint delivered dseq, sseq |
+ * varint floor dseq, sseq | varint initial_upto | varint consumed_sseq | varint n pending: (sseq -
+ * previous, dseq, deliveries) | varint n given up: (sseq - previous, dseq) text is a varint length
+ * and bytes. Deliveries that are in memory but not yet in the log are in it: applying them again
+ * does no harm. */
 #include "base/limits.h"
 #include "stream/consumer.h"
 
@@ -85,8 +86,8 @@ static Status load_pending(Consumer *consumer, Slice *rest) {
     if (varint_read(rest, &count) != OK)
         return ERR_CORRUPT;
     for (; count > 0; count--) {
-        if (read_numbers(rest, fields, 3) != OK || fields[0] == 0 || fields[0] > UINT64_MAX - sseq || fields[2] == 0 ||
-            fields[2] > UINT32_MAX)
+        if (read_numbers(rest, fields, 3) != OK || fields[0] == 0 ||
+            fields[0] > UINT64_MAX - sseq || fields[2] == 0 || fields[2] > UINT32_MAX)
             return ERR_CORRUPT;
         sseq += fields[0];
         Acks *acks = consumer_need_acks(consumer);
@@ -111,7 +112,15 @@ static Status load_given_up(Consumer *consumer, Slice *rest) {
 }
 
 static Status load_numbers(Consumer *consumer, Slice *rest) {
-    enum { DELIVERED_DSEQ, DELIVERED_SSEQ, FLOOR_DSEQ, FLOOR_SSEQ, INITIAL_UPTO, CONSUMED, NUMBERS };
+    enum {
+        DELIVERED_DSEQ,
+        DELIVERED_SSEQ,
+        FLOOR_DSEQ,
+        FLOOR_SSEQ,
+        INITIAL_UPTO,
+        CONSUMED,
+        NUMBERS
+    };
     uint64_t numbers[NUMBERS];
     if (rest->len == 0)
         return ERR_CORRUPT;
@@ -133,8 +142,9 @@ static Status load_one(ConsumerSet *set, Slice *rest) {
     Slice name, json;
     uint64_t created;
     ConsumerConfig *config;
-    if (read_text(rest, &name) != OK || varint_read(rest, &created) != OK || read_text(rest, &json) != OK || name.len == 0 ||
-        name.len > LIMIT_NAME_BYTES || consumer_set_find(set, name))
+    if (read_text(rest, &name) != OK || varint_read(rest, &created) != OK ||
+        read_text(rest, &json) != OK || name.len == 0 || name.len > LIMIT_NAME_BYTES ||
+        consumer_set_find(set, name))
         return ERR_CORRUPT;
     Status status = consumer_config_parse_stored(json, &config);
     if (status != OK)

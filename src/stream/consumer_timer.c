@@ -17,7 +17,8 @@ void consumer_refresh_pause(Consumer *consumer) {
     int64_t now_ns = clock_wall_ns();
     consumer->is_paused = config->has_pause_until && config->pause_until_ns > now_ns;
     if (consumer->is_paused)
-        consumer_arm(consumer, consumer->home->now_ns + (uint64_t)(config->pause_until_ns - now_ns));
+        consumer_arm(consumer,
+                     consumer->home->now_ns + (uint64_t)(config->pause_until_ns - now_ns));
 }
 
 /* Pull consumers and push consumers that never had a subscriber get up to a second more. */
@@ -85,7 +86,8 @@ void consumer_on_timer(Timer *timer) {
     if (!tick_inactive(consumer, now_ns, &next_ns)) {
         tick_pause(consumer);
         sooner(&next_ns, tick_acks(consumer, now_ns));
-        sooner(&next_ns, consumer->push ? push_tick(consumer, now_ns) : pull_tick(consumer, now_ns));
+        sooner(&next_ns,
+               consumer->push ? push_tick(consumer, now_ns) : pull_tick(consumer, now_ns));
         sooner(&next_ns, priority_tick(consumer, now_ns));
     }
     consumer->is_pumping = false;

@@ -7,12 +7,12 @@
 /* One level of the trie: what may follow the tokens that lead here. */
 struct FilterLevel {
     FilterLevel *parent;
-    Map children;         /* literal token -> FilterLevel */
-    FilterLevel *any;     /* "*" */
-    FilterNode *here;     /* a filter that ends here */
-    FilterNode *rest;     /* a filter that goes on with ">" */
+    Map children;     /* literal token -> FilterLevel */
+    FilterLevel *any; /* "*" */
+    FilterNode *here; /* a filter that ends here */
+    FilterNode *rest; /* a filter that goes on with ">" */
     uint32_t token_len;
-    char token[];         /* that leads here from the parent */
+    char token[]; /* that leads here from the parent */
 };
 
 static FilterNode *node_new(Slice filter) {

@@ -1,5 +1,6 @@
-/* FilterIndex: which consumers of a stream want a subject. Consumers with the same filter share one node; literal filters lie in a hash,
- * wildcards in a trie of tokens, those without a filter in one node. Finding visits only what matches. */
+/* FilterIndex: which consumers of a stream want a subject. Consumers with the same filter share one
+ * node; literal filters lie in a hash, wildcards in a trie of tokens, those without a filter in one
+ * node. Finding visits only what matches. */
 #pragma once
 
 #include <stdbool.h>
@@ -31,15 +32,15 @@ struct FilterNode {
     bool is_rest;       /* ends with ">" */
     bool is_dirty;
     uint32_t text_len;
-    char text[];        /* the filter */
+    char text[]; /* the filter */
 };
 
 typedef struct FilterIndex {
-    Map literals;          /* filter -> FilterNode */
+    Map literals;           /* filter -> FilterNode */
     FilterLevel *wildcards; /* NULL when there are none */
     FilterNode *everything; /* NULL when nobody is without a filter */
     size_t links;
-    unsigned visits;        /* under way: nodes and slots stay where they are */
+    unsigned visits;         /* under way: nodes and slots stay where they are */
     VEC(FilterNode *) dirty; /* nodes with slots that were emptied meanwhile */
 } FilterIndex;
 
@@ -52,6 +53,6 @@ void filter_index_add(FilterIndex *index, Slice filter, Consumer *consumer, Filt
 void filter_index_remove(FilterIndex *index, FilterLink *link);
 
 typedef bool FilterVisit(void *cookie, FilterNode *node);
-/* Calls visit for each node that covers subject until it returns true; then returns true. Consumers may come and go meanwhile: new slots may
- * be seen or not, node->slots.at may move. */
+/* Calls visit for each node that covers subject until it returns true; then returns true. Consumers
+ * may come and go meanwhile: new slots may be seen or not, node->slots.at may move. */
 bool filter_index_visit(FilterIndex *index, Slice subject, FilterVisit *visit, void *cookie);

@@ -48,7 +48,8 @@ static uint64_t rate_due(Pacing *pacing, uint64_t now_ns, size_t bytes) {
 }
 
 static uint64_t replay_due(const Pacing *pacing, const StoredMsg *msg) {
-    if (pacing->replay_sent_ns == 0 || msg->seq > pacing->replay_until || msg->time_ns <= pacing->replay_time_ns)
+    if (pacing->replay_sent_ns == 0 || msg->seq > pacing->replay_until ||
+        msg->time_ns <= pacing->replay_time_ns)
         return 0;
     return pacing->replay_sent_ns + (uint64_t)(msg->time_ns - pacing->replay_time_ns);
 }

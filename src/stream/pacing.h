@@ -1,4 +1,5 @@
-/* Pacing: a consumer's rate limit and its replay with the original gaps. Private to the consumer. */
+/* Pacing: a consumer's rate limit and its replay with the original gaps. Private to the consumer.
+ */
 #pragma once
 
 #include "stream/consumer.h"

@@ -5,7 +5,12 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
-enum { BLOCK_SHIFT = 6, BLOCK_ENTRIES = 1 << BLOCK_SHIFT, CAP_MIN = BLOCK_ENTRIES, CAP_KEPT_EMPTY = 1024 };
+enum {
+    BLOCK_SHIFT = 6,
+    BLOCK_ENTRIES = 1 << BLOCK_SHIFT,
+    CAP_MIN = BLOCK_ENTRIES,
+    CAP_KEPT_EMPTY = 1024
+};
 
 static_assert(sizeof(PendingEntry) == 32, "an entry is 32 bytes");
 
@@ -59,7 +64,8 @@ static void repack(Pending *pending, size_t cap) {
         note_due(pending, &ring[i]);
 }
 
-PendingEntry *pending_add(Pending *pending, uint64_t sseq, uint64_t dseq, uint32_t deliveries, uint64_t due_ns) {
+PendingEntry *pending_add(Pending *pending, uint64_t sseq, uint64_t dseq, uint32_t deliveries,
+                          uint64_t due_ns) {
     ASSERT(sseq > pending_last_sseq(pending));
     if (pending->tail - pending->head == pending->cap) {
         if (pending->cap == 0)
@@ -108,7 +114,8 @@ void pending_remove(Pending *pending, PendingEntry *entry) {
     entry->flags = PENDING_HOLE;
     entry->due_ns = 0;
     pending->count--;
-    while (pending->head != pending->tail && at_position(pending, pending->head)->flags & PENDING_HOLE)
+    while (pending->head != pending->tail &&
+           at_position(pending, pending->head)->flags & PENDING_HOLE)
         pending->head++;
     if (pending->count == 0 && pending->cap > CAP_KEPT_EMPTY)
         pending_done(pending);
@@ -134,8 +141,10 @@ uint64_t pending_last_sseq(const Pending *pending) {
     return pending->head == pending->tail ? 0 : at_position(pending, pending->tail - 1)->sseq;
 }
 
-/* Scans the block that holds position, from there on: the first due entry; corrects the block's bound when it was scanned whole. */
-static PendingEntry *scan_block(Pending *pending, uint64_t position, uint64_t end, uint64_t now_ns) {
+/* Scans the block that holds position, from there on: the first due entry; corrects the block's
+ * bound when it was scanned whole. */
+static PendingEntry *scan_block(Pending *pending, uint64_t position, uint64_t end,
+                                uint64_t now_ns) {
     uint64_t earliest = 0;
     for (uint64_t i = position; i != end; i++) {
         PendingEntry *entry = at_position(pending, i);
@@ -146,13 +155,15 @@ static PendingEntry *scan_block(Pending *pending, uint64_t position, uint64_t en
         if (earliest == 0 || entry->due_ns < earliest)
             earliest = entry->due_ns;
     }
-    bool is_whole = end - position == BLOCK_ENTRIES || (position == pending->head && end == pending->tail);
+    bool is_whole =
+        end - position == BLOCK_ENTRIES || (position == pending->head && end == pending->tail);
     if (is_whole)
         *block_of(pending, at_position(pending, position)) = earliest;
     return NULL;
 }
 
-/* After every due entry was taken, the bounds of blocks that were entered in the middle are still too early: made exact here. */
+/* After every due entry was taken, the bounds of blocks that were entered in the middle are still
+ * too early: made exact here. */
 static void settle_bounds(Pending *pending, uint64_t now_ns) {
     for (size_t block = 0; block < pending->cap >> BLOCK_SHIFT; block++) {
         if (pending->block_due[block] == 0 || pending->block_due[block] > now_ns)
@@ -202,5 +213,6 @@ uint64_t pending_due(const Pending *pending) {
 }
 
 size_t pending_bytes(const Pending *pending) {
-    return pending->cap * sizeof *pending->ring + (pending->cap >> BLOCK_SHIFT) * sizeof *pending->block_due;
+    return pending->cap * sizeof *pending->ring +
+           (pending->cap >> BLOCK_SHIFT) * sizeof *pending->block_due;
 }

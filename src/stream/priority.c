@@ -22,7 +22,8 @@ void priority_refresh(Consumer *consumer) {
 
 static Pin *pin_of(const Consumer *consumer, int16_t group) {
     Priority *priority = consumer->priority;
-    return priority && group >= 0 && (size_t)group < priority->count ? &priority->pins[group] : NULL;
+    return priority && group >= 0 && (size_t)group < priority->count ? &priority->pins[group]
+                                                                     : NULL;
 }
 
 static bool is_any_pinned(const Consumer *consumer) {
@@ -44,12 +45,14 @@ static void renew(Consumer *consumer, Pin *pin) {
     consumer_arm(consumer, pin->due_ns);
 }
 
-bool priority_on_request(Consumer *consumer, Slice inbox, const PullBody *body, int16_t *out_group) {
+bool priority_on_request(Consumer *consumer, Slice inbox, const PullBody *body,
+                         int16_t *out_group) {
     const ConsumerConfig *config = consumer_config(consumer);
     Slice refusal = {0};
     int16_t group = find_group(config, body->group);
     Pin *pin = pin_of(consumer, group);
-    if ((body->min_pending > 0 || body->min_ack_pending > 0) && config->priority_policy != PRIORITY_OVERFLOW)
+    if ((body->min_pending > 0 || body->min_ack_pending > 0) &&
+        config->priority_policy != PRIORITY_OVERFLOW)
         refusal = LIT("400 Bad Request - Not a Overflow Priority consumer");
     else if (body->id.len && config->priority_policy != PRIORITY_PINNED)
         refusal = LIT("400 Bad Request - Not a Pinned Client Priority consumer");
@@ -78,7 +81,8 @@ static bool is_over_threshold(const Consumer *consumer, const PullRequest *reque
         return true;
     if (request->min_pending > 0 && consumer->num_pending >= (uint64_t)request->min_pending)
         return true;
-    return request->min_ack_pending > 0 && consumer_pending_count(consumer) >= (uint64_t)request->min_ack_pending;
+    return request->min_ack_pending > 0 &&
+           consumer_pending_count(consumer) >= (uint64_t)request->min_ack_pending;
 }
 
 static bool holds(const PullRequest *request, const Pin *pin) {
@@ -140,7 +144,8 @@ uint64_t priority_tick(Consumer *consumer, uint64_t now_ns) {
             continue;
         if (pin->due_ns <= now_ns) {
             unset(pin);
-            consumer_advise_unpinned(consumer, consumer_config(consumer)->priority_groups[i], LIT("timeout"));
+            consumer_advise_unpinned(consumer, consumer_config(consumer)->priority_groups[i],
+                                     LIT("timeout"));
         } else if (next_ns == 0 || pin->due_ns < next_ns) {
             next_ns = pin->due_ns;
         }

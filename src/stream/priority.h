@@ -1,4 +1,5 @@
-/* Priority: groups of pull requests: overflow, prioritized, pinned client. Private to the consumer. */
+/* Priority: groups of pull requests: overflow, prioritized, pinned client. Private to the consumer.
+ */
 #pragma once
 
 #include "stream/consumer.h"
@@ -26,7 +27,8 @@ bool priority_on_request(Consumer *consumer, Slice inbox, const PullBody *body, 
 bool priority_admits(const Consumer *consumer, const PullRequest *request);
 /* Not admitted, and never again: it carries another pin. */
 bool priority_has_lost_pin(const Consumer *consumer, const PullRequest *request);
-/* The request gets the next message: may become pinned. True: *out_pin (may be empty) goes into the message's headers. */
+/* The request gets the next message: may become pinned. True: *out_pin (may be empty) goes into the
+ * message's headers. */
 bool priority_on_serve(Consumer *consumer, PullRequest *request, Slice *out_pin);
 /* Lapsed pins; when the next lapses, 0 = none. */
 uint64_t priority_tick(Consumer *consumer, uint64_t now_ns);

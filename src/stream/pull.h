@@ -1,11 +1,13 @@
-/* Pull: the part of a consumer that answers requests for messages, round robin, one message per request. Private to the consumer. */
+/* Pull: the part of a consumer that answers requests for messages, round robin, one message per
+ * request. Private to the consumer. */
 #pragma once
 
 #include "stream/consumer.h"
 #include "stream/pull_request.h"
 
 struct Pull {
-    List waiting;       /* PullRequest, whose turn comes first is first; by priority where the consumer has some */
+    List waiting; /* PullRequest, whose turn comes first is first; by priority where the consumer
+                     has some */
     size_t count;
     DrainWait drain;
     Consumer *consumer;
@@ -19,7 +21,8 @@ void pull_free(Consumer *consumer);
 /* A request: it waits, or gets its status at once. */
 void pull_on_request(Consumer *consumer, Slice inbox, Slice body);
 
-/* The request that gets a message of that size, taken out of the queue; NULL when none qualifies. Requests whose end is due end here. */
+/* The request that gets a message of that size, taken out of the queue; NULL when none qualifies.
+ * Requests whose end is due end here. */
 PullRequest *pull_take(Consumer *consumer, size_t bytes);
 /* The message was sent: the request goes on waiting or is done. Takes request. */
 void pull_served(Consumer *consumer, PullRequest *request, size_t bytes);

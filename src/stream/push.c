@@ -115,19 +115,21 @@ void push_sent(Consumer *consumer, size_t bytes) {
     push->is_asking = true;
     push->asked_bytes = push->out_bytes;
     nuid_write(&consumer->home->rand, push->token, sizeof push->token);
-    consumer_send_status(consumer, push_subject(consumer), flow_subject(consumer, text), LIT("100 FlowControl Request"),
-                         (Slice){0});
+    consumer_send_status(consumer, push_subject(consumer), flow_subject(consumer, text),
+                         LIT("100 FlowControl Request"), (Slice){0});
 }
 
 static bool header_u64(Slice headers, Slice name, uint64_t *out_value) {
     Slice text;
-    return headers.len && header_get(headers, name, &text) && slice_parse_u64(text, out_value) == OK;
+    return headers.len && header_get(headers, name, &text) &&
+           slice_parse_u64(text, out_value) == OK;
 }
 
 void consumer_on_flow_reply(Consumer *consumer, Slice token, const Message *message) {
     ASSERT_HOME(consumer);
     Push *push = consumer->push;
-    if (push == NULL || !push->is_asking || !slice_equal(token, slice_from(push->token, sizeof push->token)))
+    if (push == NULL || !push->is_asking ||
+        !slice_equal(token, slice_from(push->token, sizeof push->token)))
         return;
     if (push->window_bytes < WINDOW_BYTES_MAX)
         push->window_bytes *= 2;
@@ -135,7 +137,8 @@ void consumer_on_flow_reply(Consumer *consumer, Slice token, const Message *mess
     push->asked_bytes = 0;
     push->is_asking = false;
     uint64_t dseq, sseq;
-    if (consumer->ack_policy == ACK_FLOW_CONTROL && header_u64(message->headers, LIT("Nats-Last-Consumer"), &dseq) &&
+    if (consumer->ack_policy == ACK_FLOW_CONTROL &&
+        header_u64(message->headers, LIT("Nats-Last-Consumer"), &dseq) &&
         header_u64(message->headers, LIT("Nats-Last-Stream"), &sseq))
         consumer_ack_up_to(consumer, dseq, sseq, (Slice){0});
     consumer_pump(consumer);
@@ -148,7 +151,8 @@ static void send_heartbeat(Consumer *consumer) {
     consumer_heartbeat_lines(consumer, &lines);
     if (push->is_asking)
         header_append(&lines, LIT("Nats-Consumer-Stalled"), flow_subject(consumer, text));
-    consumer_send_status(consumer, push_subject(consumer), (Slice){0}, LIT("100 Idle Heartbeat"), buf_slice(&lines));
+    consumer_send_status(consumer, push_subject(consumer), (Slice){0}, LIT("100 Idle Heartbeat"),
+                         buf_slice(&lines));
     buf_done(&lines);
 }
 

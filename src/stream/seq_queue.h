@@ -1,4 +1,5 @@
-/* SeqQueue: first in, first out, of stream sequences: what waits for redelivery. Zero-initialised is empty. */
+/* SeqQueue: first in, first out, of stream sequences: what waits for redelivery. Zero-initialised
+ * is empty. */
 #pragma once
 
 #include <stddef.h>
