@@ -41,8 +41,8 @@ typedef void LogVisitor(void *cookie, const Record *record, Place at, uint64_t d
  * ours: untouched. ERR_IO, ERR_FULL. Does not start the thread. */
 MUST_CHECK Status log_open(const LogOptions *options, LogVisitor *visit, void *cookie,
                            LogReport *out_report, Log **out_log);
-/* The same in two steps, for who needs the Log before its records are replayed (readers,
- * log_add_live). Between the two only log_close and log_reader_new are allowed. */
+/* The same in two steps, for who needs the Log before its records are replayed. Between the two
+ * only log_close, log_reader_new, log_add_live and log_drop_live are allowed. */
 MUST_CHECK Status log_open_dir(const LogOptions *options, Log **out_log);
 MUST_CHECK Status log_recover(Log *log, LogVisitor *visit, void *cookie, LogReport *out_report);
 void log_report_done(LogReport *report);

@@ -146,8 +146,14 @@ static bool fits(Recovery *r, const Segment *segment, const BlockHead *head,
         head->offset >= r->bytes_len || block_bytes(head->body_len) > r->bytes_len - head->offset ||
         head->body_len == 0)
         return false;
-    if (last != NULL && (head->number <= last->number || head->epoch < last->epoch))
-        return false;
+    if (last != NULL) {
+        /* Numbers rise by one per block, and there are no more blocks than pages between the two.
+         */
+        uint64_t pages = (head->offset - last->offset) / BLOCK_ALIGN;
+        if (head->number <= last->number || head->number - last->number > pages ||
+            head->epoch < last->epoch)
+            return false;
+    }
     return is_ours(r, head);
 }
 
@@ -368,7 +374,8 @@ static void explain_jump(Recovery *r, const BlockHead *head) {
         for (size_t i = 0; i < r->log->segments.len; i++)
             if (segments[i].number == r->last.segment) {
                 uint64_t bytes = segments[i].bytes - place_offset(r->last_end);
-                report_lost_blocks(r, r->last_end, bytes, head->number - r->last.number - 1);
+                if (bytes > 0)
+                    report_lost_blocks(r, r->last_end, bytes, head->number - r->last.number - 1);
             }
     }
 }

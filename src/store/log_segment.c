@@ -22,6 +22,7 @@ struct HelperJob {
 };
 
 static void job_submit(Log *log, HelperJob *job);
+static void set_full(Log *log, bool is_full);
 
 /* --- segments --- */
 
@@ -108,7 +109,7 @@ Status log_make_room(Log *log, uint64_t need) {
     if (spare < 0)
         spare = wait_for_spare(log, need);
     if (spare < 0) {
-        counter_set(&log->is_full, 1);
+        set_full(log, true);
         return ERR_FULL;
     }
     Status status = roll(log, spare);
@@ -211,6 +212,16 @@ void log_remove_spares(Log *log) {
 
 /* --- space --- */
 
+static void set_full(Log *log, bool is_full) {
+    if (is_full == log_is_full(log))
+        return;
+    counter_set(&log->is_full, is_full);
+    if (is_full)
+        LOG_WARNING("no space for more log: publishes are refused", "dir=%s", log->dir);
+    else
+        LOG_INFO("space is back: publishes are accepted", "dir=%s", log->dir);
+}
+
 static uint64_t next_segment_bytes(const Log *log) {
     uint64_t max = log->options.segment_bytes;
     uint64_t last = log->segments.len ? log->segments.at[log->segments.len - 1].bytes : 0;
@@ -241,7 +252,7 @@ void log_ask_for_spare(Log *log, uint64_t bytes_min) {
     want = bytes_that_fit(log, want, bytes_min);
     if (want == 0) {
         log->spare_failed_ns = clock_mono_ns();
-        counter_set(&log->is_full, 1);
+        set_full(log, true);
         return;
     }
     HelperJob *job = mem_zalloc(sizeof *job);
@@ -268,15 +279,7 @@ void log_check_space(Log *log) {
         log_ask_for_spare(log, 0);
     if (log->spares.len == 0 && was_full)
         is_full = true; /* until there is a segment in reserve again */
-    if (is_full != was_full) {
-        counter_set(&log->is_full, is_full);
-        if (is_full)
-            LOG_WARNING("little space left: publishes are refused", "dir=%s free_bytes=%llu",
-                        log->dir, (unsigned long long)free_bytes);
-        else
-            LOG_INFO("space is back: publishes are accepted", "dir=%s free_bytes=%llu", log->dir,
-                     (unsigned long long)free_bytes);
-    }
+    set_full(log, is_full);
 }
 
 /* --- the helper --- */
@@ -313,7 +316,7 @@ static void on_made(Log *log, const HelperJob *job) {
     LOG_WARNING("no next log segment", "dir=%s bytes=%llu why=%s", log->dir,
                 (unsigned long long)job->spare.bytes, status_text(job->status));
     log->spare_failed_ns = clock_mono_ns();
-    counter_set(&log->is_full, 1);
+    set_full(log, true);
 }
 
 /* On the log thread again. */
