@@ -82,6 +82,9 @@ __attribute__((target("sse4.2"))) static uint64_t crc32c_of_lanes(uint64_t crc,
                                                                   const unsigned char *at) {
     uint64_t second = 0, third = 0;
     for (int i = 0; i < CRC_LANE_BYTES; i += 8) {
+        if (i % 64 == 0)
+            for (int lane = 3; lane < 6; lane++)
+                _mm_prefetch((const char *)at + lane * CRC_LANE_BYTES + i, _MM_HINT_T0);
         crc = _mm_crc32_u64(crc, load_u64(at + i));
         second = _mm_crc32_u64(second, load_u64(at + CRC_LANE_BYTES + i));
         third = _mm_crc32_u64(third, load_u64(at + 2 * CRC_LANE_BYTES + i));
