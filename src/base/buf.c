@@ -23,15 +23,32 @@ char *buf_reserve_slow(Buf *buf, size_t n) {
     return buf->ptr + buf->len;
 }
 
+/* "00" .. "99": two digits are written at once. */
+static const char digit_pairs[] =
+    "0001020304050607080910111213141516171819"
+    "2021222324252627282930313233343536373839"
+    "4041424344454647484950515253545556575859"
+    "6061626364656667686970717273747576777879"
+    "8081828384858687888990919293949596979899";
+
+static size_t decimal_length(uint64_t value) {
+    size_t n = 1;
+    for (; value >= 10000; value /= 10000)
+        n += 4;
+    return n + (value >= 10) + (value >= 100) + (value >= 1000);
+}
+
 size_t u64_to_decimal(uint64_t value, char *out) {
-    char digits[20];
-    size_t n = 0;
-    do {
-        digits[n++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    for (size_t i = 0; i < n; i++)
-        out[i] = digits[n - 1 - i];
+    size_t n = decimal_length(value);
+    char *to = out + n;
+    for (; value >= 100; value /= 100) {
+        to -= 2;
+        memcpy(to, digit_pairs + 2 * (value % 100), 2);
+    }
+    if (value >= 10)
+        memcpy(out, digit_pairs + 2 * value, 2);
+    else
+        *out = (char)('0' + value);
     return n;
 }
 
