@@ -78,7 +78,7 @@ typedef struct ClientsMain {
     uint64_t last_cid;
     uint64_t *open_by_worker;
     uint64_t open;
-    VEC(uint64_t) open_by_account;
+    VEC(uint64_t) open_by_account; /* [account * workers + worker] */
     ClosedClient **ring; /* ring_cap slots once used */
     size_t ring_cap, ring_at, ring_len;
     void (*done)(void *cookie);
@@ -183,6 +183,9 @@ typedef enum AccountEvent { ACCOUNT_JOIN, ACCOUNT_LEAVE, ACCOUNT_ASK } AccountEv
 /* Tells the main worker, which counts the connections of accounts. ACCOUNT_ASK, after ACCOUNT_JOIN:
  * client_on_account_verdict comes. */
 void clients_post_account(Clients *clients, const Client *client, AccountEvent event);
+
+/* On the main worker: open connections of an account on that worker; valid until the next call. */
+uint64_t *clients_open_of_account(Clients *main, size_t account, unsigned worker);
 
 /* closed_client.c */
 /* Remembers texts and subscriptions while they are there. */

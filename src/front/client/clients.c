@@ -130,28 +130,37 @@ static void account_verdict_arrives(Worker *here, Mail *mail) {
     mem_free(account);
 }
 
-static uint64_t *open_of_account(ClientsMain *main, size_t account) {
-    while (main->open_by_account.len <= account)
-        vec_push(&main->open_by_account, 0);
-    return &main->open_by_account.at[account];
+uint64_t *clients_open_of_account(Clients *main, size_t account, unsigned worker) {
+    ClientsMain *own = main->main;
+    size_t at = account * main->home->count + worker;
+    while (own->open_by_account.len <= at)
+        vec_push(&own->open_by_account, 0);
+    return &own->open_by_account.at[at];
+}
+
+static uint64_t open_everywhere(Clients *main, size_t account) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < main->home->count; i++)
+        sum += *clients_open_of_account(main, account, i);
+    return sum;
 }
 
 static void account_arrives(Worker *here, Mail *mail) {
     AccountMail *account = CONTAINER_OF(mail, AccountMail, mail);
     Clients *clients = here->clients;
     const ClientOptions *options = clients->options;
-    uint64_t *open = open_of_account(clients->main, account->account);
 
     if (account->event == ACCOUNT_ASK) {
         uint64_t max = account->account < options->account_limit_count
                            ? options->account_limits[account->account].max_connections
                            : 0;
-        account->is_admitted = max == 0 || *open <= max;
+        account->is_admitted = max == 0 || open_everywhere(clients, account->account) <= max;
         account->mail.arrive = account_verdict_arrives;
         worker_post(here, account->from, &account->mail);
         return;
     }
-    *open += account->event == ACCOUNT_JOIN ? 1 : (uint64_t)-1;
+    *clients_open_of_account(clients, account->account, account->from->index) +=
+        account->event == ACCOUNT_JOIN ? 1 : (uint64_t)-1;
     mem_free(account);
 }
 

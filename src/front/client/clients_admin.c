@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "front/client/client_private.h"
@@ -11,7 +13,11 @@ struct Order {
     Credentials *credentials; /* reload; taken */
     uint64_t cid;
     uint64_t grace_ns, duration_ns;
+    uint64_t excess; /* so many are to be closed */
+    size_t account;  /* of this one, or ANY_ACCOUNT */
 };
+
+static const size_t ANY_ACCOUNT = SIZE_MAX;
 
 /* Lame duck closes this often, a few each time. */
 enum { CLOSING_STEP_MS = 50 };
@@ -80,6 +86,66 @@ static void obey_reload(Clients *clients, Order *order) {
     owned_options_free(old_options);
 }
 
+static bool is_in(const Client *client, size_t account) {
+    return client_is_open(client) &&
+           (account == ANY_ACCOUNT ||
+            (client->account && account_index(client->account) == account));
+}
+
+static void obey_close_excess(Clients *clients, Order *order) {
+    bool is_any = order->account == ANY_ACCOUNT;
+    uint64_t cid, left = order->excess;
+    void *client;
+
+    for (size_t i = 0; left > 0 && map64_next(&clients->by_cid, &i, &cid, &client);) {
+        if (!is_in(client, order->account))
+            continue;
+        client_close(client, is_any ? CLOSE_MAX_CONNECTIONS : CLOSE_MAX_ACCOUNT_CONNECTIONS,
+                     is_any ? "maximum connections exceeded"
+                            : "maximum account active connections exceeded");
+        left--;
+    }
+}
+
+/* open: on each worker; overwritten. Takes from those that have most. */
+static void close_excess(Clients *main, uint64_t *open, uint64_t max, size_t account) {
+    unsigned count = main->home->count;
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        sum += open[i];
+    for (; max > 0 && sum > max;) {
+        unsigned most = 0;
+        uint64_t second = 0;
+        for (unsigned i = 1; i < count; i++)
+            most = open[i] > open[most] ? i : most;
+        for (unsigned i = 0; i < count; i++)
+            second = i != most && open[i] > second ? open[i] : second;
+        uint64_t share = open[most] > second ? open[most] - second : 1;
+        Order *order = order_new(obey_close_excess);
+        order->excess = share < sum - max ? share : sum - max;
+        order->account = account;
+        open[most] -= order->excess;
+        sum -= order->excess;
+        send_order(main, most, order);
+    }
+}
+
+/* A client that leaves just now still counts, so that one more may have to go. */
+static void enforce_max_connections(Clients *main, const ClientOptions *options) {
+    unsigned count = main->home->count;
+    uint64_t *open = mem_alloc(count * sizeof *open);
+
+    memcpy(open, main->main->open_by_worker, count * sizeof *open);
+    close_excess(main, open, options->max_connections, ANY_ACCOUNT);
+    for (size_t account = 0; account < options->account_limit_count; account++) {
+        for (unsigned i = 0; i < count; i++)
+            open[i] = *clients_open_of_account(main, account, i);
+        close_excess(main, open, options->account_limits[account].max_connections, account);
+    }
+    mem_free(open);
+}
+
 Status clients_reload(Clients *main, const ClientOptions *options, const AuthOptions *auth,
                       Buf *out_error) {
     ASSERT_HOME(main);
@@ -100,6 +166,7 @@ Status clients_reload(Clients *main, const ClientOptions *options, const AuthOpt
         order->owned = owned_options_new(options);
         send_order(main, i, order);
     }
+    enforce_max_connections(main, options);
     return OK;
 }
 

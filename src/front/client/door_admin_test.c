@@ -65,6 +65,58 @@ static void a_reload_closes_and_restricts(void **state) {
     rig_close(&rig);
 }
 
+static bool has_ended(Peer *peer) {
+    peer_pump(peer);
+    return peer->is_ended;
+}
+
+static void a_reload_closes_who_is_too_many(void **state) {
+    (void)state;
+    enum { COUNT = 6 };
+    static const AccountLimits limits[] = {{0}, {0}, {.max_connections = 2}};
+    UserOptions users[] = {
+        {.name = LIT("ann"), .password = LIT("pw"), .account = 2},
+        {.name = LIT("bob"), .password = LIT("pw"), .account = 3},
+    };
+    static const struct {
+        uint64_t max_connections;
+        size_t limit_count, want;
+        const char *error;
+    } cases[] = {
+        {5, 0, 1, "-ERR 'maximum connections exceeded'\r\n"},
+        {1, 0, 5, "-ERR 'maximum connections exceeded'\r\n"},
+        {0, 3, 2, "-ERR 'maximum account active connections exceeded'\r\n"},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        DoorRig rig;
+        Peer *peers[COUNT];
+        size_t ended = 0;
+        rig_prepare(&rig);
+        rig.auth.users = users;
+        rig.auth.user_count = 2;
+        rig_open(&rig);
+        for (size_t i = 0; i < COUNT; i++)
+            peers[i] = login(&rig, i < 4 ? LOGIN("ann", "pw") : LOGIN("bob", "pw"));
+        rig_step(&rig); /* the main worker hears of them */
+        rig.options.max_connections = cases[c].max_connections;
+        rig.options.account_limits = limits;
+        rig.options.account_limit_count = cases[c].limit_count;
+        assert_int_equal(clients_reload(rig.main, &rig.options, &rig.auth, NULL), OK);
+        RIG_UNTIL(&rig, rig_stats(&rig).open == COUNT - cases[c].want);
+        for (size_t i = 0; i < COUNT; i++) {
+            rig_step(&rig);
+            if (!has_ended(peers[i]))
+                continue;
+            assert_string_equal(buf_text(&peers[i]->got), cases[c].error);
+            ended++;
+        }
+        assert_int_equal(ended, cases[c].want);
+        for (size_t i = 0; i < COUNT; i++)
+            peer_close(peers[i]);
+        rig_close(&rig);
+    }
+}
+
 static void a_bad_reload_changes_nothing(void **state) {
     (void)state;
     DoorRig rig;
@@ -241,6 +293,7 @@ static void monitoring_sees_open_and_closed_clients(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reload_closes_and_restricts),
+        cmocka_unit_test(a_reload_closes_who_is_too_many),
         cmocka_unit_test(a_bad_reload_changes_nothing),
         cmocka_unit_test(a_kicked_client_is_closed_without_words),
         cmocka_unit_test(a_lame_duck_says_so_and_closes_everyone),
