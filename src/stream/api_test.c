@@ -510,7 +510,7 @@ static void limits_of_server_and_account_are_kept(void **state) {
                                        "\"memory_max_stream_bytes\":-1,\"storage_max_stream_"
                                        "bytes\":700,"
                                        "\"max_bytes_required\":false},\"api\":{\"level\":5,"
-                                       "\"total\":8,\"errors\":5}}"},
+                                       "\"total\":7,\"errors\":5}}"},
     };
     rig.limits[0].max_file = 1000;
     rig.limits[0].max_streams = 2;

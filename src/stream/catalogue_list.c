@@ -231,7 +231,7 @@ static void end_account(Gather *gather, ApiCall *call) {
         json_write_string(&out, options->domain);
     }
     buf_printf(&out, ",\"api\":{\"level\":%d,\"total\":%llu,\"errors\":%llu}", SERVER_API_LEVEL,
-               (unsigned long long)sum->api_total + 1, (unsigned long long)sum->api_errors);
+               (unsigned long long)sum->api_total, (unsigned long long)sum->api_errors);
     api_finish(call, &out);
 }
 
