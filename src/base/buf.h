@@ -20,7 +20,7 @@ void buf_done(Buf *buf);
 char *buf_reserve_slow(Buf *buf, size_t n);
 
 static inline char *buf_reserve(Buf *buf, size_t n) {
-    if (__builtin_expect(buf->cap - buf->len >= n, 1))
+    if (__builtin_expect(buf->cap - buf->len >= n && buf->cap != 0, 1))
         return buf->ptr + buf->len;
     return buf_reserve_slow(buf, n);
 }
