@@ -33,20 +33,20 @@ static void write_text(Consumer *consumer, Slice stream, Slice name) {
 
 static void index_filters(Consumer *consumer) {
     FilterIndex *index = &consumer->set->index;
-    const ConsumerConfig *config = consumer_config(consumer);
-    if (config->filter_count <= 1) {
-        Slice filter = config->filter_count ? config->filters[0] : (Slice){0};
+    const ConsumerFilters *filters = consumer->filters;
+    if (filters == NULL || filters->count == 1) {
+        Slice filter = filters ? filters->patterns[0] : (Slice){0};
         filter_index_add(index, filter, consumer, &consumer->link);
         return;
     }
-    consumer->links = mem_zalloc(config->filter_count * sizeof *consumer->links);
-    for (size_t i = 0; i < config->filter_count; i++)
-        filter_index_add(index, config->filters[i], consumer, &consumer->links[i]);
+    consumer->links = mem_zalloc(filters->count * sizeof *consumer->links);
+    for (size_t i = 0; i < filters->count; i++)
+        filter_index_add(index, filters->patterns[i], consumer, &consumer->links[i]);
 }
 
 static void unindex_filters(Consumer *consumer) {
     filter_index_remove(&consumer->set->index, &consumer->link);
-    for (size_t i = 0; consumer->links && i < consumer_config(consumer)->filter_count; i++)
+    for (size_t i = 0; consumer->links && i < consumer->filters->count; i++)
         filter_index_remove(&consumer->set->index, &consumer->links[i]);
     mem_free(consumer->links);
     consumer->links = NULL;
@@ -63,7 +63,8 @@ static void initial_free(Consumer *consumer) {
 static void initial_build(Consumer *consumer) {
     initial_free(consumer);
     Initial *initial = mem_zalloc(sizeof *initial);
-    initial->len = stream_last_per_subject(consumer_stream(consumer), &consumer->options->filters,
+    Filters filters = consumer_filters(consumer);
+    initial->len = stream_last_per_subject(consumer_stream(consumer), &filters,
                                            consumer->initial_upto, &initial->seqs);
     while (initial->at < initial->len && initial->seqs[initial->at] <= consumer->delivered.sseq)
         initial->at++;
@@ -88,9 +89,10 @@ static uint64_t start_at_last_per_subject(Consumer *consumer) {
 static uint64_t start_sequence(Consumer *consumer) {
     Stream *stream = consumer_stream(consumer);
     const ConsumerConfig *config = consumer_config(consumer);
+    Filters filters = consumer_filters(consumer);
     switch (config->deliver_policy) {
     case DELIVER_LAST:
-        return stream_last(stream, &consumer->options->filters, 0);
+        return stream_last(stream, &filters, 0);
     case DELIVER_NEW:
         return stream->state.last_seq + 1;
     case DELIVER_BY_START_SEQUENCE:
@@ -142,6 +144,7 @@ Consumer *consumer_new(ConsumerSet *set, const ConsumerConfig *config, const Con
     timer_init(&consumer->timer, consumer_on_timer);
     write_text(consumer, stream, birth->name);
     consumer->options = consumer_options_take(&set->options, config);
+    consumer->filters = consumer_filters_new(config);
     make_parts(consumer, config);
     place_at_start(consumer);
     index_filters(consumer);
@@ -199,6 +202,7 @@ void consumer_free(Consumer *consumer) {
     forget_acks(consumer);
     mem_free(consumer->acks);
     consumer_options_release(&consumer->set->options, consumer->options);
+    mem_free(consumer->filters);
     mem_free(consumer);
 }
 
@@ -240,7 +244,7 @@ void consumer_note_behind(Consumer *consumer) {
 
 void consumer_recount(Consumer *consumer) {
     Stream *stream = consumer_stream(consumer);
-    const Filters *filters = &consumer->options->filters;
+    Filters filters = consumer_filters(consumer);
     if (consumer->is_initial && consumer->delivered.sseq < consumer->initial_upto) {
         if (consumer->initial == NULL)
             initial_build(consumer);
@@ -255,7 +259,7 @@ void consumer_recount(Consumer *consumer) {
     if (consumer->set->seen_seq < stream->state.last_seq)
         consumer->set->seen_seq = stream->state.last_seq;
     if (consumer->next_seq <= stream->state.last_seq)
-        consumer->num_pending += stream_count(stream, filters, consumer->next_seq);
+        consumer->num_pending += stream_count(stream, &filters, consumer->next_seq);
     consumer_note_behind(consumer);
 }
 
@@ -294,24 +298,18 @@ void consumer_start(Consumer *consumer) {
     consumer_pump_soon(consumer);
 }
 
-static bool same_filters(const ConsumerConfig *a, const ConsumerConfig *b) {
-    if (a->filter_count != b->filter_count)
-        return false;
-    for (size_t i = 0; i < a->filter_count; i++)
-        if (!slice_equal(a->filters[i], b->filters[i]))
-            return false;
-    return true;
-}
-
 void consumer_change(Consumer *consumer, const ConsumerConfig *config) {
     ConsumerSet *set = consumer->set;
     ConsumerOptions *old = consumer->options;
-    bool has_new_filters = !same_filters(&old->config, config);
+    bool has_new_filters = !consumer_filters_equal(consumer->filters, config);
     bool was_active = consumer->push && push_is_active(consumer);
     set->direct_count += (uint32_t)config->direct - (uint32_t)old->config.direct;
     push_free(consumer);
-    if (has_new_filters)
+    if (has_new_filters) {
         unindex_filters(consumer);
+        mem_free(consumer->filters);
+        consumer->filters = consumer_filters_new(config);
+    }
     consumer->options = consumer_options_take(&set->options, config);
     make_parts(consumer, config);
     if (has_new_filters) {
@@ -370,6 +368,10 @@ void consumer_reset(Consumer *consumer, uint64_t seq) {
 
 ConsumerConfig consumer_whole_config(const Consumer *consumer) {
     ConsumerConfig config = *consumer_config(consumer);
+    if (consumer->filters) {
+        config.filters = consumer->filters->patterns;
+        config.filter_count = consumer->filters->count;
+    }
     if (consumer->is_durable)
         config.durable_name = consumer_name(consumer);
     if (consumer->has_given_name)

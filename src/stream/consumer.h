@@ -77,7 +77,8 @@ struct Consumer {
     Worker *home;
     ConsumerSet *set;
     ConsumerOptions *options;
-    Push *push; /* exactly one of push and pull */
+    ConsumerFilters *filters; /* NULL = everything */
+    Push *push;               /* exactly one of push and pull */
     Pull *pull;
     Acks *acks;           /* NULL until something is pending */
     uint64_t num_pending; /* matching, at or above next_seq (and in initial) */
@@ -115,6 +116,13 @@ struct Consumer {
     char text[]; /* "$JS.ACK.<stream>.<name>." */
 };
 
+/* The last time that was written in decimal, with a point behind it. */
+typedef struct TimeText {
+    int64_t time_ns;
+    uint8_t len;
+    char digits[21];
+} TimeText;
+
 struct ConsumerSet {
     Worker *home;
     Stream *stream;
@@ -131,7 +139,8 @@ struct ConsumerSet {
     uint32_t direct_count;
     bool is_started;
     uint64_t seen_seq; /* messages up to here were offered to, or counted by, the consumers */
-    int64_t wall_ns;   /* of this event */
+    TimeText time_text;
+    int64_t wall_ns; /* of this event */
 };
 
 /* The wall clock for what happens now. */
@@ -145,6 +154,11 @@ static inline Stream *consumer_stream(const Consumer *consumer) {
 }
 static inline const ConsumerConfig *consumer_config(const Consumer *consumer) {
     return &consumer->options->config;
+}
+/* As the stream is asked: none for everything. */
+static inline Filters consumer_filters(const Consumer *consumer) {
+    const ConsumerFilters *own = consumer->filters;
+    return own && !own->is_everything ? (Filters){own->patterns, own->count} : (Filters){NULL, 0};
 }
 static inline bool consumer_tracks_acks(const Consumer *consumer) {
     return consumer->ack_policy != ACK_NONE;

@@ -34,12 +34,12 @@ static void consume_up_to(Consumer *consumer, uint64_t sseq) {
     Delta *delta = consumer->delta;
     if (delta == NULL || sseq <= delta->consumed_sseq)
         return;
+    Filters filters = consumer_filters(consumer);
     uint64_t from = delta->consumed_sseq + 1;
     delta->consumed_sseq = sseq;
     if (stream->config->retention == RETENTION_LIMITS)
         return;
-    for (uint64_t seq;
-         (seq = stream_next(stream, &consumer->options->filters, from)) != 0 && seq <= sseq;
+    for (uint64_t seq; (seq = stream_next(stream, &filters, from)) != 0 && seq <= sseq;
          from = seq + 1)
         stream_on_consumed(stream, consumer, seq);
 }

@@ -91,16 +91,16 @@ static ApiError check_unique(const ConsumerSet *set, const Consumer *self,
                              const ConsumerConfig *config) {
     for (size_t i = 0; i < set->all.len; i++) {
         const Consumer *other = set->all.at[i];
-        const ConsumerConfig *others = consumer_config(other);
-        if (other == self || others->direct)
+        const ConsumerFilters *others = other->filters;
+        if (other == self || consumer_config(other)->direct)
             continue;
         if (config->filter_count == 0 && self == NULL)
             return api_error(JSConsumerWQMultipleUnfilteredErr);
-        if (config->filter_count > 0 && others->filter_count == 0)
+        if (config->filter_count > 0 && others == NULL)
             return api_error(JSConsumerWQConsumerNotUniqueErr);
         for (size_t a = 0; a < config->filter_count; a++)
-            for (size_t b = 0; b < others->filter_count; b++)
-                if (subject_overlaps(config->filters[a], others->filters[b]))
+            for (size_t b = 0; b < others->count; b++)
+                if (subject_overlaps(config->filters[a], others->patterns[b]))
                     return api_error(JSConsumerWQConsumerNotUniqueErr);
     }
     return API_OK;

@@ -16,6 +16,18 @@ static char *put_number(char *to, uint64_t number, char after) {
     return to;
 }
 
+/* A message goes to many consumers, each with the same time. */
+static char *put_time(char *to, ConsumerSet *set, int64_t time_ns) {
+    TimeText *text = &set->time_text;
+    if (text->time_ns != time_ns || text->len == 0) {
+        text->time_ns = time_ns;
+        text->len = (uint8_t)(put_number(text->digits, (uint64_t)time_ns, '.') - text->digits);
+    }
+    memcpy(to, text->digits,
+           sizeof text->digits); /* of constant size; what is too much is overwritten */
+    return to + text->len;
+}
+
 /* $JS.ACK.<stream>.<consumer>.<deliveries>.<sseq>.<dseq>.<time ns>.<pending> */
 static void write_ack_subject(Delivery *delivery, const Consumer *consumer) {
     Slice prefix = consumer_ack_prefix(consumer);
@@ -25,7 +37,7 @@ static void write_ack_subject(Delivery *delivery, const Consumer *consumer) {
     to = put_number(to, delivery->deliveries, '.');
     to = put_number(to, delivery->msg->seq, '.');
     to = put_number(to, delivery->dseq, '.');
-    to = put_number(to, (uint64_t)delivery->msg->time_ns, '.');
+    to = put_time(to, consumer->set, delivery->msg->time_ns);
     to += u64_to_decimal(delivery->num_pending, to);
     delivery->ack_subject = slice_from(delivery->ack_text, (size_t)(to - delivery->ack_text));
 }

@@ -47,9 +47,10 @@ static void pack_config(Packer *packer, const ConsumerConfig *from, ConsumerConf
     *to = *from;
     to->arena = NULL;
     to->durable_name = to->name = to->deliver_subject = to->filter_beside = (Slice){0};
+    to->filters = NULL;
+    to->filter_count = 0;
     to->backoff_ns = pack_bytes(packer, from->backoff_ns,
                                 from->backoff_count * sizeof *from->backoff_ns, _Alignof(int64_t));
-    to->filters = pack_slices(packer, from->filters, from->filter_count);
     to->metadata = pack_pairs(packer, from->metadata, from->metadata_count);
     to->priority_groups = pack_slices(packer, from->priority_groups, from->priority_group_count);
     to->description = pack_slice(packer, from->description);
@@ -67,14 +68,6 @@ static uint8_t sample_percent(Slice text) {
     return (uint8_t)(percent > 100 ? 100 : percent);
 }
 
-static void set_filters(ConsumerOptions *options) {
-    const ConsumerConfig *config = &options->config;
-    options->filters = (Filters){config->filters, config->filter_count};
-    for (size_t i = 0; i < config->filter_count; i++)
-        if (slice_equal(config->filters[i], LIT(">")))
-            options->filters = (Filters){NULL, 0};
-}
-
 static ConsumerOptions *options_new(const ConsumerConfig *config, uint64_t hash) {
     ConsumerConfig ignored;
     Packer packer = {NULL, 0};
@@ -84,7 +77,6 @@ static ConsumerOptions *options_new(const ConsumerConfig *config, uint64_t hash)
     size_t skip = (_Alignof(Slice) - (uintptr_t)options->text % _Alignof(Slice)) % _Alignof(Slice);
     packer = (Packer){options->text + skip, 0};
     pack_config(&packer, config, &options->config);
-    set_filters(options);
     options->hash = hash;
     options->refs = 1;
     options->sample_percent = sample_percent(config->sample_freq);
@@ -95,6 +87,7 @@ ConsumerOptions *consumer_options_take(Map64 *table, const ConsumerConfig *confi
     Buf text = {0}, other = {0};
     ConsumerConfig stripped = *config;
     stripped.durable_name = stripped.name = stripped.deliver_subject = (Slice){0};
+    stripped.filter_count = 0;
     consumer_config_write(&text, &stripped, false);
     uint64_t hash = hash_slice(buf_slice(&text));
 
@@ -121,4 +114,33 @@ void consumer_options_release(Map64 *table, ConsumerOptions *options) {
     if (options->is_listed)
         map64_remove(table, options->hash);
     mem_free(options);
+}
+
+ConsumerFilters *consumer_filters_new(const ConsumerConfig *config) {
+    size_t count = config->filter_count, bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += config->filters[i].len;
+    if (count == 0)
+        return NULL;
+    ConsumerFilters *filters = mem_alloc(sizeof *filters + count * sizeof(Slice) + bytes);
+    char *to = (char *)&filters->patterns[count];
+    filters->count = count;
+    filters->is_everything = false;
+    for (size_t i = 0; i < count; i++) {
+        Slice filter = config->filters[i];
+        memcpy(to, filter.ptr, filter.len);
+        filters->patterns[i] = slice_from(to, filter.len);
+        filters->is_everything |= slice_equal(filter, LIT(">"));
+        to += filter.len;
+    }
+    return filters;
+}
+
+bool consumer_filters_equal(const ConsumerFilters *filters, const ConsumerConfig *config) {
+    if ((filters ? filters->count : 0) != config->filter_count)
+        return false;
+    for (size_t i = 0; i < config->filter_count; i++)
+        if (!slice_equal(filters->patterns[i], config->filters[i]))
+            return false;
+    return true;
 }

@@ -173,8 +173,8 @@ static uint64_t next_new_seq(Consumer *consumer) {
         end_initial(consumer);
     if (consumer->num_pending == 0)
         return 0;
-    uint64_t seq =
-        stream_next(consumer_stream(consumer), &consumer->options->filters, consumer->next_seq);
+    Filters filters = consumer_filters(consumer);
+    uint64_t seq = stream_next(consumer_stream(consumer), &filters, consumer->next_seq);
     if (seq)
         consumer->next_seq = seq;
     else

@@ -141,7 +141,8 @@ static bool is_awaited(const Consumer *consumer, uint64_t seq, Slice subject) {
         return false;
     if (consumer->initial && is_in_initial(consumer, seq))
         return true;
-    return seq >= consumer->next_seq && filters_match(&consumer->options->filters, subject);
+    Filters filters = consumer_filters(consumer);
+    return seq >= consumer->next_seq && filters_match(&filters, subject);
 }
 
 /* A purge moves also those who had not come so far. */

@@ -123,6 +123,10 @@ void filter_index_add(FilterIndex *index, Slice filter, Consumer *consumer, Filt
     ASSERT(link->node == NULL);
     FilterNode *node = node_of(index, filter);
     FilterSlot slot = {consumer, link};
+    if (node->slots.cap == 0) { /* most filters have one consumer */
+        node->slots.at = mem_alloc(sizeof *node->slots.at);
+        node->slots.cap = 1;
+    }
     link->node = node;
     link->at = (uint32_t)node->slots.len;
     vec_push(&node->slots, slot);

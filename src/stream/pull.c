@@ -85,6 +85,17 @@ void pull_end_all(Consumer *consumer, Slice status) {
     }
 }
 
+void pull_end_everywhere(ConsumerSet *set, Slice status) {
+    ASSERT_HOME(set);
+    for (size_t i = 0; i < set->all.len; i++) {
+        Consumer *consumer = set->all.at[i];
+        if (consumer->pull == NULL)
+            continue;
+        LIST_FOR_EACH(link, &consumer->pull->waiting)
+        pull_end(consumer, request_at(link), status, true);
+    }
+}
+
 size_t pull_count(Consumer *consumer) {
     LIST_FOR_EACH(link, &consumer->pull->waiting)
     if (!has_interest(consumer, request_at(link)))

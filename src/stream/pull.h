@@ -31,6 +31,8 @@ void pull_served(Consumer *consumer, PullRequest *request, size_t bytes);
 void pull_on_nothing(Consumer *consumer);
 /* Every request ends with status. */
 void pull_end_all(Consumer *consumer, Slice status);
+/* Every request of all consumers ends with status and what was left of it. */
+void pull_end_everywhere(ConsumerSet *set, Slice status);
 /* Expiries and heartbeats; when the next one is due, 0 = none. */
 uint64_t pull_tick(Consumer *consumer, uint64_t now_ns);
 /* Requests whose inbox still has interest; drops the others. */
