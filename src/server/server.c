@@ -85,6 +85,16 @@ static void on_all_closed(void *cookie) {
     worker_ready(server->main, &server->last_turn);
 }
 
+static void end_pulls(Gather *goodbye, Worker *here) {
+    (void)goodbye;
+    jetstream_end_pulls(here);
+}
+
+static void close_clients(Gather *goodbye) {
+    Server *server = CONTAINER_OF(goodbye, Server, goodbye);
+    clients_shutdown(server->main->clients, SHUTDOWN_FLUSH_NS, on_all_closed, server);
+}
+
 static void shut_down(Server *server) {
     if (server->is_stopping)
         return;
@@ -94,7 +104,8 @@ static void shut_down(Server *server) {
     http_server_close(server->http);
     server->listener = NULL;
     server->http = NULL;
-    clients_shutdown(server->main->clients, SHUTDOWN_FLUSH_NS, on_all_closed, server);
+    server->goodbye = (Gather){.visit = end_pulls, .finish = close_clients};
+    gather_start(&server->goodbye, server->main);
 }
 
 static void on_lame_duck_done(void *cookie) {

@@ -6,6 +6,7 @@
 #include "io/listener.h"
 #include "io/offload.h"
 #include "io/signals.h"
+#include "monitor/gather.h"
 #include "monitor/monitor.h"
 #include "proto/nkey.h"
 #include "server/server.h"
@@ -28,6 +29,7 @@ struct Server {
     Listener *listener;
     bool workers_run;
     Task last_turn;
+    Gather goodbye; /* of the workers, before their clients are closed */
 
     ClientOptions client_options;
     JetStreamOptions jetstream_options;

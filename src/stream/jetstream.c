@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "stream/api.h"
 #include "stream/catalogue.h"
+#include "stream/pull.h"
 #include "stream/stream.h"
 
 /* What recovery needs to know again. */
@@ -192,6 +193,15 @@ Status jetstream_open(const JetStreamOptions *options, Worker **all, JournalStor
         all[i]->jetstream->api = api_new(all[i]->jetstream);
     *out_store = store;
     return OK;
+}
+
+void jetstream_end_pulls(Worker *here) {
+    JetStream *js = here->jetstream;
+    uint64_t group;
+    void *value;
+
+    for (size_t at = 0; js && map64_next(&js->streams, &at, &group, &value);)
+        pull_end_everywhere(((Stream *)value)->consumers, LIT("409 Server Shutdown"));
 }
 
 static void free_on_worker(Worker *worker) {

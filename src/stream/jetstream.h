@@ -80,6 +80,9 @@ const JetStreamAccountLimits *jetstream_limits(const JetStreamOptions *options, 
 /* The server's config limits narrowed by the account's, for streams of that storage. */
 ConfigLimits jetstream_config_limits(const JetStreamOptions *options, size_t account, Storage storage);
 
+/* Tells who waits for messages of this worker's consumers that the server stops (409). */
+void jetstream_end_pulls(Worker *here);
+
 /* NULL when unknown. O(1). */
 StreamRef *jetstream_find(JetStream *js, const Account *account, Slice name);
 

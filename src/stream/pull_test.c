@@ -10,6 +10,7 @@
 #include "io/clock.h"
 
 #include "stream/consumer_script.h"
+#include "stream/pull.h"
 
 static void a_pull_request_gets_what_it_asks_for_and_its_status(void **state) {
     (void)state;
@@ -91,6 +92,25 @@ static void a_request_without_interest_is_dropped_when_its_turn_comes(void **sta
         rig_pull(rig, "C", "", "1");
         store("bbb");
         info("C", "delivered 4/4 floor 0/0 ack 4 redelivered 0 waiting 1 pending 0");
+    }
+}
+
+static void who_waits_hears_that_the_server_stops(void **state) {
+    (void)state;
+    FOR_EACH_STORAGE(RETENTION_LIMITS) {
+        rig_sub(rig, "A");
+        rig_sub(rig, "B");
+        create("C", "{" EXPLICIT "}");
+        create("D", "{" EXPLICIT "}");
+        create("P", "{\"deliver_subject\":\"d\"}");
+        rig_pull(rig, "C", "A", "3");
+        rig_pull(rig, "C", "B", "{\"batch\":2,\"max_bytes\":100}");
+        rig_pull(rig, "D", "B", "1");
+        pull_end_everywhere(rig->set, LIT("409 Server Shutdown"));
+        sent("A 409 Server Shutdown|Nats-Pending-Messages: 3|Nats-Pending-Bytes: 0\n"
+             "B 409 Server Shutdown|Nats-Pending-Messages: 2|Nats-Pending-Bytes: 100\n"
+             "B 409 Server Shutdown|Nats-Pending-Messages: 1|Nats-Pending-Bytes: 0\n");
+        info("C", "delivered 0/0 floor 0/0 ack 0 redelivered 0 waiting 0 pending 0");
     }
 }
 
@@ -368,6 +388,7 @@ int main(void) {
         cmocka_unit_test(a_request_that_does_not_wait_but_expires),
         cmocka_unit_test(requests_are_served_round_robin),
         cmocka_unit_test(a_request_without_interest_is_dropped_when_its_turn_comes),
+        cmocka_unit_test(who_waits_hears_that_the_server_stops),
         cmocka_unit_test(pull_bodies_and_refusals),
         cmocka_unit_test(max_bytes_counts_the_whole_message),
         cmocka_unit_test(idle_heartbeats_of_pull_requests),
