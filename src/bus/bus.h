@@ -39,8 +39,7 @@ typedef struct Message {
     Slice payload;
     Shared *hold; /* owns headers and payload when not NULL: receivers may keep a reference instead
                      of copying */
-    MessageCopy *copy;     /* NULL = bodies without hold are not worth keeping */
-    bool is_service_reply; /* an internal answer: shown with two blanks when reply is empty */
+    MessageCopy *copy; /* NULL = bodies without hold are not worth keeping */
 } Message;
 
 /* The message, or *room made from it, so that it has a hold. NULL: there is none to be had. */

@@ -12,7 +12,7 @@ typedef struct Item {
     uint32_t size;
     uint16_t account;
     uint8_t kind;
-    bool flag; /* is_service_reply; is_congested */
+    bool flag; /* is_congested */
 } Item;
 
 typedef struct InterestItem {
@@ -209,7 +209,6 @@ void exchange_send_message(Account *account, unsigned to_worker, Slice to, const
         size += message->headers.len + message->payload.len;
 
     MessageItem *item = add_item(bus, to_worker, size, ITEM_MESSAGE, account);
-    item->item.flag = message->is_service_reply;
     item->hold = is_shared ? shared_ref(message->hold) : NULL;
     item->to_len = (uint32_t)to.len;
     item->subject_len = (uint32_t)message->subject.len;
@@ -277,7 +276,6 @@ static void on_message(Account *account, unsigned from, const MessageItem *item)
         .headers = slice_from(item->headers, item->headers_len),
         .payload = slice_from(item->payload, item->payload_len),
         .hold = item->hold,
-        .is_service_reply = item->item.flag,
     };
     bus_deliver_from(account, from, slice_from(item->text, item->to_len), &message,
                      slice_from(reply + item->reply_len, item->picks_size));

@@ -179,8 +179,7 @@ uint64_t api_clamp_offset(int64_t offset, uint64_t total) {
 void api_send(Api *api, Account *account, Slice reply, Slice headers, Slice payload) {
     if (reply.len == 0 || api->is_closing)
         return;
-    Message message = {
-        .subject = reply, .headers = headers, .payload = payload, .is_service_reply = true};
+    Message message = {.subject = reply, .headers = headers, .payload = payload};
     (void)bus_publish(account, reply, &message, NULL, BUS_NO_MAPPINGS);
 }
 

@@ -22,8 +22,7 @@ char *puback_prefix(Slice stream, Slice domain, size_t *out_len) {
 }
 
 static void send(Stream *stream, Slice reply, Slice headers, Slice payload) {
-    Message message = {
-        .subject = reply, .headers = headers, .payload = payload, .is_service_reply = true};
+    Message message = {.subject = reply, .headers = headers, .payload = payload};
     bus_publish(stream->account, reply, &message, NULL, BUS_NO_MAPPINGS);
 }
 

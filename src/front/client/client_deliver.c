@@ -27,8 +27,8 @@ static inline char *put_u64(char *to, uint64_t value) {
  * end. Room for both numbers and the rest: LINE_EXTRA bytes beyond the texts. */
 enum { LINE_EXTRA = 5 + 1 + 1 + 1 + 20 + 1 + 20 + 2 };
 
-static inline char *put_line(char *to, Slice subject, Slice sid, Slice reply, bool has_two_blanks,
-                             size_t header_len, size_t size) {
+static inline char *put_line(char *to, Slice subject, Slice sid, Slice reply, size_t header_len,
+                             size_t size) {
     if (header_len) {
         memcpy(to, "HMSG ", 5);
         to += 5;
@@ -42,8 +42,6 @@ static inline char *put_line(char *to, Slice subject, Slice sid, Slice reply, bo
     *to++ = ' ';
     if (reply.len) {
         to = put(to, reply);
-        *to++ = ' ';
-    } else if (has_two_blanks) {
         *to++ = ' ';
     }
     if (header_len) {
@@ -90,8 +88,7 @@ static void deliver(Port *port, Sub *sub, const Message *message) {
     char *start = conn_reserve(&client->conn, message->subject.len + sid.len + message->reply.len +
                                                   LINE_EXTRA + headers.len + 2 +
                                                   (is_shared ? 0 : message->payload.len));
-    char *to = put_line(start, message->subject, sid, message->reply, message->is_service_reply,
-                        headers.len, size);
+    char *to = put_line(start, message->subject, sid, message->reply, headers.len, size);
     if (__builtin_expect(log_wants(LOG_TRACE_LEVEL), 0))
         trace(client, slice_from(start, (size_t)(to - start)), headers, message->payload);
     *to++ = '\r';
@@ -125,7 +122,7 @@ void client_send_no_responders(Client *client, Slice subject, Slice reply) {
     const size_t header_len = begin.len + subject.len + 4;
     Slice sid = sub_sid(sub);
     char *start = conn_reserve(&client->conn, reply.len + sid.len + LINE_EXTRA + header_len + 4);
-    char *to = put_line(start, reply, sid, (Slice){NULL, 0}, false, header_len, header_len);
+    char *to = put_line(start, reply, sid, (Slice){NULL, 0}, header_len, header_len);
     if (log_wants(LOG_TRACE_LEVEL))
         client_trace_out(client, slice_from(start, (size_t)(to - start)));
     to = put(to, LIT("\r\n"));
