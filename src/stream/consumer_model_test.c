@@ -117,7 +117,7 @@ static void check_delivery(const char *line) {
     if (msg->deliveries == 1) {
         assert_true(msg->is_wanted);
         for (uint64_t i = model.delivered.sseq + 1; i < sseq; i++)
-            assert_false(msg[i - sseq].is_live && msg[i - sseq].is_wanted); /* none left out */
+            assert_false(model.msgs[i].is_live && model.msgs[i].is_wanted); /* none left out */
         assert_true(sseq > model.delivered.sseq);
         model.delivered.sseq = sseq;
         msg->first_dseq = dseq;
