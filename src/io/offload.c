@@ -93,6 +93,7 @@ void offload_submit(Offload *offload, OffloadJob *job) {
     else
         offload->oldest = job;
     offload->newest = job;
-    (void)pthread_cond_signal(&offload->has_news);
     (void)pthread_mutex_unlock(&offload->lock);
+    /* Without the lock: or the thread that wakes would go to sleep again for it. */
+    (void)pthread_cond_signal(&offload->has_news);
 }
