@@ -28,9 +28,9 @@ typedef struct Chunk {
 typedef struct Range {
     Place start, end;
     Shared *bytes;
-    const char *at;  /* of start, within bytes: aligned for direct reads */
-    Place checked;   /* of the record whose checksum was verified last */
-    Place used_last; /* of the record furthest on that was asked for */
+    const char *at; /* of start, within bytes: aligned for direct reads */
+    Place checked;  /* of the record whose checksum was verified last */
+    Place used_to;  /* the end of the record furthest on that was asked for */
 } Range;
 
 typedef struct SegmentFile {
@@ -198,12 +198,12 @@ static Range *range_find(LogReader *reader, Place place, size_t bytes) {
 static void range_drop_last(LogReader *reader) {
     Range *range = &reader->ranges[--reader->range_len];
     size_t len = range->end - range->start;
-    if (len > READER_AHEAD_BYTES_MIN) {
-        bool was_used = range->used_last - range->start >= len / 2;
-        size_t max = was_used ? reader->ahead_bytes_max * 2 : reader->ahead_bytes_max / 2;
-        if (max >= READER_AHEAD_BYTES_MIN && max <= READER_AHEAD_BYTES_MAX)
-            reader->ahead_bytes_max = max;
-    }
+    bool was_used = range->used_to - range->start >= len / 2;
+    size_t max = reader->ahead_bytes_max;
+    if (!was_used && len > READER_AHEAD_BYTES_MIN && max > READER_AHEAD_BYTES_MIN)
+        reader->ahead_bytes_max = max / 2;
+    else if (was_used && len >= max && max < READER_AHEAD_BYTES_MAX)
+        reader->ahead_bytes_max = max * 2;
     reader->range_bytes -= shared_len(range->bytes);
     shared_unref(range->bytes);
 }
@@ -214,7 +214,7 @@ static Range *range_add(LogReader *reader, Range range) {
     while (reader->range_len && (reader->range_len == READER_RANGES_MAX ||
                                  reader->range_bytes + shared_len(range.bytes) > bytes_max))
         range_drop_last(reader);
-    range.used_last = range.start;
+    range.used_to = range.start;
     reader->ranges[reader->range_len++] = range;
     reader->range_bytes += shared_len(range.bytes);
     range_to_front(reader, reader->range_len - 1);
@@ -231,8 +231,8 @@ static Status range_parse(Range *range, Place place, size_t bytes, Record *out_r
     if (status != OK || used != bytes)
         return ERR_CORRUPT;
     range->checked = place;
-    if (place > range->used_last)
-        range->used_last = place;
+    if (place + bytes > range->used_to)
+        range->used_to = place + bytes;
     *out_hold = shared_ref(range->bytes);
     return OK;
 }
