@@ -13,6 +13,9 @@ void monitor_add_pages(Pages *pages, const MonitorFacts *facts) {
     pages_add(pages, LIT("/jsz"), jsz_page, cookie);
     pages_add(pages, LIT("/healthz"), healthz_page, cookie);
     pages_add(pages, LIT("/accountz"), accountz_page, cookie);
+    pages_add(pages, LIT("/routez"), routez_page, cookie);
+    pages_add(pages, LIT("/gatewayz"), gatewayz_page, cookie);
+    pages_add(pages, LIT("/leafz"), leafz_page, cookie);
 }
 
 void monitor_write_head(Buf *out, const MonitorFacts *facts) {

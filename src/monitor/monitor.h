@@ -11,7 +11,8 @@ typedef struct MonitorFacts { /* immutable after start */
     uint64_t sync_interval_ns;
 } MonitorFacts;
 
-/* Registers /subsz, /subscriptionsz, /jsz, /healthz, /accountz, /accstatz. facts must live on. */
+/* Registers /subsz, /subscriptionsz, /jsz, /healthz, /accountz, /routez, /gatewayz, /leafz. facts
+ * must live on. */
 void monitor_add_pages(Pages *pages, const MonitorFacts *facts);
 
 /* "server_id":"...","now":"..." */

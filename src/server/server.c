@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "front/client/accstatz.h"
 #include "front/client/connz.h"
 #include "io/clock.h"
 #include "io/disk.h"
@@ -230,7 +231,9 @@ static Status open_monitoring(Server *server) {
                                .config_load_ns = clock_wall_ns()};
     monitor_add_pages(server->pages, &server->monitor);
     connz_add_page(server->pages, &server->monitor);
+    accstatz_add_page(server->pages, &server->monitor);
     varz_add_page(server->pages, &server->varz);
+    server->services = services_new(server->main, server->pages, &server->varz);
     if (options->http_port == 0)
         return OK;
 
@@ -397,6 +400,7 @@ static void stop(Server *server) {
         workers_free(server->all);
     if (server->pages != NULL)
         pages_free(server->pages);
+    services_free(server->services);
     server_remove_files(server);
     mem_free(server->store_dir);
     if (server->exit_code == 0)

@@ -10,6 +10,7 @@
 #include "monitor/monitor.h"
 #include "proto/nkey.h"
 #include "server/server.h"
+#include "server/services.h"
 #include "server/varz.h"
 #include "server/wiring.h"
 
@@ -40,6 +41,7 @@ struct Server {
     HttpServer *http;
     MonitorFacts monitor;
     VarzFacts varz;
+    Services *services;
 
     char *pid_file, *ports_file; /* owned; as written */
     bool is_lame_duck, is_stopping;

@@ -15,6 +15,8 @@ typedef struct Varz {
     ClientsStats clients;
     BusStats bus;
     JetStreamUsage usage;
+    bool *is_active; /* [account]; statsz only */
+    uint64_t active_accounts;
 } Varz;
 
 static void add_clients(ClientsStats *sum, const Clients *clients) {
@@ -211,6 +213,79 @@ static void varz_page(Page *page, void *cookie) {
     gather_start(&varz->gather, page->home);
 }
 
+/* Tools that watch Go programs look for these two. */
+static void debug_vars_page(Page *page, void *cookie) {
+    (void)cookie;
+    unsigned long long bytes = process_rss_bytes();
+    buf_printf(&page->body, "{\"memstats\":{\"Alloc\":%llu,\"Sys\":%llu}}", bytes, bytes);
+    page_finish(page);
+}
+
 void varz_add_page(Pages *pages, const VarzFacts *facts) {
     pages_add(pages, LIT("/varz"), varz_page, (void *)(uintptr_t)facts);
+    pages_add(pages, LIT("/debug/vars"), debug_vars_page, NULL);
+}
+
+static void write_flow(Buf *out, const char *name, uint64_t msgs, uint64_t bytes) {
+    buf_printf(out, ",\"%s\":{\"msgs\":%llu,\"bytes\":%llu}", name, (unsigned long long)msgs,
+               (unsigned long long)bytes);
+}
+
+static void finish_statsz(Gather *gather) {
+    Varz *varz = CONTAINER_OF(gather, Varz, gather);
+    const VarzFacts *facts = varz->facts;
+    const ClientsStats *clients = &varz->clients;
+    double seconds = (double)(clock_wall_ns() - facts->start_ns) / NS_PER_S;
+    Buf *out = &varz->page->body;
+    add_clients(&varz->clients, gather->main->clients);
+    buf_append_lit(out, "{\"start\":\"");
+    time_write(out, facts->start_ns);
+    buf_append_char(out, '"');
+    write_u64(out, "mem", process_rss_bytes());
+    write_u64(out, "cores", thread_cpu_count());
+    buf_printf(out, ",\"cpu\":%.2f",
+               seconds > 0 ? (double)process_cpu_ns() / NS_PER_S / seconds * 100 : 0);
+    write_u64(out, "connections", clients->open);
+    write_u64(out, "total_connections", clients->total);
+    write_u64(out, "active_accounts", varz->active_accounts);
+    write_u64(out, "subscriptions", varz->bus.subscriptions);
+    write_flow(out, "sent", clients->out_msgs, clients->out_bytes);
+    write_flow(out, "sent_to_clients", clients->out_msgs, clients->out_bytes);
+    write_flow(out, "received", clients->in_msgs, clients->in_bytes);
+    write_flow(out, "received_from_clients", clients->in_msgs, clients->in_bytes);
+    write_u64(out, "slow_consumers", clients->slow_consumers);
+    write_u64(out, "active_servers", 1);
+    if (facts->monitor->jetstream)
+        write_jetstream(out, varz);
+    buf_append_char(out, '}');
+    page_finish(varz->page);
+    mem_free(varz->is_active);
+    mem_free(varz);
+}
+
+/* An account is active while it has clients, on whichever worker. */
+static void visit_for_statsz(Gather *gather, Worker *here) {
+    Varz *varz = CONTAINER_OF(gather, Varz, gather);
+    for (size_t i = 0; i < bus_account_count(here->bus); i++) {
+        ClientsStats stats;
+        clients_account_stats(here->clients, i, &stats);
+        if (stats.open > 0 && !varz->is_active[i]) {
+            varz->is_active[i] = true;
+            varz->active_accounts++;
+        }
+    }
+    visit(gather, here);
+}
+
+static void statsz_page(Page *page, void *cookie) {
+    Varz *varz = mem_zalloc(sizeof *varz);
+    *varz = (Varz){.gather = {.visit = visit_for_statsz, .finish = finish_statsz},
+                   .page = page,
+                   .facts = cookie};
+    varz->is_active = mem_zalloc(bus_account_count(page->home->all[0]->bus) + 1);
+    gather_start(&varz->gather, page->home);
+}
+
+void statsz_add_page(Pages *pages, const VarzFacts *facts) {
+    pages_add(pages, LIT("/statsz"), statsz_page, (void *)(uintptr_t)facts);
 }

@@ -19,3 +19,5 @@ typedef struct VarzFacts { /* owned by the server; immutable but for what a relo
 
 /* facts must live on. */
 void varz_add_page(Pages *pages, const VarzFacts *facts);
+/* /statsz: the short form that the system account asks for. */
+void statsz_add_page(Pages *pages, const VarzFacts *facts);

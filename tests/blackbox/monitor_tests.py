@@ -59,3 +59,32 @@ def pipelined_and_malformed_http(context):
                 s.sendall(bad)
                 assert s.recv(65536).startswith(b"HTTP/1.1 4"), bad[:20]
         assert server.get("/healthz") == {"status": "ok"}
+
+
+@test(workers=(1, 4))
+def the_system_account_asks_services(context, conf):
+    conf += "server_name: one\naccounts { SYS { users: [ { user: sys, password: pw } ] }, APP { jetstream: enabled, users: [ { user: app, password: pw } ] } }\nsystem_account: SYS\n"
+    with Server(context.binary, conf=conf, monitor=True) as server:
+        with Wire(server.port, {"user": "app", "pass": "pw"}) as app, Wire(server.port, {"user": "sys", "pass": "pw"}) as wire:
+            app.api("STREAM.CREATE.S", {"name": "S", "subjects": ["s.>"]})
+
+            def ask(subject, body=""):
+                return json.loads(wire.request("$SYS.REQ." + subject, body).data)
+
+            ping = ask("SERVER.PING")
+            assert ping["server"]["name"] == "one" and ping["server"]["jetstream"] and ping["statsz"]["connections"] == 2, ping
+            assert ping["statsz"]["active_accounts"] == 2
+            name = ping["server"]["id"]
+            assert ask("SERVER.PING.IDZ")["id"] == name
+            assert ask(f"SERVER.{name}.VARZ")["data"]["server_id"] == name
+            assert ask("SERVER.PING.HEALTHZ")["data"] == {"status": "ok", "status_code": 200}
+            assert ask("SERVER.PING.HEALTHZ", '{"account":"APP","stream":"X"}')["data"]["status_code"] == 404
+            assert [c["account"] for c in ask("SERVER.PING.CONNZ", '{"auth":true,"acc":"APP"}')["data"]["connections"]] == ["APP"]
+            assert ask("SERVER.PING.SUBSZ", '{"subscriptions":true,"test":"$SYS.REQ.SERVER.PING"}')["data"]["total"] == 1
+            assert ask("SERVER.PING.JSZ", '{"streams":true,"account":"APP"}')["data"]["account_details"][0]["stream_detail"][0]["name"] == "S"
+            assert ask("ACCOUNT.APP.INFO")["data"]["jetstream_enabled"]
+            assert ask("ACCOUNT.APP.STATZ")["data"]["account_statz"][0]["conns"] == 1
+            for path, body in (("SERVER.PING.CONNZ", "{"), ("SERVER.PING.CONNZ", '{"limit":"x"}'), ("SERVER.PING.CONNZ", '{"sort":"x"}')):
+                assert ask(path, body)["error"]["code"] == 400
+            for key, path in (("num_routes", "/routez"), ("inbound_gateways", "/gatewayz"), ("leafs", "/leafz"), ("account_statz", "/accstatz?unused=1"), ("memstats", "/debug/vars")):
+                assert key in server.get(path)
