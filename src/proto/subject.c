@@ -61,11 +61,11 @@ bool subject_has_wildcard(Slice subject) {
 }
 
 bool subject_matches(Slice pattern, Slice subject) {
+    if (pattern.len == 0 || subject.len == 0)
+        return false;
     const char *p = pattern.ptr, *p_end = p + pattern.len;
     const char *s = subject.ptr, *s_end = s + subject.len;
 
-    if (pattern.len == 0 || subject.len == 0)
-        return false;
     for (;;) { /* p and s stand at the beginning of a token */
         bool is_last = p + 1 == p_end;
         if (p < p_end && *p == '>' && is_last)

@@ -139,6 +139,8 @@ static void grow(Inode *inode, uint64_t len) {
 
 static void write_bytes(Inode *inode, const char *bytes, uint64_t len, uint64_t offset) {
     grow(inode, offset + len);
+    if (len == 0)
+        return;
     memcpy(inode->now + offset, bytes, len);
     for (uint64_t sector = offset / SECTOR_BYTES; sector * SECTOR_BYTES < offset + len; sector++)
         inode->dirty[sector] = true;
