@@ -84,8 +84,8 @@ StreamConfig *stream_config_copy(const StreamConfig *config);
 
 /* Fills defaults and checks everything that needs no other stream (names, subjects, limits,
  * transforms, flags...), for create. Features of a later release (mirror, sources, counters,
- * schedules, atomic, batched, persist async) are refused with JSStreamInvalidConfigF and a text
- * naming the option. */
+ * schedules, atomic, batched) are refused with JSStreamInvalidConfigF and a text naming the option.
+ * Async persist mode is taken: it allows less durability, and gets more. */
 ApiError stream_config_check_create(StreamConfig *config, const ConfigLimits *limits,
                                     bool is_pedantic, Arena *error_arena);
 

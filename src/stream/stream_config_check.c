@@ -162,6 +162,12 @@ static ApiError check_flags(Check *check) {
         if (config->max_msgs_per_subject <= 0)
             return INVALID("discard new per subject requires max msgs per subject > 0");
     }
+    if (config->persist_async && config->storage == STORAGE_MEMORY)
+        return INVALID("async persist mode is only supported on file storage");
+    if (config->persist_async && config->num_replicas > 1)
+        return INVALID("async persist mode is not supported on replicated streams");
+    if (config->persist_async && config->allow_atomic)
+        return INVALID("async persist mode is not supported with atomic batch publish");
     return API_OK;
 }
 
@@ -177,7 +183,6 @@ static ApiError check_supported(Check *check) {
         {config->allow_msg_counter, "allow_msg_counter"},
         {config->allow_atomic, "allow_atomic"},
         {config->allow_msg_schedules, "allow_msg_schedules"},
-        {config->persist_async, "persist_mode"},
         {config->allow_batched, "allow_batched"},
     };
 
@@ -322,6 +327,8 @@ static ApiError check_all(Check *check) {
 
 static void set_level(StreamConfig *config) {
     unsigned level = config->allow_msg_ttl || config->subject_delete_marker_ttl_ns > 0;
+    if (config->persist_async)
+        level = 2;
 
     config->metadata = metadata_with_level(config->metadata, config->metadata_count, level,
                                            config->arena, &config->metadata_count);
@@ -354,6 +361,8 @@ ApiError stream_config_check_update(StreamConfig *config, const StreamConfig *ol
         return INVALID("stream configuration name must match original");
     if (config->storage != old->storage)
         return INVALID("stream configuration update can not change storage type");
+    if (config->persist_async != old->persist_async)
+        return INVALID("stream configuration update can not change persist mode");
     if (config->retention != old->retention &&
         (config->retention == RETENTION_WORKQUEUE || old->retention == RETENTION_WORKQUEUE))
         return INVALID(

@@ -203,8 +203,12 @@ static void each_rule_has_its_error(void **state) {
          "10052 stream option allow_atomic is not supported by this version"},
         {"\"allow_msg_schedules\":true",
          "10052 stream option allow_msg_schedules is not supported by this version"},
-        {"\"persist_mode\":\"async\"",
-         "10052 stream option persist_mode is not supported by this version"},
+        {"\"persist_mode\":\"async\",\"storage\":\"memory\"",
+         "10052 async persist mode is only supported on file storage"},
+        {"\"persist_mode\":\"async\",\"num_replicas\":3",
+         "10052 async persist mode is not supported on replicated streams"},
+        {"\"persist_mode\":\"async\",\"allow_atomic\":true",
+         "10052 async persist mode is not supported with atomic batch publish"},
         {"\"allow_batched\":true",
          "10052 stream option allow_batched is not supported by this version"},
     };
@@ -249,6 +253,8 @@ static void an_update_may_not_change_everything(void **state) {
          "10052 stream configuration update can not cancel deny message deletes"},
         {"\"deny_purge\":true", "", "10052 stream configuration update can not cancel deny purge"},
         {"\"allow_msg_ttl\":true", "", "10052 message TTL status can not be disabled"},
+        {"\"persist_mode\":\"async\"", "\"persist_mode\":\"default\"",
+         "10052 stream configuration update can not change persist mode"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char *old = text_of("{\"name\":\"a\"%s%s}", *cases[i][0] ? "," : "", cases[i][0]);
