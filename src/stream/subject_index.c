@@ -186,7 +186,9 @@ static uint32_t table_find(const IdTable *table, const SubjectIndex *index, KeyO
     if (!table->count)
         return 0;
     uint8_t tag = tag_of(hash);
-    for (size_t b = hash & (table->count - 1);; b = (b + 1) & (table->count - 1)) {
+    size_t b = hash & (table->count - 1);
+    /* Every bucket may have been passed by ids that are still there: once around is enough. */
+    for (size_t n = 0; n < table->count; n++, b = (b + 1) & (table->count - 1)) {
         const IdBucket *bucket = &table->buckets[b];
         for (unsigned i = 0; i < BUCKET_IDS; i++)
             if (bucket->tags[i] == tag && key_equal(key_of(index, bucket->ids[i]), key)) {
@@ -196,6 +198,7 @@ static uint32_t table_find(const IdTable *table, const SubjectIndex *index, KeyO
         if (!bucket->passed)
             return 0;
     }
+    return 0;
 }
 
 static void table_remove(IdTable *table, uint64_t hash, size_t at, uint32_t id) {

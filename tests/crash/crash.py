@@ -287,7 +287,9 @@ def main():
                         print(f"FAILED round {round_number}: {type(failure).__name__} {failure}", flush=True)
                         raise SystemExit from failure
             passed += 1
-    except SystemExit:
+    except (SystemExit, RuntimeError) as error:
+        failed = max(failed, 1)
+        print(error)
         print("store kept in", server.dir, server.log_text()[-2000:])
         server.owns_dir = False
     finally:

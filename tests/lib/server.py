@@ -40,7 +40,7 @@ class Server:
                 except ValueError:
                     pass
             if self.process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"{self.binary} did not start:\n{self.log_text()[-2000:]}")
+                raise RuntimeError(f"{self.binary} did not start:\n{self.log_text()[-2000:]}\n{self.stacks()}")
             time.sleep(0.005)
         self.port = int(self.ports["nats"][0].rsplit(":", 1)[1])
         if self.monitor_wanted:
@@ -54,6 +54,12 @@ class Server:
     def log_text(self):
         with open(f"{self.dir}/log", errors="replace") as file:
             return file.read()
+
+    def stacks(self):
+        """Where the threads of a server stand that does not answer."""
+        if self.process.poll() is not None or not shutil.which("gdb"):
+            return ""
+        return subprocess.run(["gdb", "-p", str(self.process.pid), "-batch", "-ex", "thread apply all bt 25"], capture_output=True, text=True).stdout[-6000:]
 
     def get(self, path):
         with urllib.request.urlopen(self.monitor + path, timeout=10) as response:
