@@ -310,6 +310,8 @@ void consumer_change(Consumer *consumer, const ConsumerConfig *config) {
         mem_free(consumer->filters);
         consumer->filters = consumer_filters_new(config);
     }
+    if (consumer->filters)
+        consumer->filters->are_plural = config->filters_are_plural;
     consumer->options = consumer_options_take(&set->options, config);
     make_parts(consumer, config);
     if (has_new_filters) {
@@ -352,6 +354,7 @@ void consumer_on_stream_config(Consumer *consumer) {
 void consumer_reset(Consumer *consumer, uint64_t seq) {
     forget_acks(consumer);
     consumer->delivered = consumer->floor = (SeqPair){0, seq - 1};
+    consumer->delivered_at_ns = consumer->acked_at_ns = 0;
     consumer->next_seq = seq;
     if (consumer->delta)
         consumer->delta->consumed_sseq = seq - 1;
@@ -371,6 +374,7 @@ ConsumerConfig consumer_whole_config(const Consumer *consumer) {
     if (consumer->filters) {
         config.filters = consumer->filters->patterns;
         config.filter_count = consumer->filters->count;
+        config.filters_are_plural = consumer->filters->are_plural;
     }
     if (consumer->is_durable)
         config.durable_name = consumer_name(consumer);

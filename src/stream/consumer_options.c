@@ -48,6 +48,7 @@ static void pack_config(Packer *packer, const ConsumerConfig *from, ConsumerConf
     to->arena = NULL;
     to->durable_name = to->name = to->deliver_subject = to->filter_beside = (Slice){0};
     to->filters = NULL;
+    to->filters_are_plural = false;
     to->filter_count = 0;
     to->backoff_ns = pack_bytes(packer, from->backoff_ns,
                                 from->backoff_count * sizeof *from->backoff_ns, _Alignof(int64_t));
@@ -126,6 +127,7 @@ ConsumerFilters *consumer_filters_new(const ConsumerConfig *config) {
     char *to = (char *)&filters->patterns[count];
     filters->count = count;
     filters->is_everything = false;
+    filters->are_plural = config->filters_are_plural;
     for (size_t i = 0; i < count; i++) {
         Slice filter = config->filters[i];
         memcpy(to, filter.ptr, filter.len);

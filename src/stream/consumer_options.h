@@ -25,6 +25,7 @@ void consumer_options_release(Map64 *table, ConsumerOptions *options);
 typedef struct ConsumerFilters {
     size_t count;
     bool is_everything; /* one of them is ">" */
+    bool are_plural;    /* were given as filter_subjects */
     Slice patterns[];   /* then their text */
 } ConsumerFilters;
 

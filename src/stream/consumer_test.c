@@ -618,8 +618,19 @@ static void the_info_has_the_published_order(void **state) {
     rig_free(rig);
 }
 
+static void one_filter_shows_as_it_was_given(void **state) {
+    (void)state;
+    FOR_EACH_STORAGE(RETENTION_LIMITS) {
+        create("A", "{" EXPLICIT ",\"filter_subject\":\"s.a\"}");
+        create("B", "{" EXPLICIT ",\"filter_subjects\":[\"s.a\"]}");
+        assert_false(consumer_whole_config(consumer_set_find(rig->set, LIT("A"))).filters_are_plural);
+        assert_true(consumer_whole_config(consumer_set_find(rig->set, LIT("B"))).filters_are_plural);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_filter_shows_as_it_was_given),
         cmocka_unit_test(start_positions),
         cmocka_unit_test(floor_of_explicit_acks),
         cmocka_unit_test(floor_ignores_redelivered_copies),
