@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "io/clock.h"
+#include "proto/subject.h"
 #include "stream/pacing.h"
 #include "stream/priority.h"
 #include "stream/pull.h"
@@ -334,6 +335,8 @@ void consumer_change(Consumer *consumer, const ConsumerConfig *config) {
 }
 
 void consumer_pass_all(Consumer *consumer, uint64_t last_seq) {
+    if (consumer->is_started && consumer_pending_count(consumer) > 0)
+        consumer->acked_at_ns = consumer->set->wall_ns;
     forget_acks(consumer);
     initial_free(consumer);
     consumer->is_initial = false;
@@ -343,6 +346,36 @@ void consumer_pass_all(Consumer *consumer, uint64_t last_seq) {
     if (consumer->next_seq <= consumer->delivered.sseq)
         consumer->next_seq = consumer->delivered.sseq + 1;
     consumer->num_pending = 0;
+}
+
+/* The first sequence that may still be of interest after a purge; 0 when the purge does not concern
+ * the consumer. */
+static uint64_t first_after_purge(const Consumer *consumer, Slice filter) {
+    Stream *stream = consumer_stream(consumer);
+    Filters wanted = consumer_filters(consumer);
+    bool is_whole = filter.len == 0 || slice_equal(filter, LIT(">"));
+    bool is_subset = wanted.count > 0, is_concerned = is_whole || wanted.count == 0;
+    for (size_t i = 0; i < wanted.count && !is_whole; i++) {
+        is_subset &= subject_is_subset(wanted.patterns[i], filter);
+        is_concerned |= subject_overlaps(wanted.patterns[i], filter);
+    }
+    if (!is_concerned)
+        return 0;
+    if (is_whole || !is_subset)
+        return stream->state.first_seq;
+    uint64_t next = stream_next(stream, &(Filters){&filter, 1}, 0);
+    return next ? next : stream->state.last_seq + 1;
+}
+
+void consumer_pass_purged(Consumer *consumer, Slice filter) {
+    uint64_t first = first_after_purge(consumer, filter);
+    if (first <= consumer->delivered.sseq + 1 || consumer->is_initial)
+        return;
+    consumer->delivered.sseq = first - 1;
+    if (consumer->next_seq < first)
+        consumer->next_seq = first;
+    if (consumer_pending_count(consumer) == 0)
+        consumer->floor = consumer->delivered;
 }
 
 void consumer_on_stream_config(Consumer *consumer) {

@@ -191,6 +191,8 @@ void consumer_remove(Consumer *consumer);
 /* Takes the new config over (already allowed), counts anew. */
 void consumer_change(Consumer *consumer, const ConsumerConfig *config);
 void consumer_reset(Consumer *consumer, uint64_t seq);
+/* Messages of the filter were purged: goes on behind them, if none of its own is left there. */
+void consumer_pass_purged(Consumer *consumer, Slice filter);
 /* Everything up to last_seq left the stream at once. */
 void consumer_pass_all(Consumer *consumer, uint64_t last_seq);
 void consumer_on_stream_config(Consumer *consumer);

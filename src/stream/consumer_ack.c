@@ -134,6 +134,8 @@ bool consumer_drop_removed(Consumer *consumer, uint64_t sseq) {
     uint64_t dseq;
     if (!take_out(consumer, sseq, &dseq))
         return false;
+    if (consumer->is_started)
+        consumer->acked_at_ns = consumer->set->wall_ns;
     if (consumer->ack_policy == ACK_EXPLICIT || consumer_pending_count(consumer) == 0)
         move_floor(consumer, dseq, sseq);
     return true;
@@ -406,7 +408,8 @@ bool consumer_on_ack(Consumer *consumer, Slice tokens, const Message *message) {
         return false;
     if (status != OK || parsed.sseq > consumer->delivered.sseq || consumer->is_gone)
         return true;
-    consumer_set_note_time(consumer->set);
+    if (!consumer->is_logged) /* else it acts when it is applied */
+        consumer_set_note_time(consumer->set);
     act(consumer, &parsed, message);
     consumer_pump(consumer);
     return true;

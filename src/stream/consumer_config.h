@@ -79,6 +79,9 @@ ConsumerConfig *consumer_config_copy(const ConsumerConfig *config);
 ApiError consumer_config_check(ConsumerConfig *config, const StreamConfig *stream, const ConfigLimits *limits, bool is_pedantic,
                                Arena *error_arena);
 
+/* Writes the API level that the config needs into its metadata, which is then allocated in arena. */
+void consumer_config_set_level(ConsumerConfig *config, Arena *arena);
+
 /* Whether the update old -> config is allowed (10012 texts); 10013 is the caller's. */
 ApiError consumer_config_check_update(const ConsumerConfig *config, const ConsumerConfig *old, Arena *error_arena);
 

@@ -386,6 +386,17 @@ static ApiError check_mode(Check *check) {
     return is_pull(check->config) ? check_pull(check) : check_push(check);
 }
 
+void consumer_config_set_level(ConsumerConfig *config, Arena *arena) {
+    unsigned level = 0;
+    if ((config->has_pause_until && config->pause_until_ns != TIME_ZERO) ||
+        config->priority_policy != PRIORITY_NONE)
+        level = 1;
+    if (config->ack_policy == ACK_FLOW_CONTROL)
+        level = 4;
+    config->metadata = metadata_with_level(config->metadata, config->metadata_count, level, arena,
+                                           &config->metadata_count);
+}
+
 ApiError consumer_config_check(ConsumerConfig *config, const StreamConfig *stream,
                                const ConfigLimits *limits, bool is_pedantic, Arena *error_arena) {
     static ApiError (*const checks[])(Check *) = {
@@ -401,14 +412,7 @@ ApiError consumer_config_check(ConsumerConfig *config, const StreamConfig *strea
             return error;
     }
 
-    unsigned level = 0;
-    if ((config->has_pause_until && config->pause_until_ns != TIME_ZERO) ||
-        config->priority_policy != PRIORITY_NONE)
-        level = 1;
-    if (config->ack_policy == ACK_FLOW_CONTROL)
-        level = 4;
-    config->metadata = metadata_with_level(config->metadata, config->metadata_count, level,
-                                           config->arena, &config->metadata_count);
+    consumer_config_set_level(config, config->arena);
     return API_OK;
 }
 

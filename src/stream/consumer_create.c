@@ -144,8 +144,11 @@ static void put_existing(ConsumerSet *set, Consumer *consumer, ConsumerDraft *dr
     ConsumerConfig old = consumer_whole_config(consumer), *config = draft->config;
     config->has_pause_until = old.has_pause_until; /* changed by PAUSE only */
     config->pause_until_ns = old.pause_until_ns;
+    consumer_config_set_level(config, config->arena);
     if (config->name.len == 0) /* as it was created */
         config->name = old.name;
+    if (draft->is_bare && consumer->is_durable) /* the default is for new ones only */
+        config->inactive_threshold_ns = old.inactive_threshold_ns;
     ApiError error = check_existing(set, consumer, draft, &old);
     if (api_failed(error)) {
         draft_fail(draft, error);
@@ -299,6 +302,7 @@ void consumer_take_pause(Consumer *consumer, const ConsumerConfig *with) {
     ConsumerOptions *old = consumer->options;
     config.has_pause_until = with->has_pause_until;
     config.pause_until_ns = with->pause_until_ns;
+    consumer_config_set_level(&config, consumer->home->turn);
     consumer->options = consumer_options_take(&consumer->set->options, &config);
     consumer_options_release(&consumer->set->options, old);
     if (!consumer->is_started)
@@ -372,6 +376,7 @@ static void apply_put(ConsumerSet *set, Slice name, const Put *put, ApiCall *cal
     }
     put->config->has_pause_until = consumer_config(consumer)->has_pause_until;
     put->config->pause_until_ns = consumer_config(consumer)->pause_until_ns;
+    consumer_config_set_level(put->config, put->config->arena);
     consumer_change(consumer, put->config);
     if (consumer->is_paused)
         consumer_advise_pause(consumer);

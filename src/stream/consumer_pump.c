@@ -245,8 +245,9 @@ void consumer_pump(Consumer *consumer) {
     size_t messages = 0, bytes = 0;
     bool is_empty = consumer->is_paused;
     consumer->is_pumping = true;
-    consumer_set_note_time(consumer->set);
     while (may_send(consumer)) {
+        if (messages == 0)
+            consumer_set_note_time(consumer->set);
         if (messages >= LIMIT_PUMP_MESSAGES_PER_TURN || bytes >= LIMIT_PUMP_BYTES_PER_TURN) {
             consumer_pump_soon(consumer);
             break;

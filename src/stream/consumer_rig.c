@@ -126,6 +126,7 @@ void rig_delete(Rig *r, uint64_t seq, bool has_advisory) {
 void rig_purge_below(Rig *r, uint64_t seq) {
     for (uint64_t i = 1; i < seq; i++)
         rig_remove(i, false);
+    consumer_set_on_purged(r->set, (Slice){0});
     rig_run(r);
 }
 

@@ -145,17 +145,6 @@ static bool is_awaited(const Consumer *consumer, uint64_t seq, Slice subject) {
     return seq >= consumer->next_seq && filters_match(&filters, subject);
 }
 
-/* A purge moves also those who had not come so far. */
-static void pass_purged(Consumer *consumer, uint64_t seq) {
-    if (seq <= consumer->delivered.sseq || consumer->initial)
-        return;
-    consumer->delivered.sseq = seq;
-    if (consumer->next_seq <= seq)
-        consumer->next_seq = seq + 1;
-    if (consumer_pending_count(consumer) == 0)
-        consumer->floor = consumer->delivered;
-}
-
 static void on_removed(Consumer *consumer, uint64_t seq, Slice subject, bool has_advisory) {
     PendingEntry *entry = consumer->acks ? pending_find(&consumer->acks->pending, seq) : NULL;
     if (is_awaited(consumer, seq, subject)) {
@@ -166,16 +155,16 @@ static void on_removed(Consumer *consumer, uint64_t seq, Slice subject, bool has
         consumer_advise_terminated(consumer, entry->dseq, seq, entry->deliveries,
                                    LIT("Unacknowledged message was deleted"));
     bool was_stalling = consumer_drop_removed(consumer, seq);
-    const Stream *stream = consumer_stream(consumer);
-    if (!has_advisory && stream->config->retention == RETENTION_LIMITS &&
-        seq == stream->state.first_seq)
-        pass_purged(consumer, seq);
     if (was_stalling && consumer->num_pending > 0)
         consumer_pump_soon(consumer);
 }
 
 void consumer_set_on_removed(ConsumerSet *set, uint64_t seq, Slice subject, bool has_advisory) {
     ASSERT_HOME(set);
+    if (list_is_empty(&set->behind))
+        return;
+    if (set->is_started)
+        consumer_set_note_time(set);
     LIST_FOR_EACH(link, &set->behind) {
         Consumer *consumer = CONTAINER_OF(link, Consumer, behind);
         on_removed(consumer, seq, subject, has_advisory);
@@ -184,8 +173,16 @@ void consumer_set_on_removed(ConsumerSet *set, uint64_t seq, Slice subject, bool
     }
 }
 
+void consumer_set_on_purged(ConsumerSet *set, Slice filter) {
+    ASSERT_HOME(set);
+    for (size_t i = 0; i < set->all.len; i++)
+        consumer_pass_purged(set->all.at[i], filter);
+}
+
 void consumer_set_on_purged_all(ConsumerSet *set, uint64_t last_seq) {
     ASSERT_HOME(set);
+    if (set->is_started)
+        consumer_set_note_time(set);
     for (size_t i = 0; i < set->all.len; i++)
         consumer_pass_all(set->all.at[i], last_seq);
 }

@@ -26,6 +26,8 @@ void consumer_set_on_stored(ConsumerSet *set, const StoredMsg *msg);
 /* A message is about to be removed by a limit, an expiry, a delete (has_advisory: 'terminated'
  * advisories for pending ones) or a purge. */
 void consumer_set_on_removed(ConsumerSet *set, uint64_t seq, Slice subject, bool has_advisory);
+/* A purge of those messages (filter may be empty) is over: positions move to what is left. */
+void consumer_set_on_purged(ConsumerSet *set, Slice filter);
 /* Everything below first_seq went at once (purge of all): cheaper than one by one. */
 void consumer_set_on_purged_all(ConsumerSet *set, uint64_t last_seq);
 /* Whether a consumer still needs seq (interest, work queue): it matches and is not consumed. On

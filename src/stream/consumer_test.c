@@ -623,8 +623,10 @@ static void one_filter_shows_as_it_was_given(void **state) {
     FOR_EACH_STORAGE(RETENTION_LIMITS) {
         create("A", "{" EXPLICIT ",\"filter_subject\":\"s.a\"}");
         create("B", "{" EXPLICIT ",\"filter_subjects\":[\"s.a\"]}");
-        assert_false(consumer_whole_config(consumer_set_find(rig->set, LIT("A"))).filters_are_plural);
-        assert_true(consumer_whole_config(consumer_set_find(rig->set, LIT("B"))).filters_are_plural);
+        assert_false(
+            consumer_whole_config(consumer_set_find(rig->set, LIT("A"))).filters_are_plural);
+        assert_true(
+            consumer_whole_config(consumer_set_find(rig->set, LIT("B"))).filters_are_plural);
     }
 }
 

@@ -208,6 +208,10 @@ void consumer_set_on_removed(ConsumerSet *set, uint64_t seq, Slice subject, bool
     world.removed_count++;
     world.advisory_count += has_advisory;
 }
+void consumer_set_on_purged(ConsumerSet *set, Slice filter) {
+    (void)set;
+    (void)filter;
+}
 void consumer_set_on_purged_all(ConsumerSet *set, uint64_t last_seq) {
     (void)set;
     world.purged_all = last_seq;

@@ -182,6 +182,7 @@ void stream_apply_purge(Stream *stream, const Record *record, ApiCall *call) {
         purged = stream_all_filter(record->subject)
                      ? purge_whole(stream, below_seq, keep)
                      : purge_matching(stream, record->subject, below_seq, keep);
+        consumer_set_on_purged(stream->consumers, record->subject);
     }
     if (!call)
         return;
