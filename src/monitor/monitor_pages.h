@@ -3,4 +3,5 @@
 
 #include "monitor/page.h"
 
-PageHandler subsz_page, jsz_page, healthz_page, accountz_page, routez_page, gatewayz_page, leafz_page;
+PageHandler subsz_page, jsz_page, healthz_page, accountz_page, routez_page, gatewayz_page,
+    leafz_page;

@@ -1,5 +1,5 @@
-/* ApiError: what a client of the JetStream API sees. Every published error is a row of api_error.def; texts with a
- * placeholder are completed with api_error_with. */
+/* ApiError: what a client of the JetStream API sees. Every published error is a row of
+ * api_error.def; texts with a placeholder are completed with api_error_with. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,8 +10,8 @@
 
 typedef struct ApiError {
     uint16_t http;
-    uint16_t code;     /* err_code, 10002 ..; 0 = no error */
-    Slice text;        /* static, or in the arena that api_error_with was given */
+    uint16_t code; /* err_code, 10002 ..; 0 = no error */
+    Slice text;    /* static, or in the arena that api_error_with was given */
 } ApiError;
 
 #define API_OK ((ApiError){0})
@@ -25,7 +25,8 @@ enum {
 /* The row's http code and text as published ("{seq}" and the like still in it). */
 ApiError api_error(unsigned code);
 
-/* The row with its placeholder replaced: "wrong last sequence: {seq}" and "7". A text that is one placeholder is replaced whole. */
+/* The row with its placeholder replaced: "wrong last sequence: {seq}" and "7". A text that is one
+ * placeholder is replaced whole. */
 ApiError api_error_with(Arena *arena, unsigned code, Slice value);
 ApiError api_error_with_u64(Arena *arena, unsigned code, uint64_t value);
 

@@ -1,5 +1,6 @@
-/* Catalogue: which streams exist, with which config. Group 0, on worker 0. A change is decided when its entry is applied; then the directory
- * of each worker and the stream's home are told, and the home answers. */
+/* Catalogue: which streams exist, with which config. Group 0, on worker 0. A change is decided when
+ * its entry is applied; then the directory of each worker and the stream's home are told, and the
+ * home answers. */
 #pragma once
 
 #include "stream/api.h"
@@ -10,7 +11,8 @@ Catalogue *catalogue_new(JetStream *js);
 void catalogue_free(Catalogue *catalogue);
 Group *catalogue_group(Catalogue *catalogue);
 
-/* After recovery: starts streams, mends what a crash left between the catalogue's and a stream's entries. */
+/* After recovery: starts streams, mends what a crash left between the catalogue's and a stream's
+ * entries. */
 void catalogue_start(Catalogue *catalogue);
 
 /* Endpoints of the catalogue's home; each takes call. */

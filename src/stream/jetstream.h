@@ -1,7 +1,8 @@
-/* JetStream: one per worker; the root of streams, directory and API there. The catalogue of all assets lives on worker 0.
+/* JetStream: one per worker; the root of streams, directory and API there. The catalogue of all
+ * assets lives on worker 0.
  *
- * A stream's home is all[group % count]. The directory (account, name -> group) is the same on every worker: the catalogue mails each
- * change to all of them before anybody is answered. */
+ * A stream's home is all[group % count]. The directory (account, name -> group) is the same on
+ * every worker: the catalogue mails each change to all of them before anybody is answered. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,7 +21,7 @@ typedef struct Catalogue Catalogue;
 
 /* What one account may have; -1 = no limit. */
 typedef struct JetStreamAccountLimits {
-    int64_t max_memory, max_file;      /* bytes */
+    int64_t max_memory, max_file; /* bytes */
     int64_t max_streams, max_consumers, max_ack_pending;
     int64_t max_memory_stream_bytes, max_file_stream_bytes;
     bool max_bytes_required;
@@ -28,20 +29,21 @@ typedef struct JetStreamAccountLimits {
 
 typedef struct JetStreamOptions {
     bool is_enabled;
-    const char *store_dir;           /* the directory itself, made when absent */
-    int64_t max_memory, max_file;    /* bytes; -1 = no limit of its own */
-    uint64_t sync_interval_ns;       /* 0 = always */
+    const char *store_dir;        /* the directory itself, made when absent */
+    int64_t max_memory, max_file; /* bytes; -1 = no limit of its own */
+    uint64_t sync_interval_ns;    /* 0 = always */
     Slice domain;
     Slice server_name, server_id;
-    Slice version;                   /* what clients are told, "2.15.1" */
+    Slice version; /* what clients are told, "2.15.1" */
     ConfigLimits limits;
-    int64_t max_consumers_default;   /* for streams with max_consumers -1; -1 = none (ours) */
-    bool *account_is_enabled;        /* by account index */
+    int64_t max_consumers_default; /* for streams with max_consumers -1; -1 = none (ours) */
+    bool *account_is_enabled;      /* by account index */
     const JetStreamAccountLimits *account_limits; /* by account index; NULL = no account has any */
     Offload *offload;
 } JetStreamOptions;
 
-/* Figures per account and server, for account info and jsz; kept by the homes, added up when asked. */
+/* Figures per account and server, for account info and jsz; kept by the homes, added up when asked.
+ */
 typedef struct JetStreamUsage {
     uint64_t memory, storage, reserved_memory, reserved_storage;
     uint64_t streams, consumers, messages, bytes;
@@ -52,9 +54,9 @@ typedef struct StreamRef { /* directory entry; owned by the directory of its wor
     Account *account;
     uint32_t group;
     Worker *home;
-    Stream *stream;    /* on home only; NULL elsewhere */
+    Stream *stream; /* on home only; NULL elsewhere */
     uint16_t name_len;
-    char key[];        /* account index (u32) and name: the directory's key */
+    char key[]; /* account index (u32) and name: the directory's key */
 } StreamRef;
 
 struct JetStream {
@@ -62,23 +64,25 @@ struct JetStream {
     const JetStreamOptions *options;
     Journal *journal;
     JournalStore *store;
-    Map directory;          /* key -> StreamRef */
-    Map64 streams;          /* group -> Stream, those at home here */
-    Catalogue *catalogue;   /* on worker 0 */
-    struct Api *api;        /* ports and counters of this worker */
-    JetStreamUsage *usage;  /* [account], of the streams at home here */
+    Map directory;         /* key -> StreamRef */
+    Map64 streams;         /* group -> Stream, those at home here */
+    Catalogue *catalogue;  /* on worker 0 */
+    struct Api *api;       /* ports and counters of this worker */
+    JetStreamUsage *usage; /* [account], of the streams at home here */
 };
 
-/* Set-up: opens the store, replays it, creates streams on their homes and the API ports. options stays the caller's and must live on.
- * Logs what recovery found. The same errors as log_open. */
-MUST_CHECK Status jetstream_open(const JetStreamOptions *options, Worker **all, JournalStore **out_store);
+/* Set-up: opens the store, replays it, creates streams on their homes and the API ports. options
+ * stays the caller's and must live on. Logs what recovery found. The same errors as log_open. */
+MUST_CHECK Status jetstream_open(const JetStreamOptions *options, Worker **all,
+                                 JournalStore **out_store);
 /* After the workers were joined. */
 void jetstream_close(Worker **all, JournalStore *store);
 
 /* The account's limits, or those of an account without any. */
 const JetStreamAccountLimits *jetstream_limits(const JetStreamOptions *options, size_t account);
 /* The server's config limits narrowed by the account's, for streams of that storage. */
-ConfigLimits jetstream_config_limits(const JetStreamOptions *options, size_t account, Storage storage);
+ConfigLimits jetstream_config_limits(const JetStreamOptions *options, size_t account,
+                                     Storage storage);
 
 /* Tells who waits for messages of this worker's consumers that the server stops (409). */
 void jetstream_end_pulls(Worker *here);

@@ -1,6 +1,8 @@
-/* Stream: messages of some subjects, numbered. Its state is a pure function of its group's entries (stream_apply).
+/* Stream: messages of some subjects, numbered. Its state is a pure function of its group's entries
+ * (stream_apply).
  *
- * Everything here runs on the stream's home. Reading a message may find it not in memory: ERR_AGAIN, then stream_fetch. */
+ * Everything here runs on the stream's home. Reading a message may find it not in memory:
+ * ERR_AGAIN, then stream_fetch. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,8 +16,9 @@
 #include "stream/stream_config.h"
 
 typedef struct Consumer Consumer;
-typedef struct ConsumerSet ConsumerSet; /* consumer_set.h: the stream's consumers and who wants what */
-typedef struct MsgIndex MsgIndex;       /* msg_index.h: seq -> slot */
+typedef struct ConsumerSet
+    ConsumerSet;                  /* consumer_set.h: the stream's consumers and who wants what */
+typedef struct MsgIndex MsgIndex; /* msg_index.h: seq -> slot */
 typedef struct ApiCall ApiCall;
 
 typedef struct StreamParts StreamParts;
@@ -25,19 +28,20 @@ typedef struct StreamState {
     uint64_t first_seq, last_seq;
     int64_t first_time_ns, last_time_ns; /* TIME_ZERO when none */
     uint64_t num_subjects, num_deleted;
-    uint64_t damaged;                    /* acknowledged messages that the disk no longer gives */
+    uint64_t damaged; /* acknowledged messages that the disk no longer gives */
 } StreamState;
 
 struct Stream {
-    Group group;            /* first */
+    Group group; /* first */
     JetStream *js;
     Account *account;
     StreamConfig *config;
     int64_t created_ns;
-    StreamState state;      /* bytes as the original counts them (22 + ... per message) */
+    StreamState state; /* bytes as the original counts them (22 + ... per message) */
     MsgIndex *index;
     ConsumerSet *consumers;
-    struct StreamParts *parts; /* private to stream*.c: ports, subjects, duplicates, expiry, transforms */
+    struct StreamParts
+        *parts; /* private to stream*.c: ports, subjects, duplicates, expiry, transforms */
 };
 
 static inline Slice stream_name(const Stream *stream) {
@@ -45,10 +49,13 @@ static inline Slice stream_name(const Stream *stream) {
 }
 
 /* Takes config. In set-up too. Does not subscribe yet. */
-Stream *stream_new(JetStream *js, Account *account, uint32_t group, StreamConfig *config, int64_t created_ns);
-/* Subscribes its subjects, starts timers and consumers: after recovery, or at once for a new stream. */
+Stream *stream_new(JetStream *js, Account *account, uint32_t group, StreamConfig *config,
+                   int64_t created_ns);
+/* Subscribes its subjects, starts timers and consumers: after recovery, or at once for a new
+ * stream. */
 void stream_start(Stream *stream);
-/* Unsubscribes, answers who waits, drops its bytes, frees. Consumers' requests get 409 Consumer Deleted. */
+/* Unsubscribes, answers who waits, drops its bytes, frees. Consumers' requests get 409 Consumer
+ * Deleted. */
 void stream_delete(Stream *stream);
 /* Frees without effects (shutdown). */
 void stream_free(Stream *stream);
@@ -62,9 +69,11 @@ typedef struct StoredMsg {
 } StoredMsg;
 void stored_msg_done(StoredMsg *msg);
 
-/* OK; ERR_NOT_FOUND (never was, or removed); ERR_AGAIN (on disk only); ERR_CORRUPT (damaged). O(1). */
+/* OK; ERR_NOT_FOUND (never was, or removed); ERR_AGAIN (on disk only); ERR_CORRUPT (damaged). O(1).
+ */
 MUST_CHECK Status stream_read(Stream *stream, uint64_t seq, StoredMsg *out_msg);
-/* Brings seq (and what follows it) into memory, then calls ready once, in a later turn, on home. The waiter may cancel. */
+/* Brings seq (and what follows it) into memory, then calls ready once, in a later turn, on home.
+ * The waiter may cancel. */
 typedef struct StreamWait StreamWait;
 struct StreamWait {
     Link link;
@@ -80,60 +89,73 @@ typedef struct Filters {
 } Filters;
 bool filters_match(const Filters *filters, Slice subject);
 
-/* First live sequence >= from whose subject matches; 0 when there is none. Jumps by subject for literal filters. */
+/* First live sequence >= from whose subject matches; 0 when there is none. Jumps by subject for
+ * literal filters. */
 uint64_t stream_next(Stream *stream, const Filters *filters, uint64_t from);
-/* Newest live sequence (at or below upto; 0 = any) of a matching subject; 0 when there is none. O(1) for literals when upto is 0. */
+/* Newest live sequence (at or below upto; 0 = any) of a matching subject; 0 when there is none.
+ * O(1) for literals when upto is 0. */
 uint64_t stream_last(Stream *stream, const Filters *filters, uint64_t upto);
 /* First live sequence stored at or after the time; last_seq + 1 when there is none. O(log n). */
 uint64_t stream_seq_at_time(Stream *stream, int64_t time_ns);
 /* Matching messages at or after from. */
 uint64_t stream_count(Stream *stream, const Filters *filters, uint64_t from);
-/* Last sequence of each matching subject, those <= upto (0 = any), ascending. *out_seqs: free with mem_free, NULL when there is none. */
-size_t stream_last_per_subject(Stream *stream, const Filters *filters, uint64_t upto, uint64_t **out_seqs);
-/* Each subject that matches, in no order: state of its live messages. Do not change the stream meanwhile. */
+/* Last sequence of each matching subject, those <= upto (0 = any), ascending. *out_seqs: free with
+ * mem_free, NULL when there is none. */
+size_t stream_last_per_subject(Stream *stream, const Filters *filters, uint64_t upto,
+                               uint64_t **out_seqs);
+/* Each subject that matches, in no order: state of its live messages. Do not change the stream
+ * meanwhile. */
 typedef struct SubjectState {
     Slice subject;
     uint64_t count, first_seq, last_seq;
 } SubjectState;
-void stream_each_subject(Stream *stream, const Filters *filters, void (*each)(void *cookie, const SubjectState *subject), void *cookie);
+void stream_each_subject(Stream *stream, const Filters *filters,
+                         void (*each)(void *cookie, const SubjectState *subject), void *cookie);
 /* Ascending removed sequences between first and last, at most max. */
 size_t stream_deleted(Stream *stream, uint64_t *out_seqs, size_t max);
-/* Subject of a live message without reading it; borrowed until the stream changes. ERR_NOT_FOUND. */
+/* Subject of a live message without reading it; borrowed until the stream changes. ERR_NOT_FOUND.
+ */
 MUST_CHECK Status stream_subject_of(Stream *stream, uint64_t seq, Slice *out_subject);
 
-/* Runs the call's endpoint when everything that was proposed before is applied: for calls that read the state. */
+/* Runs the call's endpoint when everything that was proposed before is applied: for calls that read
+ * the state. */
 void stream_run_settled(Stream *stream, ApiCall *call);
 
-/* Proposals. The call is answered (api_reply_...) when the entry is applied or refused; takes call. */
+/* Proposals. The call is answered (api_reply_...) when the entry is applied or refused; takes call.
+ */
 void stream_propose_delete(Stream *stream, uint64_t seq, bool erase, ApiCall *call);
-void stream_propose_purge(Stream *stream, Slice filter, uint64_t below_seq, uint64_t keep, ApiCall *call);
+void stream_propose_purge(Stream *stream, Slice filter, uint64_t below_seq, uint64_t keep,
+                          ApiCall *call);
 /* Takes config (already checked). call may be NULL (recovery found the catalogue ahead). */
 void stream_propose_config(Stream *stream, StreamConfig *config, ApiCall *call);
 
-/* For consumer.c: proposes an entry of a consumer in this stream's group. call and ack_reply may be empty. */
+/* For consumer.c: proposes an entry of a consumer in this stream's group. call and ack_reply may be
+ * empty. */
 typedef struct ConsumerProposal {
-    RecordType type;        /* RECORD_CONSUMER_PUT, _DELETE, _STATE */
+    RecordType type; /* RECORD_CONSUMER_PUT, _DELETE, _STATE */
     Slice name, payload;
-    ApiCall *call;          /* answered by consumer_apply */
-    Slice ack_replies;      /* RECORD_CONSUMER_STATE: reply subjects to answer with an empty message, NUL separated */
+    ApiCall *call;     /* answered by consumer_apply */
+    Slice ack_replies; /* RECORD_CONSUMER_STATE: reply subjects to answer with an empty message, NUL
+                          separated */
 } ConsumerProposal;
 void stream_propose_consumer(Stream *stream, const ConsumerProposal *proposal);
 
-/* A consumer has finished with seq (acked, termed, or delivered with ack none), from an applied entry: on interest and work-queue
- * streams the message goes when nobody else needs it. */
+/* A consumer has finished with seq (acked, termed, or delivered with ack none), from an applied
+ * entry: on interest and work-queue streams the message goes when nobody else needs it. */
 void stream_on_consumed(Stream *stream, Consumer *consumer, uint64_t seq);
 /* A consumer is gone, or its filter changed: interest streams drop what nobody needs any more. */
 void stream_on_consumer_gone(Stream *stream);
 
 /* "state" object of stream info. subjects are not in it. */
 void stream_state_write(Buf *out, Stream *stream);
-/* Whole info: config, created, state, cluster, ts ... without the braces' opening (the caller has begun the object). */
+/* Whole info: config, created, state, cluster, ts ... without the braces' opening (the caller has
+ * begun the object). */
 typedef struct StreamInfoOptions {
-    bool has_cluster;           /* {"leader": server name}: STREAM.INFO only */
+    bool has_cluster; /* {"leader": server name}: STREAM.INFO only */
     bool has_domain;
-    bool is_list;               /* metadata as stored, without the server's version and level: STREAM.LIST */
+    bool is_list; /* metadata as stored, without the server's version and level: STREAM.LIST */
     bool deleted_details;
-    Slice subjects_filter;      /* empty = none */
-    uint64_t offset;            /* of subjects */
+    Slice subjects_filter; /* empty = none */
+    uint64_t offset;       /* of subjects */
 } StreamInfoOptions;
 void stream_info_write(Buf *out, Stream *stream, const StreamInfoOptions *options);

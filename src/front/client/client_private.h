@@ -79,7 +79,7 @@ typedef struct ClientsMain {
     uint64_t *open_by_worker;
     uint64_t open;
     VEC(uint64_t) open_by_account; /* [account * workers + worker] */
-    ClosedClient **ring; /* ring_cap slots once used */
+    ClosedClient **ring;           /* ring_cap slots once used */
     size_t ring_cap, ring_at, ring_len;
     void (*done)(void *cookie);
     void *cookie;

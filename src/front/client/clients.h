@@ -34,7 +34,8 @@ void clients_free(Clients *clients);
 void clients_accept(Clients *main, int fd);
 
 /* Copies. Clients whose user is gone or changed are closed, and as many as are too many for lowered
- * limits on connections; subscriptions that lost permission are dropped with an -ERR. Nothing changes when it fails. */
+ * limits on connections; subscriptions that lost permission are dropped with an -ERR. Nothing
+ * changes when it fails. */
 MUST_CHECK Status clients_reload(Clients *main, const ClientOptions *options,
                                  const AuthOptions *auth, Buf *out_error);
 
