@@ -285,7 +285,7 @@ static void purges_and_deletes_move_the_numbers(void **state) {
         rig_purge_below(rig, 4);
         info("C", "delivered 4/4 floor 3/3 ack 1 redelivered 0 waiting 0 pending 3");
         rig_purge_below(rig, 6);
-        info("C", "delivered 4/5 floor 4/5 ack 0 redelivered 0 waiting 0 pending 2");
+        info("C", "delivered 4/6 floor 4/6 ack 0 redelivered 0 waiting 0 pending 2");
         rig_purge_all(rig);
         info("C", "delivered 4/8 floor 4/8 ack 0 redelivered 0 waiting 0 pending 0");
         rig_trace(rig);
