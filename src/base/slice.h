@@ -43,7 +43,7 @@ static inline bool slice_ends_with(Slice slice, Slice suffix) {
 /* Bytes from at on; at is cut to the length. */
 static inline Slice slice_from_at(Slice slice, size_t at) {
     size_t skip = at < slice.len ? at : slice.len;
-    return (Slice){slice.ptr + skip, slice.len - skip};
+    return (Slice){skip ? slice.ptr + skip : slice.ptr, slice.len - skip};
 }
 
 static inline Slice slice_first(Slice slice, size_t n) {
