@@ -381,6 +381,8 @@ static void run(Server *server) {
 static void stop(Server *server) {
     if (server->workers_run)
         workers_join(server->all);
+    else if (server->all != NULL && server->store == NULL)
+        workers_drain(server->all); /* a refused start: what the buses told each other */
     listener_close(server->listener);
     http_server_close(server->http);
     signals_close(server->signals);
