@@ -25,6 +25,21 @@ typedef struct SubjectTransformConfig {
     Slice src, dest;
 } SubjectTransformConfig;
 
+/* Where a mirror or a sourcing stream takes its messages from. */
+typedef struct SourceConfig {
+    Slice name;
+    uint64_t opt_start_seq;
+    bool has_opt_start_time;
+    int64_t opt_start_time_ns;
+    Slice filter_subject;
+    SubjectTransformConfig *transforms;
+    size_t transform_count;
+    bool has_external; /* another account or domain */
+    Slice external_api, external_deliver;
+    bool has_consumer; /* a durable consumer made by somebody else */
+    Slice consumer_name, consumer_deliver;
+} SourceConfig;
+
 /* All slices lie in memory owned by the config (one arena). */
 typedef struct StreamConfig {
     Arena *arena;
@@ -42,8 +57,11 @@ typedef struct StreamConfig {
     Slice placement_cluster, placement_preferred;
     Slice *placement_tags;
     size_t placement_tag_count;
-    Slice mirror_json,
-        sources_json; /* raw JSON as given, empty = absent: refused at create until they exist */
+    Slice mirror_json, sources_json; /* raw JSON as given, empty = absent */
+    bool has_mirror;
+    SourceConfig mirror;
+    SourceConfig *sources;
+    size_t source_count;
     bool compression_s2;
     uint64_t first_seq;
     bool has_subject_transform;

@@ -3,13 +3,63 @@
  * msg id (len, bytes) live messages: count, then runs: gap to the previous sequence, length, and
  * per message the distance of its place to the previous one; distance 0: the message itself
  * follows: time, subject, headers, payload (markers, which are no records) duplicates
- * (dup_window.h) | consumers (len, bytes) Subjects, times and sizes come with the records, as
- * recovery reads the log anyway. */
+ * (dup_window.h) | consumers (len, bytes) | sections: count, then tag and bytes of each. Subjects,
+ * times and sizes come with the records, as recovery reads the log anyway. */
 #include "base/log.h"
 #include "stream/packed.h"
 #include "stream/stream_parts.h"
 
-enum { STREAM_STATE_VERSION = 1 };
+enum { STREAM_STATE_VERSION = 2 };
+
+/* What a feature keeps beside the messages. A tag is never used again for something else; a section
+ * that is not there leaves the feature as a new stream has it. */
+typedef struct Section {
+    uint32_t tag;
+    void (*save)(Stream *stream, Buf *out); /* nothing appended: the section is left out */
+    Status (*load)(Stream *stream, Slice bytes);
+} Section;
+
+static const Section sections[] = {
+    {0, NULL, NULL},
+};
+enum { SECTION_COUNT = sizeof sections / sizeof sections[0] };
+
+static void save_sections(Stream *stream, Buf *out) {
+    Buf all = {0}, bytes = {0};
+    uint64_t count = 0;
+    for (size_t i = 0; i < SECTION_COUNT; i++) {
+        buf_clear(&bytes);
+        if (sections[i].save)
+            sections[i].save(stream, &bytes);
+        if (!bytes.len)
+            continue;
+        count++;
+        packed_write_u64(&all, sections[i].tag);
+        packed_write_slice(&all, buf_slice(&bytes));
+    }
+    packed_write_u64(out, count);
+    buf_append(out, buf_slice(&all));
+    buf_done(&bytes);
+    buf_done(&all);
+}
+
+static Status load_sections(Stream *stream, Slice *from) {
+    uint64_t count, tag;
+    Slice bytes;
+    if (!packed_read_u64(from, &count))
+        return ERR_CORRUPT;
+    while (count--) {
+        if (!packed_read_u64(from, &tag) || !packed_read_slice(from, &bytes))
+            return ERR_CORRUPT;
+        Status status = ERR_VERSION;
+        for (size_t i = 0; i < SECTION_COUNT; i++)
+            if (sections[i].load && sections[i].tag == tag)
+                status = sections[i].load(stream, bytes);
+        if (status)
+            return status;
+    }
+    return OK;
+}
 
 static void save_one(const Stream *stream, const MsgSlot *slot, Place *last_place, Buf *out) {
     if (!(slot->place & MSG_IN_HEAP)) {
@@ -73,6 +123,7 @@ void stream_save(Group *group, Buf *out) {
     save_messages(stream, out);
     dup_window_save(&parts->duplicates, out);
     packed_write_slice(out, buf_slice(&consumers));
+    save_sections(stream, out);
     buf_done(&json);
     buf_done(&consumers);
     stream_age_drops(stream);
@@ -175,7 +226,7 @@ Status stream_load(Group *group, Slice state) {
 
     if (!packed_read_u64(&state, &version))
         return ERR_CORRUPT;
-    if (version != STREAM_STATE_VERSION)
+    if (version == 0 || version > STREAM_STATE_VERSION)
         return ERR_VERSION;
     if (!packed_read_slice(&state, &json) || !packed_read_i64(&state, &stream->created_ns) ||
         !packed_read_i64(&state, &parts->clock_ns) ||
@@ -196,7 +247,8 @@ Status stream_load(Group *group, Slice state) {
     buf_clear(&parts->last_msg_id);
     buf_append(&parts->last_msg_id, last_msg_id);
     parts->place_seq = 0;
-    return consumer_set_load(stream->consumers, consumers);
+    status = consumer_set_load(stream->consumers, consumers);
+    return status || version == 1 ? status : load_sections(stream, &state);
 }
 
 /* ---- places ---- */
