@@ -27,9 +27,11 @@ typedef enum JsonKind {
     JSON_ENUM,      /* any C enum or uint32_t: index of the choice */
     JSON_ENUM_BOOL, /* bool: index of the choice */
     JSON_TIME, /* int64_t ns; has = whether it was given; text (may be absent) = as it is echoed */
-    JSON_OBJECT, /* fields of another schema; their offsets are in the same struct; has may be
-                    absent */
-    JSON_RAW,    /* Slice: the value's bytes; null = empty */
+    JSON_OBJECT,  /* fields of another schema; their offsets are in the same struct, or in the one
+                     at offset if there is an offset; has may be absent */
+    JSON_OBJECTS, /* array of structs of size bytes, count; the schema's offsets are in an element;
+                     a null element stays zeroed */
+    JSON_RAW,     /* Slice: the value's bytes; null = empty */
 } JsonKind;
 
 typedef struct JsonPair {
@@ -60,9 +62,10 @@ typedef struct JsonField {
     JsonKind kind;
     uint8_t flags;
     uint16_t offset;       /* the value (array for lists) */
-    uint16_t count_offset; /* size_t: STRINGS, DURATIONS, MAP */
+    uint16_t count_offset; /* size_t: STRINGS, DURATIONS, MAP, OBJECTS */
     uint16_t has_offset;   /* bool: TIME, OBJECT */
     uint16_t text_offset;  /* Slice: TIME */
+    uint16_t size;         /* of an element: OBJECTS */
     const char *go_type;   /* where the kind's usual one does not fit */
     const JsonChoices *choices;
     const JsonSchema *schema;
@@ -90,6 +93,19 @@ struct JsonSchema {
     {                                                                                              \
         .name = json, .kind = JSON_OBJECT, .offset = JSON_NONE, .count_offset = JSON_NONE,         \
         .has_offset = has_, .text_offset = JSON_NONE, .schema = schema_, __VA_ARGS__               \
+    }
+/* A struct inside T with a schema of its own. */
+#define JSON_STRUCT_ROW(T, m, has, json, schema_, ...)                                             \
+    {                                                                                              \
+        .name = json, .kind = JSON_OBJECT, .offset = offsetof(T, m), .count_offset = JSON_NONE,    \
+        .has_offset = offsetof(T, has), .text_offset = JSON_NONE, .schema = schema_, __VA_ARGS__   \
+    }
+/* E: the struct of an element; go_type: "[]server.Thing". */
+#define JSON_STRUCTS_ROW(T, m, count, E, json, schema_, go_type_, ...)                             \
+    {                                                                                              \
+        .name = json, .kind = JSON_OBJECTS, .offset = offsetof(T, m),                              \
+        .count_offset = offsetof(T, count), .has_offset = JSON_NONE, .text_offset = JSON_NONE,     \
+        .size = sizeof(E), .schema = schema_, .go_type = go_type_, __VA_ARGS__                     \
     }
 /* text_: offsetof a Slice, or JSON_NONE. */
 #define JSON_TIME_ROW(T, m, has, text_, json, ...)                                                 \

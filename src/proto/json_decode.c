@@ -217,6 +217,27 @@ static void read_map(Decoder *decoder, const JsonField *field, Slice value) {
     *count = n;
 }
 
+static void read_objects(Decoder *decoder, const JsonField *field, Slice value) {
+    size_t n = count_elements(value), i = 0;
+    char *list = arena_zalloc(decoder->arena, n * field->size + 1), *base = decoder->base;
+    Slice element;
+
+    for (size_t at = 0; json_next_element(value, &at, &element); i++) {
+        if (is_null(element) || decoder->path_len == PATH_MAX_LEN)
+            continue;
+        decoder->path[decoder->path_len++] = (Step){.element = i};
+        decoder->base = list + i * field->size;
+        if (element.ptr[0] == '{')
+            read_object(decoder, field->schema, element);
+        else
+            wrong_type(decoder, element, field->schema->go_name);
+        decoder->base = base;
+        decoder->path_len--;
+    }
+    *(void **)(void *)(base + field->offset) = list;
+    *(size_t *)(void *)(base + field->count_offset) = n;
+}
+
 static void write_refusal(Buf *out, const char *refusal, Slice value) {
     for (const char *c = refusal; *c; c++) {
         if (c[0] == '%' && c[1] == 'q') {
@@ -329,6 +350,7 @@ static void read_null(Decoder *decoder, const JsonField *field) {
     case JSON_STRINGS:
     case JSON_DURATIONS:
     case JSON_MAP:
+    case JSON_OBJECTS:
         *(void **)(void *)(decoder->base + field->offset) = NULL;
         *(size_t *)(void *)(decoder->base + field->count_offset) = 0;
         break;
@@ -352,7 +374,11 @@ static void read_nested(Decoder *decoder, const JsonField *field, Slice value) {
     }
     if (field->has_offset != JSON_NONE)
         *(bool *)(decoder->base + field->has_offset) = true;
+    char *base = decoder->base;
+    if (field->offset != JSON_NONE)
+        decoder->base += field->offset;
     read_object(decoder, field->schema, value);
+    decoder->base = base;
 }
 
 static void read_value(Decoder *decoder, const JsonField *field, Slice value) {
@@ -398,10 +424,13 @@ static void read_value(Decoder *decoder, const JsonField *field, Slice value) {
     case JSON_STRINGS:
     case JSON_DURATIONS:
     case JSON_MAP:
+    case JSON_OBJECTS:
         if (first != (field->kind == JSON_MAP ? '{' : '['))
             wrong_type(decoder, value, go_type(field));
         else if (field->kind == JSON_MAP)
             read_map(decoder, field, value);
+        else if (field->kind == JSON_OBJECTS)
+            read_objects(decoder, field, value);
         else if (field->kind == JSON_STRINGS)
             read_strings(decoder, field, value);
         else
@@ -497,9 +526,10 @@ Status json_read(Slice text, const JsonSchema *schema, JsonMode mode, Arena *are
 static void own_list(const JsonField *field, Arena *arena, char *base) {
     size_t n = *(size_t *)(void *)(base + field->count_offset);
     void **list = (void *)(base + field->offset);
-    size_t size = field->kind == JSON_STRINGS ? sizeof(Slice)
-                  : field->kind == JSON_MAP   ? sizeof(JsonPair)
-                                              : sizeof(int64_t);
+    size_t size = field->kind == JSON_STRINGS   ? sizeof(Slice)
+                  : field->kind == JSON_MAP     ? sizeof(JsonPair)
+                  : field->kind == JSON_OBJECTS ? field->size
+                                                : sizeof(int64_t);
 
     if (n == 0) {
         *list = NULL;
@@ -512,6 +542,8 @@ static void own_list(const JsonField *field, Arena *arena, char *base) {
         } else if (field->kind == JSON_MAP) {
             JsonPair *pair = &((JsonPair *)*list)[i];
             *pair = (JsonPair){arena_copy(arena, pair->key), arena_copy(arena, pair->value)};
+        } else if (field->kind == JSON_OBJECTS) {
+            json_own(field->schema, arena, (char *)*list + i * size);
         }
     }
 }
@@ -540,10 +572,11 @@ void json_own(const JsonSchema *schema, Arena *arena, void *thing) {
         case JSON_STRINGS:
         case JSON_DURATIONS:
         case JSON_MAP:
+        case JSON_OBJECTS:
             own_list(field, arena, base);
             break;
         case JSON_OBJECT:
-            json_own(field->schema, arena, thing);
+            json_own(field->schema, arena, base + (field->offset == JSON_NONE ? 0 : field->offset));
             break;
         default:
             break;

@@ -194,6 +194,7 @@ static bool is_absent(const JsonField *field, const char *base) {
     case JSON_STRINGS:
     case JSON_DURATIONS:
     case JSON_MAP:
+    case JSON_OBJECTS:
         return *(const size_t *)(const void *)(base + field->count_offset) == 0;
     case JSON_TIME:
     case JSON_OBJECT:
@@ -212,6 +213,8 @@ static void write_list(Buf *out, const JsonField *field, const char *base) {
             buf_append_char(out, ',');
         if (field->kind == JSON_STRINGS) {
             json_write_string(out, ((const Slice *)list)[i]);
+        } else if (field->kind == JSON_OBJECTS) {
+            json_write(out, field->schema, (const char *)list + i * field->size);
         } else if (field->kind == JSON_DURATIONS) {
             buf_append_i64(out, ((const int64_t *)list)[i]);
         } else {
@@ -253,6 +256,7 @@ static void write_value(Buf *out, const JsonField *field, const char *base) {
     case JSON_STRINGS:
     case JSON_DURATIONS:
     case JSON_MAP:
+    case JSON_OBJECTS:
         write_list(out, field, base);
         break;
     case JSON_TIME:
@@ -266,7 +270,7 @@ static void write_value(Buf *out, const JsonField *field, const char *base) {
         buf_append_char(out, '"');
         break;
     case JSON_OBJECT:
-        json_write(out, field->schema, base);
+        json_write(out, field->schema, base + (field->offset == JSON_NONE ? 0 : field->offset));
         break;
     }
 }

@@ -25,8 +25,8 @@ ApiError api_error(unsigned code) {
     return rows[low];
 }
 
-ApiError api_error_with(Arena *arena, unsigned code, Slice value) {
-    ApiError error = api_error(code);
+/* Its first placeholder replaced. */
+static ApiError complete(Arena *arena, ApiError error, Slice value) {
     size_t open = slice_find(error.text, '{'), close = slice_find(error.text, '}');
 
     ASSERT(open < close && close < error.text.len);
@@ -37,6 +37,27 @@ ApiError api_error_with(Arena *arena, unsigned code, Slice value) {
         memcpy(text + open, value.ptr, value.len);
     memcpy(text + open + value.len, error.text.ptr + close + 1, tail);
     error.text = slice_from(text, len);
+    return error;
+}
+
+ApiError api_error_with(Arena *arena, unsigned code, Slice value) {
+    return complete(arena, api_error(code), value);
+}
+
+ApiError api_error_with_both(Arena *arena, unsigned code, Slice first, Slice second) {
+    /* The second one first: what is put in may look like a placeholder. */
+    ApiError error = api_error(code);
+    size_t cut = slice_find(error.text, '}') + 1;
+    ApiError tail = error;
+
+    tail.text = slice_from_at(error.text, cut);
+    tail = complete(arena, tail, second);
+    error.text = slice_first(error.text, cut);
+    error = complete(arena, error, first);
+    char *text = arena_alloc(arena, error.text.len + tail.text.len);
+    memcpy(text, error.text.ptr, error.text.len);
+    memcpy(text + error.text.len, tail.text.ptr, tail.text.len);
+    error.text = slice_from(text, error.text.len + tail.text.len);
     return error;
 }
 

@@ -28,6 +28,8 @@ ApiError api_error(unsigned code);
 /* The row with its placeholder replaced: "wrong last sequence: {seq}" and "7". A text that is one
  * placeholder is replaced whole. */
 ApiError api_error_with(Arena *arena, unsigned code, Slice value);
+/* The same for a row with two placeholders. */
+ApiError api_error_with_both(Arena *arena, unsigned code, Slice first, Slice second);
 ApiError api_error_with_u64(Arena *arena, unsigned code, uint64_t value);
 
 static inline bool api_failed(ApiError error) {

@@ -102,9 +102,20 @@ static ApiError read_config(ApiCall *call, StreamConfig **out_config, bool *out_
                                out_pedantic);
 }
 
+static const StreamConfig *find_config(const void *cookie, Slice name) {
+    const ApiCall *call = cookie;
+    const Asset *asset = catalogue_find(call->js->catalogue, account_name(call->account), name);
+
+    return asset ? asset->config : NULL;
+}
+
+/* Serves until call goes. */
 static ConfigLimits limits_for(const ApiCall *call, const StreamConfig *config) {
-    return jetstream_config_limits(call->js->options, account_index(call->account),
-                                   config->storage);
+    ConfigLimits limits =
+        jetstream_config_limits(call->js->options, account_index(call->account), config->storage);
+    limits.find = find_config;
+    limits.cookie = call;
+    return limits;
 }
 
 static bool has_separator(Slice name) {

@@ -75,7 +75,11 @@ static const JsonSchema consumer_limits = JSON_SCHEMA("server.StreamConsumerLimi
         ROW_OE(no_ack, "no_ack", JSON_BOOL, ),                                                     \
         ROW_OE(duplicate_window_ns, "duplicate_window", JSON_DURATION, ),                          \
         JSON_OBJECT_ROW("placement", &placement, HAS(has_placement)),                              \
-        ROW_OE(mirror_json, "mirror", JSON_RAW, ), ROW_OE(sources_json, "sources", JSON_RAW, ),    \
+        JSON_STRUCT_ROW(StreamConfig, mirror, has_mirror, "mirror", &source_config_schema,         \
+                        .flags = JSON_OMIT_EMPTY),                                                 \
+        JSON_STRUCTS_ROW(StreamConfig, sources, source_count, SourceConfig, "sources",             \
+                         &source_config_schema, "[]*server.StreamSource",                          \
+                         .flags = JSON_OMIT_EMPTY),                                                \
         ROW(compression_s2, "compression", JSON_ENUM_BOOL, .choices = &compressions),              \
         ROW_OE(first_seq, "first_seq", JSON_UINT, ),                                               \
         JSON_OBJECT_ROW("subject_transform", &transform, HAS(has_subject_transform)),              \
@@ -125,16 +129,6 @@ static StreamConfig *config_of(const StreamConfig *from, Arena *arena) {
     return config;
 }
 
-/* An empty list of sources is none. */
-static void drop_empty_sources(StreamConfig *config) {
-    size_t at = 0;
-    Slice source;
-
-    if (config->sources_json.len && config->sources_json.ptr[0] == '[' &&
-        !json_next_element(config->sources_json, &at, &source))
-        config->sources_json = (Slice){0};
-}
-
 static bool is_object_store(Slice json, Arena *arena) {
     StreamConfig config = {0};
 
@@ -160,7 +154,6 @@ ApiError stream_config_parse(Slice json, const ConfigLimits *limits, Arena *erro
         arena_free(arena);
         return error;
     }
-    drop_empty_sources(&request.config);
     *out_config = config_of(&request.config, arena);
     *out_pedantic = request.is_pedantic;
     return API_OK;

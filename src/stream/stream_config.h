@@ -10,6 +10,7 @@
 #include "base/slice.h"
 #include "proto/json.h"
 #include "stream/api_error.h"
+#include "stream/source_config.h"
 
 /* What the server tells clients about itself in metadata and account info. */
 #define SERVER_PROTOCOL_VERSION "2.15.1"
@@ -20,25 +21,6 @@ typedef enum Discard { DISCARD_OLD, DISCARD_NEW } Discard;
 typedef enum Storage { STORAGE_FILE, STORAGE_MEMORY } Storage;
 
 typedef JsonPair MetaPair;
-
-typedef struct SubjectTransformConfig {
-    Slice src, dest;
-} SubjectTransformConfig;
-
-/* Where a mirror or a sourcing stream takes its messages from. */
-typedef struct SourceConfig {
-    Slice name;
-    uint64_t opt_start_seq;
-    bool has_opt_start_time;
-    int64_t opt_start_time_ns;
-    Slice filter_subject;
-    SubjectTransformConfig *transforms;
-    size_t transform_count;
-    bool has_external; /* another account or domain */
-    Slice external_api, external_deliver;
-    bool has_consumer; /* a durable consumer made by somebody else */
-    Slice consumer_name, consumer_deliver;
-} SourceConfig;
 
 /* All slices lie in memory owned by the config (one arena). */
 typedef struct StreamConfig {
@@ -57,7 +39,6 @@ typedef struct StreamConfig {
     Slice placement_cluster, placement_preferred;
     Slice *placement_tags;
     size_t placement_tag_count;
-    Slice mirror_json, sources_json; /* raw JSON as given, empty = absent */
     bool has_mirror;
     SourceConfig mirror;
     SourceConfig *sources;
@@ -87,6 +68,10 @@ typedef struct ConfigLimits {
     int64_t max_ack_pending, max_request_batch; /* consumers; 0 = none */
     bool is_strict;                             /* unknown JSON fields are errors (default true) */
     bool max_bytes_required;
+    /* The config of another stream of the account, NULL when there is none of that name: what a
+     * mirror or source can be held against. NULL: no stream is known. */
+    const StreamConfig *(*find)(const void *cookie, Slice name);
+    const void *cookie;
 } ConfigLimits;
 
 /* Parses a create/update request body (config plus "pedantic"). On error *out_config is untouched.
@@ -100,10 +85,9 @@ MUST_CHECK Status stream_config_parse_stored(Slice json, StreamConfig **out_conf
 void stream_config_free(StreamConfig *config);
 StreamConfig *stream_config_copy(const StreamConfig *config);
 
-/* Fills defaults and checks everything that needs no other stream (names, subjects, limits,
- * transforms, flags...), for create. Features of a later release (mirror, sources, counters,
- * schedules, atomic, batched) are refused with JSStreamInvalidConfigF and a text naming the option.
- * Async persist mode is taken: it allows less durability, and gets more. */
+/* Fills defaults and checks for create all but the overlap of subjects with other streams: names,
+ * subjects, limits, transforms, flags, origins, cycles... Async persist mode is taken: it allows
+ * less durability, and gets more. */
 ApiError stream_config_check_create(StreamConfig *config, const ConfigLimits *limits,
                                     bool is_pedantic, Arena *error_arena);
 

@@ -4,7 +4,7 @@
 #include "proto/subject.h"
 #include "proto/timefmt.h"
 #include "proto/transform.h"
-#include "stream/stream_config.h"
+#include "stream/stream_config_private.h"
 
 /* The original's checks in the original's order, since the first one that fails is what the client
  * sees. */
@@ -13,17 +13,7 @@ enum { REPLICAS_MAX = 5 };
 static const int64_t window_min_ns = 100000000, window_default_ns = 120000000000,
                      marker_ttl_min_ns = 1000000000;
 
-typedef struct Check {
-    StreamConfig *config;
-    const ConfigLimits *limits;
-    bool is_pedantic;
-    Arena *arena; /* for texts */
-} Check;
-
-static ApiError refuse(const Check *check, unsigned code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static ApiError refuse(const Check *check, unsigned code, const char *format, ...) {
+ApiError config_refuse(const Check *check, unsigned code, const char *format, ...) {
     Buf text = {0};
     va_list args;
 
@@ -34,9 +24,6 @@ static ApiError refuse(const Check *check, unsigned code, const char *format, ..
     buf_done(&text);
     return error;
 }
-
-#define INVALID(...)  refuse(check, JSStreamInvalidConfigF, __VA_ARGS__)
-#define PEDANTIC(...) refuse(check, JSPedanticErrF, __VA_ARGS__)
 
 static ApiError check_names(Check *check) {
     const StreamConfig *config = check->config;
@@ -97,7 +84,7 @@ static ApiError check_age(Check *check) {
 
     if (config->max_age_ns < 0)
         return INVALID("max age can not be negative");
-    if (config->duplicate_window_ns == 0 && !config->mirror_json.len && !config->sources_json.len) {
+    if (config->duplicate_window_ns == 0 && !config->has_mirror && !config->source_count) {
         int64_t window_ns = window_default_ns;
         if (limit_ns > 0 && window_ns > limit_ns)
             window_ns = limit_ns;
@@ -135,7 +122,7 @@ static ApiError check_markers(Check *check) {
         return INVALID("subject delete marker TTL must not be negative");
     if (ttl_ns == 0)
         return API_OK;
-    if (config->mirror_json.len)
+    if (config->has_mirror)
         return INVALID("subject delete markers forbidden on mirrors");
     if (ttl_ns < marker_ttl_min_ns)
         return INVALID("subject delete marker TTL must be at least 1 second");
@@ -171,24 +158,36 @@ static ApiError check_flags(Check *check) {
     return API_OK;
 }
 
-/* What later releases bring. */
-static ApiError check_supported(Check *check) {
+/* Before the markers, which may switch message TTLs on: the original lets that pass. */
+static ApiError check_counter(Check *check) {
     const StreamConfig *config = check->config;
-    const struct {
-        bool is_asked;
-        const char *option;
-    } options[] = {
-        {config->mirror_json.len > 0, "mirror"},
-        {config->sources_json.len > 0, "sources"},
-        {config->allow_msg_counter, "allow_msg_counter"},
-        {config->allow_atomic, "allow_atomic"},
-        {config->allow_msg_schedules, "allow_msg_schedules"},
-        {config->allow_batched, "allow_batched"},
-    };
 
-    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
-        if (options[i].is_asked)
-            return INVALID("stream option %s is not supported by this version", options[i].option);
+    if (!config->allow_msg_counter)
+        return API_OK;
+    if (config->discard == DISCARD_NEW)
+        return INVALID("counter stream cannot use discard new");
+    if (config->allow_msg_ttl)
+        return INVALID("counter stream cannot use message TTLs");
+    if (config->allow_msg_schedules)
+        return INVALID("counter stream cannot use message schedules");
+    if (config->retention != RETENTION_LIMITS)
+        return INVALID("counter stream can only use limits retention");
+    return API_OK;
+}
+
+static ApiError check_schedules(Check *check) {
+    StreamConfig *config = check->config;
+
+    if (!config->allow_msg_schedules)
+        return API_OK;
+    if (config->discard == DISCARD_NEW)
+        return INVALID("message scheduling cannot use discard new");
+    if (!config->allow_rollup_hdrs) {
+        if (check->is_pedantic)
+            return INVALID("message scheduling cannot be set if roll-ups are disabled");
+        config->allow_rollup_hdrs = true;
+        config->deny_purge = false;
+    }
     return API_OK;
 }
 
@@ -220,7 +219,7 @@ static bool may_overlap(Slice a, Slice b) {
 static ApiError check_subjects(Check *check) {
     StreamConfig *config = check->config;
 
-    if (config->subject_count == 0 && !config->mirror_json.len && !config->sources_json.len) {
+    if (config->subject_count == 0 && !config->has_mirror && !config->source_count) {
         config->subjects = arena_alloc(config->arena, sizeof *config->subjects);
         config->subjects[0] = config->name;
         config->subject_count = 1;
@@ -286,10 +285,10 @@ static ApiError check_transform(Check *check) {
     if (!check->config->has_subject_transform)
         return API_OK;
     if (wanted->src.len && !subject_is_valid(wanted->src))
-        return refuse(check, JSStreamTransformInvalidSource, "invalid subject %.*s",
-                      SLICE_ARG(wanted->src));
+        return config_refuse(check, JSStreamTransformInvalidSource, "invalid subject %.*s",
+                             SLICE_ARG(wanted->src));
     if (transform_new(wanted->src, wanted->dest, false, &why, &transform) != OK)
-        error = refuse(check, JSStreamTransformInvalidDestination, "%s", buf_text(&why));
+        error = config_refuse(check, JSStreamTransformInvalidDestination, "%s", buf_text(&why));
     else
         transform_free(transform);
     buf_done(&why);
@@ -312,8 +311,9 @@ static ApiError check_single_server(Check *check) {
 
 static ApiError check_all(Check *check) {
     static ApiError (*const checks[])(Check *) = {
-        check_names,     check_replicas,  check_unlimited,     check_age,       check_markers,
-        check_flags,     check_supported, check_subjects,      check_max_bytes, check_republish,
+        check_names,     check_replicas,  check_unlimited,     check_age,       check_counter,
+        check_markers,   check_schedules, check_flags,         check_mirror,    check_sources,
+        check_externals, check_cycle,     check_subjects,      check_max_bytes, check_republish,
         check_transform, check_placement, check_single_server,
     };
 
@@ -327,8 +327,11 @@ static ApiError check_all(Check *check) {
 
 static void set_level(StreamConfig *config) {
     unsigned level = config->allow_msg_ttl || config->subject_delete_marker_ttl_ns > 0;
-    if (config->persist_async)
+    if (config->persist_async || config->allow_msg_counter || config->allow_atomic ||
+        config->allow_msg_schedules)
         level = 2;
+    if (config->allow_batched)
+        level = 4;
 
     config->metadata = metadata_with_level(config->metadata, config->metadata_count, level,
                                            config->arena, &config->metadata_count);
@@ -343,7 +346,7 @@ ApiError stream_config_check_create(StreamConfig *config, const ConfigLimits *li
         return error;
     if (config->sealed)
         return INVALID("stream configuration for create can not be sealed");
-    if (config->mirror_direct)
+    if (config->mirror_direct && !config->has_mirror)
         return INVALID("stream has no mirror but does have mirror direct");
     set_level(config);
     return API_OK;
@@ -361,6 +364,8 @@ ApiError stream_config_check_update(StreamConfig *config, const StreamConfig *ol
         return INVALID("stream configuration name must match original");
     if (config->storage != old->storage)
         return INVALID("stream configuration update can not change storage type");
+    if (config->allow_msg_counter != old->allow_msg_counter)
+        return INVALID("stream configuration update can not change message counter setting");
     if (config->persist_async != old->persist_async)
         return INVALID("stream configuration update can not change persist mode");
     if (config->retention != old->retention &&
@@ -375,6 +380,11 @@ ApiError stream_config_check_update(StreamConfig *config, const StreamConfig *ol
         return INVALID("stream configuration update can not cancel deny purge");
     if (old->allow_msg_ttl && !config->allow_msg_ttl)
         return INVALID("message TTL status can not be disabled");
+    if (old->allow_msg_schedules && !config->allow_msg_schedules)
+        return INVALID("message schedules can not be disabled");
+    if (config->has_mirror &&
+        !(old->has_mirror && source_config_equal(&config->mirror, &old->mirror)))
+        return api_error(JSStreamMirrorNotUpdatableErr);
     if (config->sealed) {
         config->max_age_ns = 0;
         config->discard = DISCARD_NEW;
