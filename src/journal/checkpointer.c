@@ -10,11 +10,6 @@
 #include "io/clock.h"
 #include "journal/journal_private.h"
 
-enum {
-    CHECKPOINT_LOG_BYTES = 256 * 1024 * 1024,      /* when it would free something */
-    CHECKPOINT_LOG_BYTES_MAX = 1024 * 1024 * 1024, /* in any case */
-};
-
 typedef enum Phase { PHASE_IDLE, PHASE_SAVING, PHASE_WRITING, PHASE_DISABLED } Phase;
 
 struct Checkpointer {
@@ -22,7 +17,8 @@ struct Checkpointer {
     Phase phase;
     uint64_t generation;
     Place floor_last, floor; /* of the newest checkpoint, of the one being made */
-    uint64_t considered;     /* log segment in which it was last thought about */
+    uint64_t log_bytes;      /* of log between two checkpoints */
+    Place considered;        /* head of the log when it was last thought about */
     bool is_due;
     CheckpointWriter *writer;
     struct Saving *saving;
@@ -53,9 +49,10 @@ typedef struct WriteJob {
 
 static void begin(Checkpointer *checkpointer);
 
-Checkpointer *checkpointer_new(JournalStore *store) {
+Checkpointer *checkpointer_new(JournalStore *store, uint64_t log_bytes) {
     Checkpointer *checkpointer = mem_zalloc(sizeof *checkpointer);
     checkpointer->store = store;
+    checkpointer->log_bytes = log_bytes ? log_bytes : JOURNAL_CHECKPOINT_LOG_BYTES;
     return checkpointer;
 }
 
@@ -85,16 +82,13 @@ void checkpointer_consider(Checkpointer *checkpointer) {
     if (checkpointer->phase != PHASE_IDLE)
         return;
     Log *log = checkpointer->store->log;
-    uint64_t segment = place_segment(log_head(log));
-    if (segment == checkpointer->considered && !checkpointer->is_due)
+    Place head = log_head(log);
+    /* Another segment is further away than any step. */
+    if (head - checkpointer->considered < checkpointer->log_bytes / 8 && !checkpointer->is_due)
         return;
-    checkpointer->considered = segment;
-    uint64_t grown = log_bytes_after(log, checkpointer->floor_last);
-    uint64_t worth = 4 * log_segment_bytes(log);
-    if (worth > CHECKPOINT_LOG_BYTES)
-        worth = CHECKPOINT_LOG_BYTES;
-    bool is_useful = grown >= worth && log_dead_bytes(log, 0) > 0;
-    if (checkpointer->is_due || is_useful || grown >= CHECKPOINT_LOG_BYTES_MAX)
+    checkpointer->considered = head;
+    if (checkpointer->is_due ||
+        log_bytes_after(log, checkpointer->floor_last) >= checkpointer->log_bytes)
         begin(checkpointer);
 }
 

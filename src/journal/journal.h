@@ -58,13 +58,16 @@ struct Group {
     uint64_t index_applied;
     uint64_t in_flight;    /* appended, not yet applied or refused */
     uint64_t index_loaded; /* recovery: entries up to here are in the loaded checkpoint */
-    Link link;             /* in the journal's list of groups */
+    bool needs_log; /* set by ops->load: place wants the records up to index_loaded, from wherever
+                       they lie in the log */
+    Link link;      /* in the journal's list of groups */
 };
 
 typedef struct JournalOptions {
     const char *dir;
     uint64_t sync_interval_ns; /* 0 = always */
     uint64_t segment_bytes;    /* 0 = default */
+    uint64_t checkpoint_bytes; /* of log between two checkpoints; 0 = default 256 MiB */
     uint64_t cache_bytes;      /* per worker, of recent records; 0 = default 32 MiB */
     Offload *offload;
 } JournalOptions;

@@ -12,6 +12,9 @@ enum {
     /* Entries of memory groups (and refusals) that one turn delivers; the rest comes in the next
        one. */
     JOURNAL_ENTRIES_PER_TURN = 8192,
+    /* A checkpoint is made when the log has grown by this: a start reads no more than about that.
+     */
+    JOURNAL_CHECKPOINT_LOG_BYTES = 256 * 1024 * 1024,
     /* A checkpoint saves groups until one of these is passed, then lets the turn end. */
     JOURNAL_SAVES_PER_TURN = 64,
     JOURNAL_SAVE_BYTES_PER_TURN = 256 * 1024,
@@ -63,7 +66,7 @@ void journal_init(Journal *journal, JournalStore *store, Worker *home, uint64_t 
 void journal_done(Journal *journal);
 
 /* all[0]'s journal asks at each submit step. */
-Checkpointer *checkpointer_new(JournalStore *store);
+Checkpointer *checkpointer_new(JournalStore *store, uint64_t log_bytes);
 void checkpointer_free(Checkpointer *checkpointer);
 /* What recovery found: the newest checkpoint; is_due: another one is wanted soon. */
 void checkpointer_resume(Checkpointer *checkpointer, uint64_t generation, Place floor, bool is_due);

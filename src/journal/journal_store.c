@@ -12,6 +12,8 @@ typedef struct Replay {
     JournalStore *store;
     const JournalRecovery *recovery;
     Status status;
+    Place from;         /* where replay begins */
+    bool is_log_needed; /* a group wants records that its checkpoint covers */
     /* Applied records are copied here: what apply keeps must not keep a whole segment. */
     Shared *buffer;
     size_t buffer_used;
@@ -53,7 +55,7 @@ Status journal_store_open(const JournalOptions *options, Worker **all, LogReport
     store->journals = mem_zalloc(count * sizeof *store->journals);
     for (unsigned i = 0; i < count; i++)
         journal_init(&store->journals[i], store, all[i], options->cache_bytes);
-    store->checkpointer = checkpointer_new(store);
+    store->checkpointer = checkpointer_new(store, options->checkpoint_bytes);
     *out_store = store;
     return OK;
 }
@@ -74,6 +76,7 @@ static void on_state(void *cookie, uint32_t id, uint64_t index, Slice state) {
         return;
     }
     group->index_loaded = group->index_last = group->index_applied = index;
+    replay->is_log_needed |= group->needs_log;
 }
 
 static const Record *copy_record(Replay *replay, const Record *record, Record *out_copy) {
@@ -107,7 +110,8 @@ static void on_record(void *cookie, const Record *record, Place at, uint64_t dam
     if (group == NULL || group->is_memory)
         return;
     if (record->index <= group->index_loaded) {
-        group->ops->place(group, record, at);
+        if (group->needs_log)
+            group->ops->place(group, record, at);
         return;
     }
     if (record->index <= group->index_last)
@@ -140,6 +144,8 @@ static Status load_checkpoint(Replay *replay) {
         log_keep_all(store->log);
         checkpointer_disable(store->checkpointer);
     }
+    if (!is_absent && is_whole && !replay->is_log_needed)
+        replay->from = floor;
     checkpointer_resume(store->checkpointer, generation, floor, damaged > 0);
     return OK;
 }
@@ -149,7 +155,7 @@ Status journal_store_recover(JournalStore *store, const JournalRecovery *recover
     Status status = load_checkpoint(&replay);
     if (status == OK) {
         Buf text = store->report->text;
-        status = log_recover(store->log, on_record, &replay, store->report);
+        status = log_recover(store->log, replay.from, on_record, &replay, store->report);
         buf_append(&text, buf_slice(&store->report->text));
         buf_done(&store->report->text);
         store->report->text = text;

@@ -83,6 +83,7 @@ typedef struct JetStreamServerOptions {
     Slice domain;
     int64_t max_memory, max_file; /* -1 = derived from the machine */
     int64_t sync_interval_ns;     /* 0 = always */
+    int64_t checkpoint_bytes;     /* of log between two checkpoints; 0 = the store's default */
     JetStreamLimitsOptions limits;
 } JetStreamServerOptions;
 

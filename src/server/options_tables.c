@@ -126,6 +126,7 @@ static const Directive jetstream_rows[] = {
     READ_FIXED("strict", read_strict, is_not_strict, "NoJetStreamStrict", BOOL),
     READ_FIXED("store_dir|store|storedir", read_store_dir, store_dir, "StoreDir", TEXT),
     READ_FIXED("sync_interval|sync", read_sync, sync_interval_ns, "SyncInterval", DURATION),
+    ROW("checkpoint_bytes", SIZE, checkpoint_bytes, 0, 0, NULL, "CheckpointBytes"),
     ROW("max_memory_store|max_mem_store|max_mem", SIZE, max_memory, 0, 0, NULL,
         "JetStreamMaxMemory"),
     ROW("max_file_store|max_file", SIZE, max_file, 0, 0, NULL, "JetStreamMaxStore"),

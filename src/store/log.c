@@ -45,7 +45,7 @@ Status log_open(const LogOptions *options, LogVisitor *visit, void *cookie, LogR
     if (status != OK)
         return status;
     LogReport report;
-    status = log_recover(log, visit, cookie, &report);
+    status = log_recover(log, 0, visit, cookie, &report);
     if (status != OK) {
         log_report_done(&report);
         log_close(log);
@@ -229,20 +229,9 @@ uint64_t log_bytes_after(const Log *log, Place after) {
         if (size != NULL)
             bytes += counter_get(size);
     }
-    return bytes + place_offset(head);
-}
-
-uint64_t log_dead_bytes(const Log *log, Place from) {
-    uint64_t dead = 0;
-    uint64_t end = place_segment(log_head(log));
-    uint64_t segment = place_segment(from);
-    for (segment = segment < log->base ? log->base : segment; segment < end; segment++) {
-        Counter *live = counter_table_find(log->live, segment - log->base);
-        Counter *size = counter_table_find(log->sizes, segment - log->base);
-        if (live != NULL && size != NULL && counter_get(live) == 0)
-            dead += counter_get(size);
-    }
-    return dead;
+    bytes += place_offset(head);
+    uint64_t skipped = place_segment(after) < log->base ? 0 : place_offset(after);
+    return bytes > skipped ? bytes - skipped : 0;
 }
 
 /* --- files at start --- */

@@ -44,7 +44,10 @@ MUST_CHECK Status log_open(const LogOptions *options, LogVisitor *visit, void *c
 /* The same in two steps, for who needs the Log before its records are replayed. Between the two
  * only log_close, log_reader_new, log_add_live and log_drop_live are allowed. */
 MUST_CHECK Status log_open_dir(const LogOptions *options, Log **out_log);
-MUST_CHECK Status log_recover(Log *log, LogVisitor *visit, void *cookie, LogReport *out_report);
+/* Records before `from` need not be delivered, and segments that end before it are not read (unless
+ * the newest block is in them): 0 = everything. */
+MUST_CHECK Status log_recover(Log *log, Place from, LogVisitor *visit, void *cookie,
+                              LogReport *out_report);
 void log_report_done(LogReport *report);
 
 /* After log_stop, or without log_start. Chunks submitted and not committed are lost: their owner
@@ -102,9 +105,6 @@ Place log_floor(const Log *log);
 /* Bytes of segments from `after` up to the head. Any thread. */
 uint64_t log_bytes_after(const Log *log, Place after);
 uint64_t log_segment_bytes(const Log *log);
-/* Bytes of whole segments from `from` on in which nothing is live: what a checkpoint could free.
- * Any thread. */
-uint64_t log_dead_bytes(const Log *log, Place from);
 /* Bytes in the log's segments: those that hold something live or not yet covered by checkpoints.
  * Any thread. */
 uint64_t log_bytes_used(const Log *log);

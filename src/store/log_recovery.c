@@ -43,6 +43,7 @@ typedef struct Recovery {
     uint64_t segment_last;
     bool is_end_rotten;
     Status status; /* of repairs */
+    Place from;    /* segments before its one are not read */
 } Recovery;
 
 static Status read_segment(Recovery *r, const Segment *segment);
@@ -50,14 +51,29 @@ static void find_blocks(Recovery *r, const Segment *segment);
 static Status find_tail(Recovery *r);
 static void replay_segment(Recovery *r, size_t index);
 static void judge_end(Recovery *r);
+static void explain_hole(Recovery *r, const Segment *segment);
 static Status continue_log(Recovery *r);
+
+/* The newest block must be met in any case: what comes next continues it. */
+static size_t first_to_read(const Recovery *r) {
+    const Log *log = r->log;
+    size_t first = 0;
+    if (r->tail == log->segments.len)
+        return 0;
+    while (first < r->tail && log->segments.at[first].number < place_segment(r->from))
+        first++;
+    return first;
+}
 
 static Status recover(Recovery *r) {
     Log *log = r->log;
     if (log->is_super_half)
         buf_append_lit(&r->report->text, "one SUPER copy is damaged, the other one is good\n");
     Status status = find_tail(r);
-    for (size_t i = 0; i < log->segments.len && status == OK; i++) {
+    size_t first = first_to_read(r);
+    for (size_t i = 0; i < first; i++)
+        explain_hole(r, &log->segments.at[i]);
+    for (size_t i = first; i < log->segments.len && status == OK; i++) {
         status = read_segment(r, &log->segments.at[i]);
         if (status != OK)
             break;
@@ -72,9 +88,9 @@ static Status recover(Recovery *r) {
     return status;
 }
 
-Status log_recover(Log *log, LogVisitor *visit, void *cookie, LogReport *out_report) {
+Status log_recover(Log *log, Place from, LogVisitor *visit, void *cookie, LogReport *out_report) {
     memset(out_report, 0, sizeof *out_report);
-    Recovery r = {.log = log, .visit = visit, .cookie = cookie, .report = out_report};
+    Recovery r = {.log = log, .visit = visit, .cookie = cookie, .report = out_report, .from = from};
     r.durable = log->super.durable;
     r.epoch_max = log->super.epoch;
     r.segment_last = place_segment(log->super.floor) ? place_segment(log->super.floor) - 1 : 0;

@@ -149,6 +149,7 @@ static Status open_store(const JetStreamOptions *options, Worker **all, JournalS
     JournalOptions journal_options = {
         .dir = options->store_dir,
         .sync_interval_ns = options->sync_interval_ns,
+        .checkpoint_bytes = options->checkpoint_bytes,
         .offload = options->offload,
     };
     LogReport report = {0};

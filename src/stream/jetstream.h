@@ -32,6 +32,7 @@ typedef struct JetStreamOptions {
     const char *store_dir;        /* the directory itself, made when absent */
     int64_t max_memory, max_file; /* bytes; -1 = no limit of its own */
     uint64_t sync_interval_ns;    /* 0 = always */
+    uint64_t checkpoint_bytes;    /* of log between two checkpoints; 0 = default */
     Slice domain;
     Slice server_name, server_id;
     Slice version; /* what clients are told, "2.15.1" */

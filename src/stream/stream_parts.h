@@ -174,6 +174,13 @@ void stream_apply_purge(Stream *stream, const Record *record, ApiCall *call);
 /* stream_save.c */
 void stream_save(Group *group, Buf *out);
 MUST_CHECK Status stream_load(Group *group, Slice state);
+
+/* stream_messages.c */
+void stream_save_messages(Stream *stream, Buf *out);
+MUST_CHECK Status stream_load_messages(Stream *stream, Slice *from);
+
+/* stream_places.c */
+MUST_CHECK Status stream_load_places(Stream *stream, Slice *from);
 void stream_place(Group *group, const Record *record, Place place);
 /* The last record of the checkpoint came, or will never come. */
 void stream_settle_places(Stream *stream);

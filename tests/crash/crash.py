@@ -3,7 +3,7 @@
 
 After each restart: every acknowledged write is there with its sequence and content, nothing that was not acknowledged is half there,
 objects verify by their digest, and what was removed stays removed (evicted revisions, purged keys and chunks, expired messages,
-confirmed consumer acks).   crash.py --binary PATH [--rounds 50] [--seed N]"""
+confirmed consumer acks).   crash.py --binary PATH [--rounds 50] [--seed N] [--checkpoint-bytes N]"""
 import argparse, base64, hashlib, json, os, random, sys, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -257,10 +257,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--conf", default="")
+    parser.add_argument("--checkpoint-bytes", type=int, default=0, help="many checkpoints: one after each so many bytes of log")
     options = parser.parse_args()
     print("seed", options.seed, flush=True)
     chance = random.Random(options.seed)
-    server = Server(options.binary, conf=options.conf)
+    server = Server(options.binary, conf=options.conf, jetstream=f" checkpoint_bytes: {options.checkpoint_bytes}\n")
     writers = [Publisher("P1", 1), Publisher("P2", 2), Bucket("B1", 3), Bucket("B2", 4), Objects("O1", 5), Queue("Q1", 6), Limits("L1", 7)]
     passed = failed = 0
     try:

@@ -19,7 +19,8 @@ class Server:
         if self.monitor_wanted:
             text += 'http: "127.0.0.1:-1"\n'
         if self.jetstream:
-            text += 'jetstream {\n store_dir: "%s/store"\n}\n' % self.dir
+            more = self.jetstream if isinstance(self.jetstream, str) else ""
+            text += 'jetstream {\n store_dir: "%s/store"\n%s}\n' % (self.dir, more)
         with open(conf, "w") as file:
             file.write(text + self.conf)
         for name in os.listdir(self.dir):
