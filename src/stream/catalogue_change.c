@@ -172,16 +172,13 @@ static ApiError check_update(ApiCall *call, StreamConfig *config, bool is_pedant
     ConfigLimits limits = limits_for(call, config);
     ApiError error = API_OK;
 
-    if (config->name.len && !slice_equal(config->name, call->stream))
-        return api_error(JSStreamMismatchErr);
     error = stream_config_check_update(config, asset ? asset->config : config, &limits, is_pedantic,
                                        api_arena(call));
     if (api_failed(error))
         return error;
     if (!asset)
-        return api_error(JSStreamNotFoundErr);
-    if (catalogue_overlaps(call->js->catalogue, account_name(call->account), config))
-        return api_error(JSStreamSubjectOverlapErr);
+        return api_error(slice_equal(config->name, call->stream) ? JSStreamNotFoundErr
+                                                                 : JSStreamMismatchErr);
     return check_limits(call, config, asset->config);
 }
 
@@ -202,6 +199,8 @@ void catalogue_on_stream_update(ApiCall *call) {
     } else if (has_limits && !call->is_checked) {
         catalogue_ask_home(call->js->catalogue, asset, config, call);
         return;
+    } else if (catalogue_overlaps(call->js->catalogue, account_name(call->account), config)) {
+        api_reply_error(call, api_error(JSStreamSubjectOverlapErr));
     } else {
         Buf facts = {0};
         asset_facts_write(&facts, asset->group, asset->created_ns, true, config);

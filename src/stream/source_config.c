@@ -55,16 +55,28 @@ static Slice all_if_empty(Slice subject) {
     return subject.len ? subject : LIT(">");
 }
 
+/* The i-th transform; a filter alone is one that changes nothing. */
+static SubjectTransformConfig transform_of(const SourceConfig *source, size_t i) {
+    SubjectTransformConfig of = {.src = source->filter_subject};
+
+    if (source->transform_count)
+        of = source->transforms[i];
+    return (SubjectTransformConfig){all_if_empty(of.src), all_if_empty(of.dest)};
+}
+
 bool source_config_is_same(const SourceConfig *a, const SourceConfig *b) {
+    size_t count = a->transform_count ? a->transform_count : 1;
+
     if (!slice_equal(a->name, b->name) || a->has_external != b->has_external ||
         (a->has_external && !slice_equal(a->external_api, b->external_api)) ||
-        a->transform_count != b->transform_count)
+        a->has_consumer != b->has_consumer ||
+        (a->has_consumer && !slice_equal(a->consumer_name, b->consumer_name)) ||
+        count != (b->transform_count ? b->transform_count : 1))
         return false;
-    if (a->transform_count == 0)
-        return slice_equal(all_if_empty(a->filter_subject), all_if_empty(b->filter_subject));
-    for (size_t i = 0; i < a->transform_count; i++)
-        if (!slice_equal(all_if_empty(a->transforms[i].src), all_if_empty(b->transforms[i].src)) ||
-            !slice_equal(all_if_empty(a->transforms[i].dest), all_if_empty(b->transforms[i].dest)))
+    for (size_t i = 0; i < count; i++) {
+        SubjectTransformConfig one = transform_of(a, i), two = transform_of(b, i);
+        if (!slice_equal(one.src, two.src) || !slice_equal(one.dest, two.dest))
             return false;
+    }
     return true;
 }

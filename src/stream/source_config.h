@@ -35,6 +35,6 @@ extern const JsonSchema subject_transform_schema;
 
 /* Equal in every field. */
 bool source_config_equal(const SourceConfig *a, const SourceConfig *b);
-/* The same messages of the same stream: name, external API, filter and transforms are equal, where
- * empty is ">". Two such sources in a stream are one too many. */
+/* The same messages of the same stream: name, external API, consumer, filter and transforms are
+ * equal, where empty is ">". Two such sources in a stream are one too many. */
 bool source_config_is_same(const SourceConfig *a, const SourceConfig *b);

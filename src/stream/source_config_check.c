@@ -34,36 +34,59 @@ static bool is_literal(Slice subject) {
     return subject_is_valid(subject) && !subject_has_wildcard(subject);
 }
 
-static bool transforms_overlap(const SourceConfig *source) {
-    for (size_t i = 0; i < source->transform_count; i++)
-        for (size_t k = 0; k < i; k++)
-            if (subject_overlaps(
-                    source->transforms[i].src.len ? source->transforms[i].src : LIT(">"),
-                    source->transforms[k].src.len ? source->transforms[k].src : LIT(">")))
-                return true;
+/* A mirror's transforms may not meet at all, a source's may cross. An empty src meets nothing, as
+ * in the original. */
+static bool overlaps_another(const SourceConfig *source, size_t i, bool may_cross) {
+    Slice one = source->transforms[i].src;
+
+    for (size_t k = 0; one.len && k < source->transform_count; k++) {
+        Slice two = source->transforms[k].src;
+        if (k != i && two.len &&
+            (may_cross ? subject_is_subset(one, two) : subject_overlaps(one, two)))
+            return true;
+    }
     return false;
 }
 
+static ApiError check_transform(const Check *check, const SubjectTransformConfig *wanted,
+                                const Words *words) {
+    Transform *transform = NULL;
+    Buf why = {0};
+    ApiError error = API_OK;
+
+    if (wanted->src.len && !subject_is_valid(wanted->src))
+        return config_refuse(check, words->bad_src, "invalid subject %.*s", SLICE_ARG(wanted->src));
+    if (transform_new(wanted->src, wanted->dest, false, &why, &transform) != OK)
+        error = config_refuse(check, words->bad_dest, "%s", buf_text(&why));
+    else
+        transform_free(transform);
+    buf_done(&why);
+    return error;
+}
+
+/* Which of several faults is named depends on the order: a mirror's transforms are looked at one
+ * after the other, a source's first for themselves and then together. */
 static ApiError check_transforms(const Check *check, const SourceConfig *source,
                                  const Words *words) {
-    for (size_t i = 0; i < source->transform_count; i++) {
-        const SubjectTransformConfig *wanted = &source->transforms[i];
-        Transform *transform = NULL;
-        Buf why = {0};
-        ApiError error = API_OK;
+    bool is_mirror = words == &mirror_words;
 
-        if (wanted->src.len && !subject_is_valid(wanted->src))
-            return config_refuse(check, words->bad_src, "invalid subject %.*s",
-                                 SLICE_ARG(wanted->src));
-        if (transform_new(wanted->src, wanted->dest, false, &why, &transform) != OK)
-            error = config_refuse(check, words->bad_dest, "%s", buf_text(&why));
-        else
-            transform_free(transform);
-        buf_done(&why);
+    for (size_t i = 0; i < source->transform_count; i++) {
+        ApiError error = check_transform(check, &source->transforms[i], words);
         if (api_failed(error))
             return error;
+        if (is_mirror && overlaps_another(source, i, false))
+            return api_error(words->overlap);
     }
-    return transforms_overlap(source) ? api_error(words->overlap) : API_OK;
+    for (size_t i = 0; !is_mirror && i < source->transform_count; i++)
+        if (overlaps_another(source, i, true))
+            return api_error(words->overlap);
+    return API_OK;
+}
+
+/* Somebody else made the consumer: where it begins and what it filters was said there. */
+static bool consumer_is_good(const SourceConfig *source) {
+    return asset_name_is_valid(source->consumer_name) && is_literal(source->consumer_deliver) &&
+           !source->opt_start_seq && !source->has_opt_start_time && !source->filter_subject.len;
 }
 
 static ApiError check_origin(const Check *check, const SourceConfig *source, const Words *words) {
@@ -82,8 +105,7 @@ static ApiError check_one(const Check *check, const SourceConfig *source, const 
         return api_error(words->filter_and_transforms);
     if (api_failed(error = check_transforms(check, source, words)))
         return error;
-    if (source->has_consumer &&
-        (!asset_name_is_valid(source->consumer_name) || !is_literal(source->consumer_deliver)))
+    if (source->has_consumer && !consumer_is_good(source))
         return api_error(words->consumer);
     return check_origin(check, source, words);
 }
@@ -108,7 +130,9 @@ ApiError check_mirror(Check *check) {
     for (size_t i = 0; i < sizeof excluded / sizeof excluded[0]; i++)
         if (excluded[i].is_asked)
             return api_error(excluded[i].refusal);
-    if (!asset_name_is_valid(config->mirror.name))
+    if (config->subject_delete_marker_ttl_ns)
+        return INVALID("subject delete markers forbidden on mirrors");
+    if (!config->mirror.has_external && !asset_name_is_valid(config->mirror.name))
         return api_error(JSMirrorInvalidStreamName);
     ApiError error = check_one(check, &config->mirror, &mirror_words);
     if (api_failed(error))
@@ -123,6 +147,12 @@ ApiError check_mirror(Check *check) {
     return API_OK;
 }
 
+static bool shares_consumer(const SourceConfig *a, const SourceConfig *b) {
+    return a->has_consumer && b->has_consumer && slice_equal(a->name, b->name) &&
+           slice_equal(a->consumer_name, b->consumer_name) && a->has_external == b->has_external &&
+           slice_equal(a->external_api, b->external_api);
+}
+
 ApiError check_sources(Check *check) {
     StreamConfig *config = check->config;
 
@@ -132,9 +162,12 @@ ApiError check_sources(Check *check) {
         const SourceConfig *source = &config->sources[i];
         if (!asset_name_is_valid(source->name))
             return api_error(JSSourceInvalidStreamName);
-        for (size_t k = 0; k < i; k++)
+        for (size_t k = 0; k < i; k++) {
             if (source_config_is_same(source, &config->sources[k]))
                 return api_error(JSSourceDuplicateDetected);
+            if (shares_consumer(source, &config->sources[k]))
+                return api_error(JSSourceDurableConsumerDuplicateDetected);
+        }
         ApiError error = check_one(check, source, &source_words);
         if (api_failed(error))
             return error;
@@ -175,26 +208,72 @@ ApiError check_externals(Check *check) {
     return error;
 }
 
-/* Cycles. */
+ApiError check_filters(Check *check) {
+    const StreamConfig *config = check->config;
+    Slice filter = config->mirror.filter_subject;
+
+    if (config->has_mirror && filter.len && !subject_is_valid(filter))
+        return config_refuse(check, JSStreamCreateErrF,
+                             "subject filter '%.*s' for the mirror invalid subject",
+                             SLICE_ARG(filter));
+    for (size_t i = 0; i < config->source_count; i++) {
+        filter = config->sources[i].filter_subject;
+        if (filter.len && !subject_is_valid(filter))
+            return config_refuse(check, JSStreamCreateErrF,
+                                 "subject filter '%.*s' for the source: invalid subject",
+                                 SLICE_ARG(filter));
+    }
+    return API_OK;
+}
+
+/* Cycles. As the original looks for them, breadth first: a stream that was looked at may not be a
+ * source of a later one, which also refuses some configs without a real cycle. */
+
+enum { CYCLE_STREAMS_MAX = 4096 }; /* to look at; more are taken for a cycle */
 
 typedef struct Walk {
     const Check *check;
-    VEC(const StreamConfig *) seen; /* reached; those before next were looked at */
+    VEC(const StreamConfig *) streams; /* those before next were looked at */
     size_t next;
 } Walk;
 
-/* True when source leads back to the stream that is being checked. */
-static bool leads_back(Walk *walk, const SourceConfig *source) {
-    if (source->has_external)
-        return false;
-    if (slice_equal(source->name, walk->check->config->name))
-        return true;
+static bool was_visited(const Walk *walk, Slice name) {
+    for (size_t i = 0; i <= walk->next; i++)
+        if (slice_equal(walk->streams.at[i]->name, name))
+            return true;
+    return false;
+}
+
+static void visit_later(Walk *walk, const SourceConfig *source) {
     const StreamConfig *origin = find_origin(walk->check, source);
-    for (size_t i = 0; origin && i < walk->seen.len; i++)
-        if (walk->seen.at[i] == origin)
-            origin = NULL;
+
     if (origin)
-        vec_push(&walk->seen, origin);
+        vec_push(&walk->streams, origin);
+}
+
+static bool takes_from(const StreamConfig *config, Slice filter) {
+    for (size_t i = 0; filter.len && i < config->subject_count; i++)
+        if (subject_overlaps(config->subjects[i], filter))
+            return true;
+    return filter.len == 0;
+}
+
+/* True when config closes a cycle. */
+static bool visit(Walk *walk, const StreamConfig *config) {
+    for (size_t i = 0; i < config->source_count; i++) {
+        const SourceConfig *source = &config->sources[i];
+        if (source->has_external)
+            continue;
+        if (!was_visited(walk, source->name))
+            visit_later(walk, source);
+        else if (takes_from(config, source->filter_subject))
+            return true;
+    }
+    if (!config->has_mirror || config->mirror.has_external)
+        return false;
+    if (was_visited(walk, config->mirror.name))
+        return true;
+    visit_later(walk, &config->mirror);
     return false;
 }
 
@@ -202,13 +281,9 @@ ApiError check_cycle(Check *check) {
     Walk walk = {.check = check};
     bool is_cycle = false;
 
-    vec_push(&walk.seen, check->config);
-    for (; !is_cycle && walk.next < walk.seen.len; walk.next++) {
-        const StreamConfig *config = walk.seen.at[walk.next];
-        is_cycle = config->has_mirror && leads_back(&walk, &config->mirror);
-        for (size_t i = 0; !is_cycle && i < config->source_count; i++)
-            is_cycle = leads_back(&walk, &config->sources[i]);
-    }
-    vec_done(&walk.seen);
+    vec_push(&walk.streams, check->config);
+    for (; !is_cycle && walk.next < walk.streams.len; walk.next++)
+        is_cycle = walk.next == CYCLE_STREAMS_MAX || visit(&walk, walk.streams.at[walk.next]);
+    vec_done(&walk.streams);
     return is_cycle ? INVALID("detected cycle") : API_OK;
 }

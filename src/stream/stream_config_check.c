@@ -84,6 +84,8 @@ static ApiError check_age(Check *check) {
 
     if (config->max_age_ns < 0)
         return INVALID("max age can not be negative");
+    if (config->max_age_ns > 0 && config->max_age_ns < window_min_ns)
+        return INVALID("max age needs to be >= 100ms");
     if (config->duplicate_window_ns == 0 && !config->has_mirror && !config->source_count) {
         int64_t window_ns = window_default_ns;
         if (limit_ns > 0 && window_ns > limit_ns)
@@ -95,8 +97,6 @@ static ApiError check_age(Check *check) {
         }
         config->duplicate_window_ns = window_ns;
     }
-    if (config->max_age_ns > 0 && config->max_age_ns < window_min_ns)
-        return INVALID("max age needs to be >= 100ms");
     if (config->duplicate_window_ns < 0)
         return INVALID("duplicates window can not be negative");
     if (config->max_age_ns != 0 && config->duplicate_window_ns > config->max_age_ns)
@@ -114,6 +114,36 @@ static ApiError check_age(Check *check) {
     return API_OK;
 }
 
+static ApiError check_rollups(Check *check) {
+    if (check->config->deny_purge && check->config->allow_rollup_hdrs)
+        return INVALID("roll-ups require the purge permission");
+    return API_OK;
+}
+
+static ApiError check_discard(Check *check) {
+    const StreamConfig *config = check->config;
+
+    if (config->discard_new_per_subject) {
+        if (config->discard != DISCARD_NEW)
+            return INVALID("discard new per subject requires discard new policy to be set");
+        if (config->max_msgs_per_subject <= 0)
+            return INVALID("discard new per subject requires max msgs per subject > 0");
+    }
+    return API_OK;
+}
+
+static ApiError check_persist(Check *check) {
+    const StreamConfig *config = check->config;
+
+    if (config->persist_async && config->storage == STORAGE_MEMORY)
+        return INVALID("async persist mode is only supported on file storage");
+    if (config->persist_async && config->num_replicas > 1)
+        return INVALID("async persist mode is not supported on replicated streams");
+    if (config->persist_async && config->allow_atomic)
+        return INVALID("async persist mode is not supported with atomic batch publish");
+    return API_OK;
+}
+
 static ApiError check_markers(Check *check) {
     StreamConfig *config = check->config;
     int64_t ttl_ns = config->subject_delete_marker_ttl_ns;
@@ -122,8 +152,6 @@ static ApiError check_markers(Check *check) {
         return INVALID("subject delete marker TTL must not be negative");
     if (ttl_ns == 0)
         return API_OK;
-    if (config->has_mirror)
-        return INVALID("subject delete markers forbidden on mirrors");
     if (ttl_ns < marker_ttl_min_ns)
         return INVALID("subject delete marker TTL must be at least 1 second");
     if (!config->allow_msg_ttl && check->is_pedantic)
@@ -135,26 +163,6 @@ static ApiError check_markers(Check *check) {
         config->allow_rollup_hdrs = true;
         config->deny_purge = false;
     }
-    return API_OK;
-}
-
-static ApiError check_flags(Check *check) {
-    const StreamConfig *config = check->config;
-
-    if (config->deny_purge && config->allow_rollup_hdrs)
-        return INVALID("roll-ups require the purge permission");
-    if (config->discard_new_per_subject) {
-        if (config->discard != DISCARD_NEW)
-            return INVALID("discard new per subject requires discard new policy to be set");
-        if (config->max_msgs_per_subject <= 0)
-            return INVALID("discard new per subject requires max msgs per subject > 0");
-    }
-    if (config->persist_async && config->storage == STORAGE_MEMORY)
-        return INVALID("async persist mode is only supported on file storage");
-    if (config->persist_async && config->num_replicas > 1)
-        return INVALID("async persist mode is not supported on replicated streams");
-    if (config->persist_async && config->allow_atomic)
-        return INVALID("async persist mode is not supported with atomic batch publish");
     return API_OK;
 }
 
@@ -311,10 +319,10 @@ static ApiError check_single_server(Check *check) {
 
 static ApiError check_all(Check *check) {
     static ApiError (*const checks[])(Check *) = {
-        check_names,     check_replicas,  check_unlimited,     check_age,       check_counter,
-        check_markers,   check_schedules, check_flags,         check_mirror,    check_sources,
-        check_externals, check_cycle,     check_subjects,      check_max_bytes, check_republish,
-        check_transform, check_placement, check_single_server,
+        check_names,     check_replicas,  check_unlimited, check_age,       check_rollups,
+        check_counter,   check_discard,   check_markers,   check_schedules, check_persist,
+        check_mirror,    check_sources,   check_externals, check_cycle,     check_subjects,
+        check_max_bytes, check_transform, check_republish, check_placement,
     };
 
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
@@ -340,15 +348,42 @@ static void set_level(StreamConfig *config) {
 ApiError stream_config_check_create(StreamConfig *config, const ConfigLimits *limits,
                                     bool is_pedantic, Arena *error_arena) {
     Check shared = {config, limits, is_pedantic, error_arena}, *check = &shared;
-    ApiError error = check_all(check);
 
-    if (api_failed(error))
-        return error;
     if (config->sealed)
         return INVALID("stream configuration for create can not be sealed");
     if (config->mirror_direct && !config->has_mirror)
         return INVALID("stream has no mirror but does have mirror direct");
+    ApiError error = check_all(check);
+    if (!api_failed(error))
+        error = check_single_server(check);
+    if (!api_failed(error))
+        error = check_filters(check);
+    if (api_failed(error))
+        return error;
     set_level(config);
+    return API_OK;
+}
+
+static ApiError check_one_way(Check *check, const StreamConfig *old) {
+    const StreamConfig *config = check->config;
+
+    if (old->sealed && !config->sealed)
+        return INVALID("stream configuration update can not unseal a sealed stream");
+    if (old->deny_delete && !config->deny_delete)
+        return INVALID("stream configuration update can not cancel deny message deletes");
+    if (old->deny_purge && !config->deny_purge)
+        return INVALID("stream configuration update can not cancel deny purge");
+    if (config->has_mirror &&
+        !(old->has_mirror && source_config_equal(&config->mirror, &old->mirror)))
+        return api_error(JSStreamMirrorNotUpdatableErr); /* removal makes it a stream of its own */
+    if (old->allow_msg_ttl && !config->allow_msg_ttl)
+        return INVALID("message TTL status can not be disabled");
+    if (config->allow_msg_counter != old->allow_msg_counter)
+        return INVALID("stream configuration update can not change message counter setting");
+    if (old->allow_msg_schedules && !config->allow_msg_schedules)
+        return INVALID("message schedules can not be disabled");
+    if (config->persist_async != old->persist_async)
+        return INVALID("stream configuration update can not change persist mode");
     return API_OK;
 }
 
@@ -361,30 +396,17 @@ ApiError stream_config_check_update(StreamConfig *config, const StreamConfig *ol
     if (api_failed(error))
         return error;
     if (!slice_equal(config->name, old->name))
-        return INVALID("stream configuration name must match original");
+        return api_error(JSStreamMismatchErr);
+    if (api_failed(error = check_single_server(check)))
+        return error;
     if (config->storage != old->storage)
         return INVALID("stream configuration update can not change storage type");
-    if (config->allow_msg_counter != old->allow_msg_counter)
-        return INVALID("stream configuration update can not change message counter setting");
-    if (config->persist_async != old->persist_async)
-        return INVALID("stream configuration update can not change persist mode");
     if (config->retention != old->retention &&
         (config->retention == RETENTION_WORKQUEUE || old->retention == RETENTION_WORKQUEUE))
         return INVALID(
             "stream configuration update can not change retention policy to/from workqueue");
-    if (old->sealed && !config->sealed)
-        return INVALID("stream configuration update can not unseal a sealed stream");
-    if (old->deny_delete && !config->deny_delete)
-        return INVALID("stream configuration update can not cancel deny message deletes");
-    if (old->deny_purge && !config->deny_purge)
-        return INVALID("stream configuration update can not cancel deny purge");
-    if (old->allow_msg_ttl && !config->allow_msg_ttl)
-        return INVALID("message TTL status can not be disabled");
-    if (old->allow_msg_schedules && !config->allow_msg_schedules)
-        return INVALID("message schedules can not be disabled");
-    if (config->has_mirror &&
-        !(old->has_mirror && source_config_equal(&config->mirror, &old->mirror)))
-        return api_error(JSStreamMirrorNotUpdatableErr);
+    if (api_failed(error = check_one_way(check, old)))
+        return error;
     if (config->sealed) {
         config->max_age_ns = 0;
         config->discard = DISCARD_NEW;

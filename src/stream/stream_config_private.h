@@ -24,3 +24,5 @@ ApiError check_sources(Check *check);
 ApiError check_externals(Check *check);
 /* A stream that gets its own messages back, over any chain of streams of this account. */
 ApiError check_cycle(Check *check);
+/* Filters of origins; on create only, as in the original. */
+ApiError check_filters(Check *check);

@@ -240,6 +240,11 @@ static void an_update_may_not_change_everything(void **state) {
         {"\"deny_delete\":true", "",
          "10052 stream configuration update can not cancel deny message deletes"},
         {"\"deny_purge\":true", "", "10052 stream configuration update can not cancel deny purge"},
+        {"\"mirror\":{\"name\":\"b\"}", "\"mirror\":{\"name\":\"c\"}",
+         "10055 stream mirror configuration can not be updated"},
+        {"", "\"allow_msg_counter\":true",
+         "10052 stream configuration update can not change message counter setting"},
+        {"\"allow_msg_schedules\":true", "", "10052 message schedules can not be disabled"},
         {"\"allow_msg_ttl\":true", "", "10052 message TTL status can not be disabled"},
         {"\"persist_mode\":\"async\"", "\"persist_mode\":\"default\"",
          "10052 stream configuration update can not change persist mode"},
@@ -258,6 +263,129 @@ static void an_update_may_not_change_everything(void **state) {
     assert_non_null(strstr(sealed, "\"discard\":\"new\""));
     assert_non_null(strstr(sealed, "\"sealed\":true,\"deny_delete\":true,\"deny_purge\":true"));
     mem_free(sealed);
+}
+
+#define ORIGIN              "\"name\":\"b\""
+#define FILTERED(src, dest) "{\"src\":\"" src "\",\"dest\":\"" dest "\"}"
+
+/* Each source once as a mirror and once as a source; NULL: accepted. */
+static void mirrors_and_sources_have_errors_of_their_own(void **state) {
+    (void)state;
+    static const struct {
+        const char *source, *mirror_want, *source_want;
+    } cases[] = {
+        {ORIGIN, NULL, NULL},
+        {"", "10142", "10141"},
+        {"\"name\":\"a.b\"", "10142", "10141"},
+        {"\"name\":\"a\"", "10052 detected cycle", "10052 detected cycle"},
+        {"\"name\":\"a\",\"external\":{\"api\":\"x\"}", NULL, NULL},
+        {ORIGIN ",\"filter_subject\":\"a..b\"",
+         "10049 subject filter 'a..b' for the mirror invalid subject",
+         "10049 subject filter 'a..b' for the source: invalid subject"},
+        {ORIGIN ",\"filter_subject\":\"x\",\"subject_transforms\":[" FILTERED("x", "y") "]",
+         "10150", "10144"},
+        {ORIGIN ",\"subject_transforms\":[" FILTERED("a..b", "y") "]", "10151", "10145"},
+        {ORIGIN ",\"subject_transforms\":[" FILTERED("a.*", "y.$2") "]", "10154", "10146"},
+        {ORIGIN ",\"subject_transforms\":[" FILTERED("a.*", "y") "," FILTERED("a.b", "z") "]",
+         "10152", "10147"},
+        {ORIGIN ",\"subject_transforms\":[" FILTERED("a.*.c", "y") "," FILTERED("a.b.*", "z") "]",
+         "10152", NULL},
+        {ORIGIN ",\"external\":{\"api\":\"x.*\"}",
+         "10052 stream external api prefix \"x.*\" must be", "10052 stream external api"},
+        {ORIGIN ",\"external\":{\"api\":\"x\",\"deliver\":\"y.>\"}", "10024", "10024"},
+        {ORIGIN ",\"external\":{\"api\":\"$JS.API\"}",
+         "10021 stream external api prefix $JS.API must not overlap with $JS.API", "10021"},
+        {ORIGIN ",\"consumer\":{\"name\":\"c\"}", "10213", "10215"},
+        {ORIGIN ",\"consumer\":{\"name\":\"c\",\"deliver_subject\":\"d\"}", NULL, NULL},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int is_mirror = 0; is_mirror < 2; is_mirror++) {
+            char *json = text_of(is_mirror ? "{\"name\":\"a\",\"mirror\":{%s}}"
+                                           : "{\"name\":\"a\",\"sources\":[{%s}]}",
+                                 cases[i].source);
+            const char *want = is_mirror ? cases[i].mirror_want : cases[i].source_want;
+            char *got = outcome(json, NULL, &limits);
+            assert_int_equal(strncmp(got, want ? want : "{\"name\"", strlen(want ? want : "{")), 0);
+            mem_free(got);
+            mem_free(json);
+        }
+}
+
+static const StreamConfig *find_in_list(const void *cookie, Slice name) {
+    StreamConfig *const *known = cookie;
+
+    for (; *known; known++)
+        if (slice_equal((*known)->name, name))
+            return *known;
+    return NULL;
+}
+
+static void origins_that_are_known_are_held_against_the_config(void **state) {
+    (void)state;
+    static const char *const known[] = {
+        "{\"name\":\"big\",\"max_msg_size\":100,\"allow_direct\":true}",
+        "{\"name\":\"back\",\"subjects\":[\"k\"],\"sources\":[{\"name\":\"a\"}]}",
+        "{\"name\":\"far\",\"sources\":[{\"name\":\"back\"}]}",
+    };
+    static const char *const cases[][2] = {
+        {"\"mirror\":{\"name\":\"big\"},\"max_msg_size\":99", "10030"},
+        {"\"sources\":[{\"name\":\"big\"}],\"max_msg_size\":99", "10046"},
+        {"\"sources\":[{\"name\":\"big\"}],\"max_msg_size\":100", "{"},
+        {"\"mirror\":{\"name\":\"big\"},\"pedantic\":true", "10157"},
+        {"\"sources\":[{\"name\":\"back\"}]", "10052 detected cycle"},
+        {"\"sources\":[{\"name\":\"far\"}]", "10052 detected cycle"},
+        {"\"mirror\":{\"name\":\"far\"}", "10052 detected cycle"},
+    };
+    StreamConfig *list[4] = {0};
+    Arena *arena = arena_new();
+    bool is_pedantic;
+    for (size_t i = 0; i < 3; i++)
+        assert_false(api_failed(
+            stream_config_parse(slice_of_text(known[i]), &limits, arena, &list[i], &is_pedantic)));
+    ConfigLimits knowing = limits;
+    knowing.find = find_in_list;
+    knowing.cookie = list;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *json = text_of("{\"name\":\"a\",%s}", cases[i][0]);
+        char *got = outcome(json, NULL, &knowing);
+        assert_int_equal(strncmp(got, cases[i][1], strlen(cases[i][1])), 0);
+        mem_free(got);
+        mem_free(json);
+    }
+    char *mirror = outcome("{\"name\":\"a\",\"mirror\":{\"name\":\"big\"}}", NULL, &knowing);
+    assert_non_null(strstr(mirror, "\"mirror_direct\":true"));
+    mem_free(mirror);
+    for (size_t i = 0; i < 3; i++)
+        stream_config_free(list[i]);
+    arena_free(arena);
+}
+
+static void sources_outlive_the_config_they_were_copied_from(void **state) {
+    (void)state;
+    Arena *arena = arena_new();
+    StreamConfig *config, *stored;
+    bool is_pedantic;
+    Slice json = LIT("{\"name\":\"a\",\"sources\":[{\"name\":\"b\",\"opt_start_time\":"
+                     "\"2024-01-01T02:00:00+02:00\",\"subject_transforms\":[{\"src\":\"x\","
+                     "\"dest\":\"y\"}],\"external\":{\"api\":\"p\"}},{\"name\":\"c\"}]}");
+    assert_false(api_failed(stream_config_parse(json, &limits, arena, &config, &is_pedantic)));
+    StreamConfig *copy = stream_config_copy(config);
+    assert_true(stream_config_equal(config, copy));
+    stream_config_free(config);
+    Buf out = {0};
+    stream_config_write(&out, copy, false);
+    assert_non_null(strstr(buf_text(&out), "\"opt_start_time\":\"2024-01-01T02:00:00+02:00\""));
+    assert_non_null(strstr(buf_text(&out), "\"external\":{\"api\":\"p\",\"deliver\":\"\"}"));
+    assert_int_equal(stream_config_parse_stored(buf_slice(&out), &stored), OK);
+    assert_int_equal(stored->source_count, 2);
+    assert_true(slice_equal(stored->sources[0].transforms[0].dest, LIT("y")));
+    assert_true(stream_config_equal(copy, stored));
+    stream_config_free(stored);
+    stream_config_free(copy);
+    buf_done(&out);
+    arena_free(arena);
 }
 
 static void object_stores_take_names_of_their_own(void **state) {
@@ -304,6 +432,9 @@ int main(void) {
         cmocka_unit_test(each_rule_has_its_error),
         cmocka_unit_test(the_servers_limits_are_kept),
         cmocka_unit_test(an_update_may_not_change_everything),
+        cmocka_unit_test(mirrors_and_sources_have_errors_of_their_own),
+        cmocka_unit_test(origins_that_are_known_are_held_against_the_config),
+        cmocka_unit_test(sources_outlive_the_config_they_were_copied_from),
         cmocka_unit_test(object_stores_take_names_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
