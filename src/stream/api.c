@@ -437,7 +437,8 @@ static void republish(ApiPort *port, Slice subject, const Message *message) {
 
 static void on_domain(ApiPort *port, const Message *message) {
     static const Slice mapped[] = {LIT("STREAM."), LIT("CONSUMER."), LIT("DIRECT."),
-                                   LIT("META."),   LIT("SERVER."),   LIT("ACCOUNT.")};
+                                   LIT("META."),   LIT("SERVER."),   LIT("ACCOUNT."),
+                                   LIT("HW.")};
     Slice tail = slice_from_at(message->subject, port->api->domain.len);
 
     if (slice_starts_with(tail, LIT("$KV.")) || slice_starts_with(tail, LIT("$OBJ."))) {

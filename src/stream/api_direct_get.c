@@ -6,6 +6,7 @@
 #include "proto/timefmt.h"
 #include "stream/api_private.h"
 #include "stream/direct_batch.h"
+#include "stream/get_wait.h"
 
 /* DIRECT.GET: messages without JSON, straight from the stream's home. */
 
@@ -220,39 +221,50 @@ static Slice check_request(const DirectRequest *request) {
     return (Slice){0};
 }
 
-static void get_by_request(Api *api, Stream *stream, const DirectRequest *request, Slice reply) {
-    Slice refusal = check_request(request);
-
-    if (refusal.len) {
-        api_send_status(api, stream->account, reply, refusal);
-        return;
-    }
-    if (request->multi_last_count) {
-        get_multi(api, stream, request, reply);
-        return;
-    }
-    if (request->batch != 0) {
-        get_batch(api, stream, request, reply);
-        return;
-    }
-    uint64_t seq;
-    if (request->last_by_subj.len) {
-        Filters filters = {&request->last_by_subj, 1};
-        seq = stream_last(stream, &filters, 0);
-    } else {
-        Filters filters = {&request->next_by_subj, request->next_by_subj.len > 0};
-        seq = start_seq(stream, request);
-        if (request->next_by_subj.len || request->has_start_time)
-            seq = stream_next(stream, &filters, seq);
-    }
-    get_single(api, stream, seq, request->no_hdr, reply, NULL);
+/* The single message, unless the client has it. */
+static void get_one(Api *api, Stream *stream, uint64_t seq, bool no_hdr, Slice reply,
+                    const GetOptions *options) {
+    if (options->has_as_of_seq || options->has_as_of_time)
+        api_send_status(api, stream->account, reply, bad_request);
+    else if (seq && options->has_if_not_seq && options->if_not_seq == seq)
+        get_send_not_modified(api, stream, reply, seq);
+    else
+        get_single(api, stream, seq, no_hdr, reply, NULL);
 }
 
-void api_direct_get(Api *api, Stream *stream, Slice rest, const Message *message) {
+static uint64_t find_seq(Stream *stream, const DirectRequest *request) {
+    if (request->last_by_subj.len) {
+        Filters filters = {&request->last_by_subj, 1};
+        return stream_last(stream, &filters, 0);
+    }
+    Filters filters = {&request->next_by_subj, request->next_by_subj.len > 0};
+    uint64_t seq = start_seq(stream, request);
+    if (request->next_by_subj.len || request->has_start_time)
+        seq = stream_next(stream, &filters, seq);
+    return seq;
+}
+
+static void get_by_request(Api *api, Stream *stream, const DirectRequest *request, Slice reply,
+                           const GetOptions *options) {
+    bool is_many = request->multi_last_count || request->batch != 0;
+    Slice refusal = check_request(request);
+
+    if (refusal.len == 0 && is_many && get_options_are_of_one_message(options))
+        refusal = bad_request;
+    if (refusal.len)
+        api_send_status(api, stream->account, reply, refusal);
+    else if (request->multi_last_count)
+        get_multi(api, stream, request, reply);
+    else if (is_many)
+        get_batch(api, stream, request, reply);
+    else
+        get_one(api, stream, find_seq(stream, request), request->no_hdr, reply, options);
+}
+
+void api_direct_get_now(Api *api, Stream *stream, Slice rest, const Message *message,
+                        const GetOptions *options) {
     DirectRequest request = {0};
 
-    if (message->reply.len == 0)
-        return;
     if (rest.len == 0 && message->payload.len == 0) {
         api_send_status(api, stream->account, message->reply, empty_request);
         return;
@@ -263,7 +275,7 @@ void api_direct_get(Api *api, Stream *stream, Slice rest, const Message *message
         return;
     }
     if (rest.len == 0) {
-        get_by_request(api, stream, &request, message->reply);
+        get_by_request(api, stream, &request, message->reply, options);
         return;
     }
     if (request.seq || request.last_by_subj.len || request.next_by_subj.len || request.batch ||
@@ -273,5 +285,20 @@ void api_direct_get(Api *api, Stream *stream, Slice rest, const Message *message
         return;
     }
     Filters filters = {&rest, 1};
-    get_single(api, stream, stream_last(stream, &filters, 0), request.no_hdr, message->reply, NULL);
+    get_one(api, stream, stream_last(stream, &filters, 0), request.no_hdr, message->reply, options);
+}
+
+void api_direct_get(Api *api, Stream *stream, Slice rest, const Message *message) {
+    GetOptions options = {0};
+    Slice bad;
+
+    if (message->reply.len == 0)
+        return;
+    if (message->headers.len && get_options_parse(message->headers, &options, &bad)) {
+        get_refuse_header(api, stream->account, message->reply, bad);
+        return;
+    }
+    if (get_options_must_wait(&options) && get_wait_direct(api, stream, rest, message, &options))
+        return;
+    api_direct_get_now(api, stream, rest, message, &options);
 }

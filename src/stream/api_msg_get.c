@@ -1,8 +1,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "proto/base64.h"
 #include "proto/timefmt.h"
 #include "stream/api_private.h"
+#include "stream/get_wait.h"
 
 /* STREAM.MSG.GET: one message as JSON, from the stream's home. */
 
@@ -71,24 +73,6 @@ static uint64_t find_seq(Stream *stream, const GetRequest *request) {
     return stream_next(stream, &all, from);
 }
 
-static void write_base64(Buf *out, Slice bytes) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const unsigned char *s = (const unsigned char *)bytes.ptr;
-    char *start = buf_reserve(out, (bytes.len + 2) / 3 * 4), *to = start;
-
-    for (size_t i = 0; i < bytes.len; i += 3) {
-        size_t left = bytes.len - i;
-        uint32_t group = (uint32_t)s[i] << 16;
-        group |= left > 1 ? (uint32_t)s[i + 1] << 8 : 0;
-        group |= left > 2 ? s[i + 2] : 0;
-        *to++ = digits[group >> 18];
-        *to++ = digits[group >> 12 & 63];
-        *to++ = left > 1 ? digits[group >> 6 & 63] : '=';
-        *to++ = left > 2 ? digits[group & 63] : '=';
-    }
-    out->len += (size_t)(to - start);
-}
-
 static void reply_message(ApiCall *call, const StoredMsg *msg, bool no_hdr) {
     Buf out;
 
@@ -99,12 +83,12 @@ static void reply_message(ApiCall *call, const StoredMsg *msg, bool no_hdr) {
     buf_append_u64(&out, msg->seq);
     if (msg->headers.len && !no_hdr) {
         buf_append_lit(&out, ",\"hdrs\":\"");
-        write_base64(&out, msg->headers);
+        base64_write(&out, msg->headers);
         buf_append_char(&out, '"');
     }
     if (msg->payload.len) {
         buf_append_lit(&out, ",\"data\":\"");
-        write_base64(&out, msg->payload);
+        base64_write(&out, msg->payload);
         buf_append_char(&out, '"');
     }
     buf_append_lit(&out, ",\"time\":\"");
@@ -157,23 +141,46 @@ static void get_gone(ApiWait *wait) {
     mem_free(waiting);
 }
 
+static void answer(ApiCall *call, Stream *stream, const GetRequest *request,
+                   const GetOptions *options) {
+    uint64_t seq = find_seq(stream, request);
+
+    if (seq == 0)
+        api_reply_error(call, api_error(JSNoMessageFoundErr));
+    else if (options->has_if_not_seq && options->if_not_seq == seq)
+        api_reply_error(call, api_error_with_u64(api_arena(call), HWNotModifiedF, seq));
+    else
+        get(call, stream, seq, request->no_hdr, NULL);
+}
+
+/* Again from the start, as the turn in which it was read is over. */
+static void answer_late(ApiCall *call, Stream *stream) {
+    GetRequest request = {0};
+    GetOptions options;
+    Slice bad;
+
+    if (!api_read_body(call, &get_schema, JSON_STRICT, &request))
+        return;
+    if (get_options_parse(call->headers, &options, &bad))
+        options = (GetOptions){0};
+    answer(call, stream, &request, &options);
+}
+
 void api_on_stream_msg_get(ApiCall *call) {
     GetRequest request = {0};
+    GetOptions options = {0};
+    Slice bad;
 
     if (!api_read_body(call, &get_schema, JSON_STRICT, &request))
         return;
     Stream *stream = api_call_stream(call);
-    if (!is_good_request(&request)) {
+    if (!is_good_request(&request))
         api_reply_error(call, api_error(JSBadRequestErr));
-        return;
-    }
-    if (!stream) {
+    else if (!stream)
         api_reply_error(call, api_error(JSStreamNotFoundErr));
-        return;
-    }
-    uint64_t seq = find_seq(stream, &request);
-    if (seq == 0)
-        api_reply_error(call, api_error(JSNoMessageFoundErr));
-    else
-        get(call, stream, seq, request.no_hdr, NULL);
+    else if (call->headers.len && get_options_parse(call->headers, &options, &bad))
+        api_reply_error(call, api_error_with(api_arena(call), HWBadHeaderF, bad));
+    else if (!get_options_must_wait(&options) ||
+             !get_wait_call(call, stream, &options, answer_late))
+        answer(call, stream, &request, &options);
 }

@@ -113,6 +113,10 @@ void api_on_consumer_reset(ApiCall *call);
 
 /* DIRECT.GET on the stream's home. rest: the subject behind the stream's name, or empty. */
 void api_direct_get(Api *api, Stream *stream, Slice rest, const Message *message);
+/* The same when the options' waiting is over. */
+typedef struct GetOptions GetOptions;
+void api_direct_get_now(Api *api, Stream *stream, Slice rest, const Message *message,
+                        const GetOptions *options);
 
 /* Something that waits for a message of a stream to come from the disk; embedded in a heap object.
  */

@@ -27,6 +27,7 @@ static const struct {
     FIELD("Nats-Scheduler", scheduler),
     FIELD("Nats-Schedule-Next", schedule_next),
     FIELD("Nats-Stream-Source", stream_source),
+    FIELD("HW-Want-Current", want_current),
 #undef FIELD
 };
 enum { FIELD_COUNT = sizeof fields / sizeof fields[0] };
@@ -89,13 +90,14 @@ void pub_headers_parse(Slice block, PubHeaders *out_headers) {
     if (!next_line(block, &at, &line)) /* the status line */
         return;
     while (next_line(block, &at, &line)) {
-        if (line.len < 6 || (memcmp(line.ptr, "Nats-", 5) != 0 && memcmp(line.ptr, "KV-O", 4) != 0))
+        if (line.len < 6 || (memcmp(line.ptr, "Nats-", 5) != 0 &&
+                             memcmp(line.ptr, "KV-O", 4) != 0 && memcmp(line.ptr, "HW-", 3) != 0))
             continue;
         size_t colon = slice_find(line, ':');
         if (colon == line.len)
             continue;
         Slice name = slice_first(line, colon), value = slice_trim(slice_from_at(line, colon + 1));
-        if (name.ptr[0] == 'N') {
+        if (name.ptr[0] != 'K') {
             take_field(out_headers, &seen, name, value);
         } else if (!has_operation && slice_equal(name, LIT("KV-Operation"))) {
             out_headers->is_purge_operation = slice_equal(value, LIT("PURGE"));

@@ -15,6 +15,7 @@ typedef enum TtlKind { TTL_NONE, TTL_SOME, TTL_FOREVER, TTL_INVALID } TtlKind;
 typedef struct PubHeaders {
     Slice msg_id, expected_stream, expected_last_msg_id, expected_last_seq, expected_subject_seq,
         expected_subject;
+    Slice want_current; /* HW-Want-Current */
     Slice rollup, increment, batch_id, schedule, scheduler, schedule_next, stream_source;
     TtlKind ttl_kind;
     int64_t ttl_ns;          /* TTL_SOME; INT64_MAX when it is longer than can be counted */
@@ -24,7 +25,7 @@ typedef struct PubHeaders {
     bool has_request_info;   /* Nats-Request-Info: not stored */
 } PubHeaders;
 
-/* One pass over the block; only lines that begin "Nats-" or "KV-O" are looked at. */
+/* One pass over the block; only lines that begin "Nats-", "KV-O" or "HW-" are looked at. */
 void pub_headers_parse(Slice block, PubHeaders *out_headers);
 
 /* The block as it is stored, appended to out: status line reduced, without Nats-Request-Info,

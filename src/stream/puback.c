@@ -21,7 +21,7 @@ char *puback_prefix(Slice stream, Slice domain, size_t *out_len) {
     return text.ptr;
 }
 
-static void send(Stream *stream, Slice reply, Slice headers, Slice payload) {
+void puback_send_bytes(Stream *stream, Slice reply, Slice headers, Slice payload) {
     Message message = {.subject = reply, .headers = headers, .payload = payload};
     bus_publish(stream->account, reply, &message, NULL, BUS_NO_MAPPINGS);
 }
@@ -38,7 +38,7 @@ void puback_send(Stream *stream, Slice reply, uint64_t seq, bool is_duplicate) {
         buf_append_bytes(&buf, parts->ack_prefix, len);
         buf_append_u64(&buf, seq);
         buf_append(&buf, is_duplicate ? LIT(",\"duplicate\": true}") : LIT("}"));
-        send(stream, reply, (Slice){0}, buf_slice(&buf));
+        puback_send_bytes(stream, reply, (Slice){0}, buf_slice(&buf));
         buf_done(&buf);
         return;
     }
@@ -46,10 +46,10 @@ void puback_send(Stream *stream, Slice reply, uint64_t seq, bool is_duplicate) {
     len += u64_to_decimal(seq, text + len);
     Slice tail = is_duplicate ? LIT(",\"duplicate\": true}") : LIT("}");
     memcpy(text + len, tail.ptr, tail.len);
-    send(stream, reply, (Slice){0}, slice_from(text, len + tail.len));
+    puback_send_bytes(stream, reply, (Slice){0}, slice_from(text, len + tail.len));
 }
 
-static void write_error(Buf *out, Stream *stream, ApiError error) {
+void puback_write_error(Buf *out, Stream *stream, ApiError error) {
     buf_append_lit(out, "{\"error\":{\"code\":");
     buf_append_u64(out, error.http);
     buf_append_lit(out, ",\"err_code\":");
@@ -65,8 +65,8 @@ void puback_refuse(Stream *stream, Slice reply, ApiError error) {
     if (!reply.len || stream->config->no_ack)
         return;
     Buf text = {0};
-    write_error(&text, stream, error);
-    send(stream, reply, (Slice){0}, buf_slice(&text));
+    puback_write_error(&text, stream, error);
+    puback_send_bytes(stream, reply, (Slice){0}, buf_slice(&text));
     buf_done(&text);
 }
 
@@ -74,7 +74,8 @@ void puback_too_many(Stream *stream, Slice reply) {
     if (!reply.len || stream->config->no_ack)
         return;
     Buf text = {0};
-    write_error(&text, stream, api_error(JSStreamTooManyRequests));
-    send(stream, reply, LIT("NATS/1.0 429 Too Many Requests\r\n\r\n"), buf_slice(&text));
+    puback_write_error(&text, stream, api_error(JSStreamTooManyRequests));
+    puback_send_bytes(stream, reply, LIT("NATS/1.0 429 Too Many Requests\r\n\r\n"),
+                      buf_slice(&text));
     buf_done(&text);
 }

@@ -11,5 +11,8 @@ char *puback_prefix(Slice stream, Slice domain, size_t *out_len);
 /* To reply when it is not empty and the stream acks. */
 void puback_send(Stream *stream, Slice reply, uint64_t seq, bool is_duplicate);
 void puback_refuse(Stream *stream, Slice reply, ApiError error);
+/* The parts of an answer: the refusal's JSON; sending. */
+void puback_write_error(Buf *out, Stream *stream, ApiError error);
+void puback_send_bytes(Stream *stream, Slice reply, Slice headers, Slice payload);
 /* Status 429 with error 10167. */
 void puback_too_many(Stream *stream, Slice reply);

@@ -3,6 +3,8 @@
 #include "base/mem.h"
 #include "stream/api.h"
 #include "stream/puback.h"
+#include "stream/puback_current.h"
+#include "stream/stream_await.h"
 #include "stream/stream_parts.h"
 
 static const PortOps port_ops = {.kind = PORT_STREAM, .deliver = stream_on_publish};
@@ -57,6 +59,8 @@ Stream *stream_new(JetStream *js, Account *account, uint32_t group, StreamConfig
     parts->ack_prefix = puback_prefix(config->name, js->options->domain, &parts->ack_prefix_len);
     stream_waits_init(stream);
     stream_settle_init(stream);
+    stream_awaits_init(stream);
+    puback_current_init(stream);
     stream_expiry_init(stream);
     make_transforms(stream);
     stream->consumers = consumer_set_new(stream);
@@ -152,6 +156,7 @@ void stream_delete(Stream *stream) {
     parts->is_started = false;
     timer_cancel(stream->group.home, &parts->expiry);
     stream_settle_done(stream, true);
+    stream_awaits_end(stream);
     consumer_set_stop(stream->consumers);
     stream_drop_log_bytes(stream);
     stream_free(stream);
@@ -165,6 +170,8 @@ void stream_free(Stream *stream) {
     parts->is_started = false;
     timer_cancel(stream->group.home, &parts->expiry);
     stream_settle_done(stream, false);
+    stream_awaits_end(stream);
+    puback_current_done(stream);
     stream_waits_done(stream);
     journal_remove_group(stream->js->journal, &stream->group);
     map64_remove(&stream->js->streams, stream->group.id);

@@ -6,6 +6,7 @@
 #include "proto/headers.h"
 #include "stream/api.h"
 #include "stream/puback.h"
+#include "stream/stream_await.h"
 #include "stream/stream_parts.h"
 
 static void remember_msg_id(Stream *stream, const PubHeaders *ask, uint64_t seq, int64_t time_ns) {
@@ -181,7 +182,7 @@ static void apply_publish(Stream *stream, const Record *record, Place place, Sha
     stream_decide(stream, record, ask, &verdict);
     if (api_failed(verdict.error)) {
         if (ticket)
-            puback_refuse(stream, ticket->data, verdict.error);
+            stream_refuse(stream, ticket->data, ask, &verdict);
     } else if (verdict.is_duplicate) {
         if (ticket)
             puback_send(stream, ticket->data, verdict.duplicate_seq, true);
@@ -275,6 +276,8 @@ static void on_apply(Group *group, const Record *record, Place place, Shared *ho
     stream_expiry_arm(stream);
     if (parts->settling.len)
         stream_settle(stream);
+    if (parts->await_count)
+        stream_awaits_check(stream);
 }
 
 static ApiError refusal(Stream *stream, Status why) {
@@ -308,6 +311,8 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
     }
     if (stream->parts->settling.len)
         stream_settle(stream);
+    if (stream->parts->await_count)
+        stream_awaits_check(stream);
 }
 
 const GroupOps stream_group_ops = {

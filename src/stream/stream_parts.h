@@ -84,6 +84,10 @@ struct StreamParts {
     Task wait_task;
     VEC(SettlingCall) settling; /* stream_settle.c */
     Task settle_task;
+    List settle_awaits, seq_awaits; /* stream_await.c */
+    size_t await_count;
+    List current_waits; /* puback_current.c */
+    size_t current_count;
     ObjectSize objects[OBJECT_SIZES];
     unsigned object_at;
     DropList drops[DROP_AGES];
@@ -107,11 +111,14 @@ typedef struct PubVerdict {
     ApiError error; /* failed: not stored */
     bool is_duplicate;
     uint64_t duplicate_seq;
+    uint64_t current_seq; /* JSStreamWrongLastSequenceErrF: what is there */
     bool is_unwanted; /* interest: takes a sequence, is not stored */
 } PubVerdict;
 /* From the applied state alone. ask is NULL without headers. Texts in the turn's arena. */
 void stream_decide(Stream *stream, const Record *message, const PubHeaders *ask,
                    PubVerdict *out_verdict);
+/* Answers a publish whose verdict is an error. */
+void stream_refuse(Stream *stream, Slice reply, const PubHeaders *ask, const PubVerdict *verdict);
 
 /* stream_settle.c */
 void stream_settle_init(Stream *stream);

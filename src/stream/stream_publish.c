@@ -4,6 +4,7 @@
 #include "io/clock.h"
 #include "proto/subject.h"
 #include "stream/puback.h"
+#include "stream/puback_current.h"
 #include "stream/stream_parts.h"
 
 enum { CHUNK_PREFIX_TOKENS = 3, NS_PER_SECOND = 1000000000 };
@@ -64,15 +65,18 @@ static ApiError wrong_last(const Stream *stream, uint64_t actual) {
                       slice_from(text, u64_to_decimal(actual, text)));
 }
 
-static ApiError check_expected(Stream *stream, const Record *message, const PubHeaders *ask) {
+static ApiError check_expected(Stream *stream, const Record *message, const PubHeaders *ask,
+                               uint64_t *out_current) {
     if (ask->expected_subject_seq.len) {
         uint64_t last = ask->expected_subject.len ? last_of_pattern(stream, ask->expected_subject)
                                                   : last_of_subject(stream, message->subject);
+        *out_current = last;
         if (!is_number(ask->expected_subject_seq, last))
             return wrong_last(stream, last);
     } else if (ask->expected_subject.len) {
         return api_error(JSStreamExpectedLastSeqPerSubjectInvalid);
     }
+    *out_current = stream->state.last_seq;
     if (ask->expected_last_seq.len && !is_number(ask->expected_last_seq, stream->state.last_seq))
         return wrong_last(stream, stream->state.last_seq);
     return API_OK;
@@ -127,7 +131,7 @@ static ApiError check_headers(Stream *stream, const Record *message, const PubHe
         return api_error(JSStreamNotMatchErr);
     if (!config->allow_msg_ttl && (ask->ttl_kind == TTL_SOME || ask->ttl_kind == TTL_FOREVER))
         return api_error(JSMessageTTLDisabledErr);
-    ApiError error = check_expected(stream, message, ask);
+    ApiError error = check_expected(stream, message, ask, &verdict->current_seq);
     if (api_failed(error))
         return error;
     if ((code = check_schedule(message, ask)))
@@ -307,6 +311,14 @@ static Slice transformed(Stream *stream, Slice subject) {
     return result;
 }
 
+void stream_refuse(Stream *stream, Slice reply, const PubHeaders *ask, const PubVerdict *verdict) {
+    if (ask && ask->want_current.len && verdict->error.code == JSStreamWrongLastSequenceErrF)
+        puback_refuse_current(stream, reply, verdict->error, verdict->current_seq,
+                              ask->want_current);
+    else
+        puback_refuse(stream, reply, verdict->error);
+}
+
 /* Nothing is in flight: what the applied state refuses now, it would refuse then. True when it was
  * answered. */
 static bool answer_early(Stream *stream, const Record *draft, const PubHeaders *ask, Slice reply) {
@@ -316,7 +328,7 @@ static bool answer_early(Stream *stream, const Record *draft, const PubHeaders *
         return false;
     stream_decide(stream, draft, ask, &verdict);
     if (api_failed(verdict.error))
-        puback_refuse(stream, reply, verdict.error);
+        stream_refuse(stream, reply, ask, &verdict);
     else if (verdict.is_duplicate)
         puback_send(stream, reply, verdict.duplicate_seq, true);
     else

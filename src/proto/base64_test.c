@@ -1,0 +1,40 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/base64.h"
+
+static void bytes_become_digits_with_padding(void **state) {
+    (void)state;
+    static const struct {
+        Slice bytes;
+        const char *standard, *url;
+    } cases[] = {
+        {LIT(""), "", ""},
+        {LIT("f"), "Zg==", "Zg=="},
+        {LIT("fo"), "Zm8=", "Zm8="},
+        {LIT("foo"), "Zm9v", "Zm9v"},
+        {LIT("\xfb\xff\xfe"), "+//+", "-__-"},
+        {LIT("foobar"), "Zm9vYmFy", "Zm9vYmFy"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Buf out = {0};
+        base64_write(&out, cases[i].bytes);
+        assert_string_equal(buf_text(&out), cases[i].standard);
+        buf_clear(&out);
+        base64_write_url(&out, cases[i].bytes);
+        assert_string_equal(buf_text(&out), cases[i].url);
+        buf_done(&out);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_become_digits_with_padding),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
