@@ -210,6 +210,7 @@ static void trim(Journal *journal, JournalChunk *chunk) {
 static void on_committed(Worker *home, LogChunk *log_chunk) {
     (void)home;
     JournalChunk *chunk = (JournalChunk *)log_chunk;
+    chunk->journal->submitted--;
     if (log_chunk->status == OK)
         log_reader_keep(chunk->journal->reader, log_chunk);
     deliver(chunk);
@@ -227,8 +228,31 @@ static void hand_over(Journal *journal, ChunkKind kind) {
         return;
     }
     list_push_back(&journal->in_flight, &chunk->link);
+    journal->submitted++;
     chunk->log.done = on_committed;
     log_submit(journal->store->log, &chunk->log);
+}
+
+/* Writes the open chunk in this very turn, where the log takes that, and delivers it; else hands it
+ * over. Returns the entries delivered. Only in the submit step: between the write and the delivery
+ * no mail may be taken. */
+static uint64_t write_or_hand_over(Journal *journal) {
+    JournalChunk *chunk = journal->open[CHUNK_LOG];
+    if (chunk == NULL)
+        return 0;
+    if (journal->submitted != 0 || !log_write_here(journal->store->log, &chunk->log)) {
+        hand_over(journal, CHUNK_LOG);
+        return 0;
+    }
+    journal->open[CHUNK_LOG] = NULL;
+    journal->len_last[CHUNK_LOG] = chunk->log.len;
+    trim(journal, chunk);
+    uint64_t count = chunk->log.record_count;
+    list_push_back(&journal->in_flight, &chunk->link);
+    if (chunk->log.status == OK)
+        log_reader_keep(journal->reader, &chunk->log);
+    deliver(chunk);
+    return count;
 }
 
 /* --- delivering --- */
@@ -335,13 +359,18 @@ static JournalChunk *next_ready(Journal *journal) {
 
 static void on_turn(TurnHook *hook) {
     Journal *journal = CONTAINER_OF(hook, Journal, hook);
-    uint64_t delivered = 0;
-    JournalChunk *chunk;
+    uint64_t delivered = 0, count = 1;
     /* What is applied here may append again. */
-    while (delivered < JOURNAL_ENTRIES_PER_TURN && (chunk = next_ready(journal)) != NULL) {
-        delivered += chunk->log.record_count;
-        list_push_back(&journal->in_flight, &chunk->link);
-        deliver(chunk);
+    while (delivered < JOURNAL_ENTRIES_PER_TURN && count != 0) {
+        JournalChunk *chunk = next_ready(journal);
+        if (chunk == NULL) {
+            count = write_or_hand_over(journal);
+        } else {
+            count = chunk->log.record_count;
+            list_push_back(&journal->in_flight, &chunk->link);
+            deliver(chunk);
+        }
+        delivered += count;
     }
     if (delivered >= JOURNAL_ENTRIES_PER_TURN)
         worker_ready(journal->home, &journal->more);

@@ -45,8 +45,9 @@ struct Journal {
     JournalChunk *open[CHUNK_KINDS]; /* NULL: nothing appended since the last one */
     Shared *scratch[CHUNK_KINDS];    /* a buffer to encode into, kept from an earlier chunk */
     size_t len_last[CHUNK_KINDS];
-    List in_flight; /* with the log, or being delivered */
-    List ready;     /* memory chunks and refusals, to be delivered at the submit step */
+    List in_flight;     /* with the log, or being delivered */
+    unsigned submitted; /* of these, with the log */
+    List ready;         /* memory chunks and refusals, to be delivered at the submit step */
     List unused;
 };
 

@@ -163,10 +163,16 @@ static void on_damaged(void *cookie, Place at, uint64_t bytes) {
 
 static LogReport report;
 
+static uint64_t sync_interval_ns;
+
 static void open_store(uint64_t segment_bytes) {
     assert_int_equal(workers_new(WORKERS, &all), OK);
     JournalOptions options = {
-        .dir = dir, .segment_bytes = segment_bytes, .checkpoint_bytes = 4 * segment_bytes};
+        .dir = dir,
+        .segment_bytes = segment_bytes,
+        .checkpoint_bytes = 4 * segment_bytes,
+        .sync_interval_ns = sync_interval_ns,
+    };
     assert_int_equal(journal_store_open(&options, all, &report, &store), OK);
 }
 
@@ -228,6 +234,46 @@ static void entries_are_applied_after_the_sync_and_again_after_a_restart(void **
     assert_true(one->group.index_last == 1000);
     assert_true(two->sum == 1001000);
     close_store();
+}
+
+/* In turns and through the log thread by chance: one order all the same, over several segments. */
+static void with_a_sync_interval_entries_are_applied_in_the_turn_that_made_them(void **state) {
+    (void)state;
+    enum { ROUNDS = 3000, BYTES = 900 };
+    sync_interval_ns = UINT64_C(3600000000000);
+    open_store(1024 * 1024);
+    Tally *one = tally_new(1, 0, false), *two = tally_new(2, 1, false);
+    start();
+    unsigned in_turn = 0;
+    uint64_t sum = 0;
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        append_bytes(one, i, BYTES);
+        append_bytes(two, 2 * i, BYTES);
+        worker_turn(all[0], false);
+        worker_turn(all[1], false);
+        in_turn += one->group.in_flight == 0;
+        sum += i;
+        if (i % 8 == 0) { /* what the log thread has, comes back, and the turn is ours again */
+            turns_until_applied(one);
+            turns_until_applied(two);
+        }
+    }
+    assert_true(in_turn > ROUNDS / 10);
+    turns_until_applied(one);
+    turns_until_applied(two);
+    assert_true(one->entries == ROUNDS && one->sum == sum && one->group.index_applied == ROUNDS);
+    assert_true(two->entries == ROUNDS && two->sum == 2 * sum);
+    close_store();
+
+    open_store(1024 * 1024);
+    one = tally_new(1, 0, false);
+    two = tally_new(2, 1, false);
+    start();
+    assert_true(damaged_bytes == 0);
+    assert_true(one->entries == ROUNDS && one->sum == sum && one->group.index_last == ROUNDS);
+    assert_true(two->entries == ROUNDS && two->sum == 2 * sum);
+    close_store();
+    sync_interval_ns = 0;
 }
 
 static void entries_of_an_unknown_group_are_skipped(void **state) {
@@ -388,6 +434,7 @@ static void checkpoints_free_the_log_and_are_what_a_restart_begins_with(void **s
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(entries_are_applied_after_the_sync_and_again_after_a_restart),
+        TEST(with_a_sync_interval_entries_are_applied_in_the_turn_that_made_them),
         TEST(entries_of_an_unknown_group_are_skipped),
         TEST(memory_entries_are_applied_in_the_same_turn_with_what_they_append),
         TEST(endless_echoes_do_not_hold_up_the_turn),

@@ -27,6 +27,7 @@ Status log_open_dir(const LogOptions *options, Log **out_log) {
     log->options.dir = log->dir;
     log->log_dir = path_join(log->dir, "log");
     log->bad_dir = path_join(log->dir, "bad");
+    log->baton = baton_new();
     log->live = counter_table_new();
     log->sizes = counter_table_new();
     Status status = open_files(log);
@@ -88,6 +89,7 @@ void log_close(Log *log) {
         disk_unlock(log->lock);
     if (log->box)
         mailbox_close(log->box);
+    baton_free(log->baton);
     vec_done(&log->segments);
     vec_done(&log->spares);
     counter_table_free(log->live);

@@ -77,6 +77,11 @@ struct LogChunk {
  * record is larger. */
 void log_submit(Log *log, LogChunk *chunk);
 
+/* With sync_interval, instead of log_submit: writes chunk on the calling worker, which saves both
+ * hand-overs. Place and status are set then, done is not called. False, and nothing has happened,
+ * when it would have to wait: submit it. The worker has no chunk submitted that is not back. */
+MUST_CHECK bool log_write_here(Log *log, LogChunk *chunk);
+
 /* Without a thread (tests, simulation): commits everything submitted so far and calls done
  * directly. */
 void log_commit_now(Log *log);

@@ -1,4 +1,5 @@
-/* The log thread: packs waiting chunks into a block, writes and syncs it, hands them back. */
+/* The log thread: packs waiting chunks into a block, writes and syncs it, hands them back. With
+ * sync_interval a worker does the same for its own chunk, when it need not wait for anything. */
 #include <string.h>
 
 #include "base/log.h"
@@ -53,26 +54,36 @@ static void finish(Log *log) {
         log->durable = log->number_next - 1;
 }
 
+/* Everything there is to do; returns until when to sleep then. */
+static uint64_t run_once(Log *log) {
+    log_take_mail(log);
+    while (log->pending_first) {
+        log_commit_block(log);
+        log_check_space(log);
+        log_take_mail(log);
+    }
+    if (log_is_full(log) || log->options.sync_interval_ns)
+        log_check_space(log);
+    if (log->sync_due_ns && !log->is_sync_running && clock_mono_ns() >= log->sync_due_ns)
+        log_begin_sync(log);
+    return wait_until(log);
+}
+
 void log_run(void *cookie) {
     Log *log = cookie;
+    baton_take(log->baton);
     if (log->spares.len == 0)
         log_ask_for_spare(log, 0);
     for (;;) {
-        log_take_mail(log);
-        if (log->pending_first) {
-            log_commit_block(log);
-            log_check_space(log);
-            continue;
-        }
+        uint64_t until = run_once(log);
         if (log->is_stopping)
             break;
-        if (log_is_full(log))
-            log_check_space(log);
-        if (log->sync_due_ns && !log->is_sync_running && clock_mono_ns() >= log->sync_due_ns)
-            log_begin_sync(log);
-        mailbox_wait(log->box, wait_until(log));
+        baton_release(log->baton);
+        mailbox_wait(log->box, until);
+        baton_take(log->baton);
     }
     finish(log);
+    baton_release(log->baton);
 }
 
 void log_fail(Log *log, const char *what) {
@@ -194,6 +205,19 @@ static bool sync_block(Log *log) {
     return true;
 }
 
+static void advance(Log *log, const BlockHead *head) {
+    log->offset += block_bytes(head->body_len);
+    log->previous = head->head_checksum;
+    log->number_next++;
+}
+
+/* After the chunks went home: whoever reads this position and then mails a worker finds them
+ * applied there. */
+static void publish_head(Log *log) {
+    counter_set(&log->bytes_used, log->closed_bytes + log->offset);
+    counter_publish(&log->head, place_of(log_head_segment(log)->number, log->offset));
+}
+
 static void refuse_first(Log *log, Status status) {
     Batch batch = {0};
     take_chunk(log, &batch);
@@ -223,12 +247,47 @@ static void log_commit_block(Log *log) {
         give_back(log, &batch, ERR_IO);
         return;
     }
-    log->offset += block_bytes(head.body_len);
-    log->previous = head.head_checksum;
-    log->number_next++;
+    advance(log, &head);
     give_back(log, &batch, OK);
-    /* After the chunks went home: whoever reads this position and then mails a worker finds them
-     * applied there. */
-    counter_set(&log->bytes_used, log->closed_bytes + log->offset);
-    counter_publish(&log->head, place_of(log_head_segment(log)->number, log->offset));
+    publish_head(log);
+}
+
+/* --- on a worker --- */
+
+static bool write_one(Log *log, LogChunk *chunk) {
+    Batch batch = {&chunk->mail, &chunk->mail, chunk->len, chunk->record_count};
+    BlockHead head;
+    chunk->mail.next = NULL;
+    fill_block(log, &batch, &head);
+    uint64_t before_ns = clock_mono_ns();
+    if (!write_block(log, &head))
+        return false;
+    uint64_t now_ns = clock_mono_ns();
+    if (now_ns - before_ns > (uint64_t)LOG_SLOW_WRITE_MS * NS_PER_MS)
+        log->write_here_from_ns = now_ns + (uint64_t)LOG_SLOW_WRITE_PAUSE_MS * NS_PER_MS;
+    bool is_first = log->sync_due_ns == 0;
+    (void)sync_block(log); /* only says when it is due */
+    /* Both are the log thread's to do. */
+    if (is_first || now_ns - log->space_checked_ns > (uint64_t)LOG_SPACE_CHECK_MS * NS_PER_MS)
+        log_wake(log);
+    advance(log, &head);
+    return true;
+}
+
+static bool may_write_here(const Log *log, const LogChunk *chunk) {
+    return !log_is_failed(log) && log->segments.len != 0 &&
+           log->offset + block_bytes(chunk->len) <= log->segments.at[log->segments.len - 1].bytes &&
+           (log->write_here_from_ns == 0 || clock_mono_ns() >= log->write_here_from_ns);
+}
+
+bool log_write_here(Log *log, LogChunk *chunk) {
+    if (log->options.sync_interval_ns == 0 || !log->is_threaded || !baton_try(log->baton))
+        return false;
+    bool may = may_write_here(log, chunk);
+    if (may) {
+        chunk->status = write_one(log, chunk) ? OK : ERR_IO;
+        publish_head(log);
+    }
+    baton_release(log->baton);
+    return may;
 }

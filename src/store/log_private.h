@@ -1,12 +1,14 @@
 /* What log.c, log_commit.c, log_segment.c and log_recovery.c share. Private to store/.
  *
  * After log_start everything here belongs to the log thread, except the counters, and what the
- * helper thread gets by mail. The helper does what takes long and nobody waits for: zero-filling
- * the next segment, removing files, and the syncs of sync_interval mode. Without threads
- * (log_commit_now) its jobs run in place. */
+ * helper thread gets by mail. With sync_interval it belongs to whoever holds the baton: the log
+ * thread while it is awake, else a worker that writes for itself (log_write_here). The helper does
+ * what takes long and nobody waits for: zero-filling the next segment, removing files, and the
+ * syncs of sync_interval mode. Without threads (log_commit_now) its jobs run in place. */
 #pragma once
 
 #include "base/vec.h"
+#include "io/baton.h"
 #include "io/counter.h"
 #include "io/disk.h"
 #include "io/thread.h"
@@ -25,6 +27,10 @@ enum {
     LOG_SPARES_MAX = 2,
     /* How often free space is looked at while writing, and while there is too little of it. */
     LOG_SPACE_CHECK_MS = 250,
+    /* A worker whose write took longer (the system writes back, and makes writers wait) leaves
+       writing to the log thread for the pause. */
+    LOG_SLOW_WRITE_MS = 25,
+    LOG_SLOW_WRITE_PAUSE_MS = 1000,
     /* Damaged blocks copied to bad/ in one start; the rest stays only in its segment. */
     LOG_BAD_BYTES_MAX = 256 * 1024 * 1024,
 };
@@ -60,6 +66,8 @@ struct Log {
     char *block_memory, *block;
     uint64_t block_cap;
 
+    Baton *baton;
+    uint64_t write_here_from_ns; /* not before: a worker's write was slow */
     Mailbox *box;
     Thread *thread;
     Mailbox *helper_box;
