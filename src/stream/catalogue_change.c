@@ -60,6 +60,8 @@ static ApiError check_limits(const ApiCall *call, const StreamConfig *config,
 
     if (!old && mine->max_streams > 0 && account.streams >= mine->max_streams)
         return api_error(JSMaximumStreamsLimitErr);
+    if (!old && mine->max_consumers > 0 && config->max_consumers > mine->max_consumers)
+        return api_error(JSMaximumConsumersLimitErr);
     if (more <= 0)
         return API_OK;
     Taken all = sum_taken(call->js->catalogue, NULL, config->storage);

@@ -106,10 +106,21 @@ static ApiError check_unique(const ConsumerSet *set, const Consumer *self,
     return API_OK;
 }
 
+/* How many the stream may have, 0 = any number: the smaller of its own limit (or the server's for
+ * streams without) and the account's, which counts by stream too. */
+static int64_t consumers_max(const Stream *stream) {
+    const JetStreamOptions *options = stream->js->options;
+    int64_t own = stream->config->max_consumers;
+    int64_t account = jetstream_limits(options, account_index(stream->account))->max_consumers;
+
+    if (own <= 0 || (account > 0 && account < own))
+        own = account > 0 ? account : options->max_consumers_default;
+    return own > 0 ? own : 0;
+}
+
 static ApiError check_new(const ConsumerSet *set, const ConsumerDraft *draft) {
     const StreamConfig *stream = set->stream->config;
-    int64_t max = stream->max_consumers > 0 ? stream->max_consumers
-                                            : set->stream->js->options->max_consumers_default;
+    int64_t max = consumers_max(set->stream);
     if (draft->action == CONSUMER_UPDATE)
         return api_error(JSConsumerDoesNotExist);
     if (draft->config->direct)
@@ -199,8 +210,7 @@ static bool must_wait(const ConsumerSet *set, const ConsumerDraft *draft,
         return existing->is_deleting;
     if (set->creating.len == 0)
         return false;
-    return map_get(&set->creating, draft_name(draft)) || stream->max_consumers > 0 ||
-           set->stream->js->options->max_consumers_default > 0 ||
+    return map_get(&set->creating, draft_name(draft)) || consumers_max(set->stream) > 0 ||
            stream->retention == RETENTION_WORKQUEUE;
 }
 
@@ -251,6 +261,8 @@ void consumer_set_create(ConsumerSet *set, ConsumerRequest *request, Slice name,
     ASSERT_HOME(set);
     ConsumerConfig *config = request->config;
     const Stream *stream = set->stream;
+    ConfigLimits limits = jetstream_config_limits(
+        stream->js->options, account_index(stream->account), stream->config->storage);
     char generated[GENERATED_NAME_LEN];
     request->config = NULL;
     if (name.len)
@@ -258,8 +270,8 @@ void consumer_set_create(ConsumerSet *set, ConsumerRequest *request, Slice name,
     bool is_bare = config->durable_name.len == 0 && config->inactive_threshold_ns <= 0;
     ApiError error = name.len ? consumer_name_check(name, set->home->turn) : API_OK;
     if (!api_failed(error))
-        error = consumer_config_check(config, stream->config, &stream->js->options->limits,
-                                      request->is_pedantic, set->home->turn);
+        error = consumer_config_check(config, stream->config, &limits, request->is_pedantic,
+                                      set->home->turn);
     if (api_failed(error)) {
         consumer_config_free(config);
         api_reply_error(call, error);

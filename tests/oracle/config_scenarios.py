@@ -251,3 +251,24 @@ def config_order_of_update_rules(trial):
     trial.note(outcome(trial.main.api("STREAM.CREATE.S", {"name": "S", "allow_msg_schedules": True, "allow_msg_ttl": True})))
     for title, change in (("schedules and ttl", {}), ("schedules and storage", {"storage": "memory"}), ("schedules and counter", {"allow_msg_counter": True, "allow_msg_ttl": True})):
         trial.note(title, "->", outcome(trial.main.api("STREAM.UPDATE.S", {"name": "S", **change})))
+
+
+LIMITED = """
+accounts { A { users [{user: a, password: a}], jetstream { max_mem: 1000, max_store: 100000, max_streams: 3, max_consumers: 2, max_ack_pending: 7, store_max_stream_bytes: 5000 } } }
+no_auth_user: a
+"""
+
+
+@scenario(conf=LIMITED)
+def config_limits_of_an_account(trial):
+    trial.stream("A"), trial.stream("B", max_consumers=5)
+    for stream in "AB":
+        for name in ("x", "y", "z"):
+            trial.api(f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": {"durable_name": name, "ack_policy": "explicit"}}, keep=["config"])
+    trial.main.api("CONSUMER.DELETE.A.y")
+    trial.api("CONSUMER.CREATE.A.z", {"stream_name": "A", "config": {"durable_name": "z", "ack_policy": "explicit", "max_ack_pending": 8}}, keep=["config"])
+    trial.api("STREAM.CREATE.C", {"name": "C", "max_bytes": 5001}, keep=["config"])
+    trial.api("STREAM.CREATE.C", {"name": "C", "max_bytes": 5000}, keep=["config"])
+    trial.api("STREAM.CREATE.D", {"name": "D"}, keep=["config"])
+    trial.api("STREAM.DELETE.C")
+    trial.api("STREAM.CREATE.C", {"name": "C", "storage": "memory", "max_bytes": 1001}, keep=["config"])
