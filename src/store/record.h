@@ -28,7 +28,12 @@ typedef enum RecordType {
     RECORD_STREAM_DELETE = 9,
     RECORD_STREAM_CONFIG =
         10, /* group: stream. A change of its config, in order with its messages; payload: JSON */
+    RECORD_COUNTER_BASE =
+        20, /* group: stream. subject; payload: last seq, total and sources of its counter */
 } RecordType;
+
+/* Record.flags */
+enum { RECORD_COUNTED = 0x10 }; /* a counter's increment; the payload is the total */
 
 typedef struct Record {
     RecordType type;

@@ -65,14 +65,19 @@ Status counter_read(Slice headers, Slice payload, CounterValue *out_value) {
     return OK;
 }
 
-unsigned counter_check(const PubHeaders *ask, bool has_payload) {
+unsigned counter_check(const PubHeaders *ask, bool is_enabled, bool has_payload) {
     if (!ask || !ask->increment.len)
         return JSMessageIncrMissingErr;
-    if (!decimal_is_valid(ask->increment) || ask->expected_stream.len ||
-        ask->expected_last_msg_id.len || ask->expected_last_seq.len ||
-        ask->expected_subject_seq.len || ask->expected_subject.len || ask->rollup.len)
+    if (!decimal_is_valid(ask->increment))
         return JSMessageIncrInvalidErr;
-    return has_payload ? JSMessageIncrPayloadErr : 0;
+    if (!is_enabled)
+        return JSMessageIncrDisabledErr;
+    if (has_payload)
+        return JSMessageIncrPayloadErr;
+    bool expects = ask->expected_stream.len || ask->expected_last_msg_id.len ||
+                   ask->expected_last_seq.len || ask->expected_subject_seq.len ||
+                   ask->expected_subject.len;
+    return expects || ask->rollup.len ? JSMessageIncrInvalidErr : 0;
 }
 
 /* Appends block with the first header of that name changed, or a new one at the end. */

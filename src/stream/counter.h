@@ -20,9 +20,9 @@ typedef struct CounterValue {
 /* What a message of a counter stream says; borrows from it. ERR_SYNTAX: it is no counter. */
 MUST_CHECK Status counter_read(Slice headers, Slice payload, CounterValue *out_value);
 
-/* What the headers alone forbid: 10171, 10170, 10169, or 0. has_payload: of the message as it was
- * published. */
-unsigned counter_check(const PubHeaders *ask, bool has_payload);
+/* What the headers alone forbid, in the original's order: 10169, 10171, 10168, 10170, 10171; or 0.
+ * is_enabled: it is a counter stream. has_payload: of the message as it was published. */
+unsigned counter_check(const PubHeaders *ask, bool is_enabled, bool has_payload);
 
 /* A client's increment on top of base: appends payload and, when they differ from the published
  * ones, headers as they are stored (else nothing). increment is valid. */

@@ -49,6 +49,21 @@ void puback_send(Stream *stream, Slice reply, uint64_t seq, bool is_duplicate) {
     puback_send_bytes(stream, reply, (Slice){0}, slice_from(text, len + tail.len));
 }
 
+void puback_send_counted(Stream *stream, Slice reply, uint64_t seq, Slice payload) {
+    StreamParts *parts = stream->parts;
+    CounterValue value;
+    if (!reply.len || stream->config->no_ack || counter_read((Slice){0}, payload, &value))
+        return;
+    Buf text = {0};
+    buf_append_bytes(&text, parts->ack_prefix, parts->ack_prefix_len);
+    buf_append_u64(&text, seq);
+    buf_append_lit(&text, ",\"val\":\"");
+    buf_append(&text, value.total);
+    buf_append_lit(&text, "\"}");
+    puback_send_bytes(stream, reply, (Slice){0}, buf_slice(&text));
+    buf_done(&text);
+}
+
 void puback_write_error(Buf *out, Stream *stream, ApiError error) {
     buf_append_lit(out, "{\"error\":{\"code\":");
     buf_append_u64(out, error.http);

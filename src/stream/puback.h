@@ -10,6 +10,8 @@ char *puback_prefix(Slice stream, Slice domain, size_t *out_len);
 
 /* To reply when it is not empty and the stream acks. */
 void puback_send(Stream *stream, Slice reply, uint64_t seq, bool is_duplicate);
+/* Of a counter: with the total that payload says. */
+void puback_send_counted(Stream *stream, Slice reply, uint64_t seq, Slice payload);
 void puback_refuse(Stream *stream, Slice reply, ApiError error);
 /* The parts of an answer: the refusal's JSON; sending. */
 void puback_write_error(Buf *out, Stream *stream, ApiError error);

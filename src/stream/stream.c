@@ -176,6 +176,7 @@ void stream_free(Stream *stream) {
     journal_remove_group(stream->js->journal, &stream->group);
     map64_remove(&stream->js->streams, stream->group.id);
     consumer_set_free(stream->consumers);
+    counters_free(parts->counters);
     drop_from_usage(stream);
     free_heap_messages(stream);
     msg_index_done(stream->index);

@@ -61,6 +61,8 @@ bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg) {
         heap_msg_get(heap, out_msg);
     }
     subject_chain_add(stream->index, &parts->subjects, id, seq, slot);
+    if (stream->config->allow_msg_counter)
+        counters_on_stored(stream, id, msg->headers, msg->payload);
     if (subject_index_entry(&parts->subjects, id)->count == 1)
         state->num_subjects++;
     if (due_ns != INT64_MAX) {
@@ -163,7 +165,10 @@ static void store_published(Stream *stream, const Record *record, const PubHeade
         return;
     if (republishes)
         republish(stream, &msg, before);
-    puback_send(stream, ticket->data, seq, false);
+    if (stream->config->allow_msg_counter)
+        puback_send_counted(stream, ticket->data, seq, record->payload);
+    else
+        puback_send(stream, ticket->data, seq, false);
     if (is_live)
         consumer_set_on_stored(stream->consumers, &msg);
 }
@@ -191,9 +196,14 @@ static void apply_publish(Stream *stream, const Record *record, Place place, Sha
         remember_msg_id(stream, ask, stream->state.last_seq, record->time_ns);
         if (ticket)
             puback_send(stream, ticket->data, stream->state.last_seq, false);
+    } else if (stream->config->allow_msg_counter && !counters_fit(stream, record)) {
+        if (ticket)
+            counters_again(stream, record, ticket->data);
     } else {
         store_published(stream, record, ask, place, hold, ticket);
     }
+    if (ticket && record->flags & RECORD_COUNTED)
+        counters_landed(stream, record);
 }
 
 static uint64_t *reserved_of(Stream *stream) {
@@ -243,6 +253,9 @@ static void apply_by_type(Stream *stream, const Record *record, Place place, Sha
         break;
     case RECORD_PURGE:
         stream_apply_purge(stream, record, call);
+        break;
+    case RECORD_COUNTER_BASE:
+        counters_apply_base(stream, record);
         break;
     case RECORD_STREAM_CONFIG:
         apply_config(stream, record, call);
@@ -294,6 +307,8 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
     switch (ticket->kind) {
     case TICKET_PUBLISH:
         stream->parts->in_flight_bytes -= record_bytes(record);
+        if (record->flags & RECORD_COUNTED)
+            counters_landed(stream, record);
         if (why != ERR_CLOSED)
             puback_refuse(stream, ticket->data, refusal(stream, why));
         break;

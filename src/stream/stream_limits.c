@@ -131,6 +131,8 @@ void stream_drop(Stream *stream, uint64_t seq, bool has_advisory) {
     if (slot->size & MSG_DAMAGED)
         stream->state.damaged--;
     if (id) {
+        if (stream->config->allow_msg_counter)
+            counters_on_removed(stream, id, seq);
         subject_chain_remove(stream->index, &parts->subjects, seq, slot);
         if (stream->config->object_value_size_max > 0)
             forget_object(parts, id);
@@ -161,6 +163,7 @@ void stream_drop_all(Stream *stream, uint64_t next_seq) {
     msg_index_done(stream->index);
     subject_index_done(&parts->subjects);
     ttl_queue_done(&parts->ttls);
+    counters_on_removed_all(stream);
     memset(parts->objects, 0, sizeof parts->objects);
     parts->ttl_live = 0;
     state->num_subjects = state->damaged = 0;

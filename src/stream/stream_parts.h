@@ -7,6 +7,7 @@
 #include "proto/timefmt.h"
 #include "proto/transform.h"
 #include "stream/consumer_set.h"
+#include "stream/counters.h"
 #include "stream/dup_window.h"
 #include "stream/msg_index.h"
 #include "stream/pub_headers.h"
@@ -66,8 +67,9 @@ struct StreamParts {
     SubjectIndex subjects;
     DupWindow duplicates;
     TtlQueue ttls;
-    uint64_t ttl_live; /* live messages with MSG_HAS_TTL; the queue may hold more */
-    uint64_t age_seq;  /* everything below was looked at for max_age */
+    Counters *counters; /* NULL: not made yet, or no counter stream */
+    uint64_t ttl_live;  /* live messages with MSG_HAS_TTL; the queue may hold more */
+    uint64_t age_seq;   /* everything below was looked at for max_age */
     Timer expiry;
     int64_t expiry_due_ns; /* what the timer is set for; INT64_MAX = not set */
     bool is_expire_in_flight;

@@ -125,8 +125,11 @@ static ApiError check_headers(Stream *stream, const Record *message, const PubHe
     unsigned code;
     if (ask->batch_id.len)
         return api_error(JSAtomicPublishDisabledErr);
-    if (ask->increment.len)
-        return api_error(JSMessageIncrDisabledErr);
+    if (ask->increment.len) {
+        bool has_payload = message->payload.len && !(message->flags & RECORD_COUNTED);
+        if ((code = counter_check(ask, config->allow_msg_counter, has_payload)))
+            return api_error(code);
+    }
     if (ask->expected_stream.len && !slice_equal(ask->expected_stream, config->name))
         return api_error(JSStreamNotMatchErr);
     if (!config->allow_msg_ttl && (ask->ttl_kind == TTL_SOME || ask->ttl_kind == TTL_FOREVER))
@@ -232,6 +235,10 @@ void stream_decide(Stream *stream, const Record *message, const PubHeaders *ask,
         out_verdict->error = check_headers(stream, message, ask, out_verdict);
         if (api_failed(out_verdict->error) || out_verdict->is_duplicate)
             return;
+    }
+    if (config->allow_msg_counter && !(ask && ask->increment.len)) {
+        out_verdict->error = api_error(JSMessageIncrMissingErr);
+        return;
     }
     if (config->object_value_size_max > 0 && is_object_chunk(message->subject) &&
         subject_bytes(stream, message->subject) + message->headers.len + message->payload.len >
@@ -376,6 +383,10 @@ void stream_on_publish(Port *port, Sub *sub, const Message *message) {
     ApiError error = check_server(stream);
     if (api_failed(error)) {
         puback_refuse(stream, reply, error);
+        return;
+    }
+    if (stream->config->allow_msg_counter && !counter_check(ask, true, message->payload.len > 0)) {
+        counters_publish(stream, &draft, reply);
         return;
     }
     Ticket ticket = {.kind = TICKET_PUBLISH, .data = stream->config->no_ack ? (Slice){0} : reply};

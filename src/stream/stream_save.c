@@ -17,7 +17,7 @@ typedef struct Section {
 } Section;
 
 static const Section sections[] = {
-    {0, NULL, NULL},
+    {3, counters_save, counters_load},
 };
 enum { SECTION_COUNT = sizeof sections / sizeof sections[0] };
 
