@@ -283,6 +283,8 @@ void consumer_propose_reset(Consumer *consumer, uint64_t seq, ApiCall *call);
 void consumer_sort(Consumer **consumers, size_t n);
 
 /* consumer_state.c */
+/* A stream that is being restored: not started yet. */
+void consumer_set_apply_restore(ConsumerSet *set, const Record *record, bool is_recovery);
 void consumer_save(const Consumer *consumer, Buf *out);
 
 /* consumer_advisory.c */
@@ -304,6 +306,8 @@ void consumer_reply_reset(Consumer *consumer, ApiCall *call);
 void consumer_reply_pause(const Consumer *consumer, ApiCall *call);
 
 /* consumer_create.c */
+/* Whether such a consumer is kept in the log. */
+bool consumer_set_logs(const ConsumerSet *set, const ConsumerConfig *config);
 /* The pause of that config, with its effects. */
 void consumer_take_pause(Consumer *consumer, const ConsumerConfig *with);
 void consumer_set_apply_put(ConsumerSet *set, const Record *record, ApiCall *call,

@@ -255,6 +255,9 @@ void consumer_set_apply(ConsumerSet *set, const Record *record, ApiCall *call, S
         if (!is_recovery)
             answer_acks(set, ack_replies);
         break;
+    case RECORD_CONSUMER_RESTORE:
+        consumer_set_apply_restore(set, record, is_recovery);
+        break;
     default:
         ASSERT(record->type == RECORD_CONSUMER_STATE);
     }

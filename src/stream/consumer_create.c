@@ -52,7 +52,7 @@ static void draft_fail(ConsumerDraft *draft, ApiError error) {
 
 /* Kept in the log: work queues and interest streams depend on what their consumers acknowledged,
  * whatever mem_storage says. */
-static bool is_logged(const ConsumerSet *set, const ConsumerConfig *config) {
+bool consumer_set_logs(const ConsumerSet *set, const ConsumerConfig *config) {
     const Stream *stream = set->stream;
     return !stream->group.is_memory &&
            (!config->mem_storage || stream->config->retention != RETENTION_LIMITS);
@@ -188,7 +188,8 @@ static void put_new(ConsumerSet *set, ConsumerDraft *draft) {
         draft_fail(draft, error);
         return;
     }
-    ConsumerBirth birth = {draft_name(draft), is_logged(set, draft->config), clock_wall_ns()};
+    ConsumerBirth birth = {draft_name(draft), consumer_set_logs(set, draft->config),
+                           clock_wall_ns()};
     if (!birth.is_logged) {
         install(set, draft->config, &birth, draft->call);
     } else {
@@ -368,7 +369,7 @@ static void apply_put(ConsumerSet *set, Slice name, const Put *put, ApiCall *cal
                       bool is_recovery) {
     Consumer *consumer = consumer_set_find(set, name);
     if (put->kind == PUT_CREATE) {
-        ConsumerBirth birth = {name, is_logged(set, put->config), put->created_ns};
+        ConsumerBirth birth = {name, consumer_set_logs(set, put->config), put->created_ns};
         if (consumer == NULL && (birth.is_logged || !is_recovery))
             install(set, put->config, &birth, call);
         else if (call && consumer)

@@ -45,6 +45,22 @@ void consumer_set_apply(ConsumerSet *set, const Record *record, ApiCall *call, S
 /* The entry did not become durable. */
 void consumer_set_refused(ConsumerSet *set, const Record *record, ApiCall *call, Status why);
 
+/* A consumer as an archive has it. */
+typedef struct RestoredPending {
+    uint64_t sseq, dseq;
+    uint32_t deliveries;
+} RestoredPending;
+typedef struct RestoredConsumer {
+    Slice name;
+    const ConsumerConfig *config;
+    int64_t created_ns;
+    uint64_t delivered_dseq, delivered_sseq, floor_dseq, floor_sseq;
+    const RestoredPending *pending; /* ascending by sseq */
+    size_t pending_count;
+} RestoredConsumer;
+/* Payload of RECORD_CONSUMER_RESTORE. */
+void consumer_restore_write(Buf *out, const RestoredConsumer *from);
+
 /* For the stream's checkpoint. */
 void consumer_set_save(const ConsumerSet *set, Buf *out);
 MUST_CHECK Status consumer_set_load(ConsumerSet *set, Slice saved);

@@ -7,6 +7,7 @@
  * and bytes. Deliveries that are in memory but not yet in the log are in it: applying them again
  * does no harm. */
 #include "base/limits.h"
+#include "base/log.h"
 #include "stream/consumer.h"
 
 enum { STATE_VERSION = 1, FLAG_INITIAL = 1 };
@@ -49,6 +50,32 @@ void consumer_save(const Consumer *consumer, Buf *out) {
         varint_write(out, acks->given_up.at[i].dseq);
         before = acks->given_up.at[i].sseq;
     }
+}
+
+void consumer_restore_write(Buf *out, const RestoredConsumer *from) {
+    Buf json = {0};
+    consumer_config_write(&json, from->config, false);
+    buf_append_char(out, STATE_VERSION);
+    write_text(out, from->name);
+    varint_write(out, (uint64_t)from->created_ns);
+    write_text(out, buf_slice(&json));
+    buf_done(&json);
+    buf_append_char(out, 0);
+    varint_write(out, from->delivered_dseq);
+    varint_write(out, from->delivered_sseq);
+    varint_write(out, from->floor_dseq);
+    varint_write(out, from->floor_sseq);
+    varint_write(out, 0);
+    varint_write(out, from->delivered_sseq);
+    varint_write(out, from->pending_count);
+    uint64_t before = 0;
+    for (size_t i = 0; i < from->pending_count; i++) {
+        varint_write(out, from->pending[i].sseq - before);
+        varint_write(out, from->pending[i].dseq);
+        varint_write(out, from->pending[i].deliveries);
+        before = from->pending[i].sseq;
+    }
+    varint_write(out, 0);
 }
 
 void consumer_set_save(const ConsumerSet *set, Buf *out) {
@@ -138,7 +165,8 @@ static Status load_numbers(Consumer *consumer, Slice *rest) {
     return status == OK ? load_given_up(consumer, rest) : status;
 }
 
-static Status load_one(ConsumerSet *set, Slice *rest) {
+/* is_restore: from an archive, where consumers that the log does not keep are too. */
+static Status load_one(ConsumerSet *set, Slice *rest, bool is_restore, bool is_recovery) {
     Slice name, json;
     uint64_t created;
     ConsumerConfig *config;
@@ -149,11 +177,30 @@ static Status load_one(ConsumerSet *set, Slice *rest) {
     Status status = consumer_config_parse_stored(json, &config);
     if (status != OK)
         return status;
-    Consumer *consumer = consumer_new(set, config, &(ConsumerBirth){name, true, (int64_t)created});
+    bool is_logged = !is_restore || consumer_set_logs(set, config);
+    if (!is_logged && is_recovery) {
+        consumer_config_free(config);
+        return OK;
+    }
+    Consumer *consumer =
+        consumer_new(set, config, &(ConsumerBirth){name, is_logged, (int64_t)created});
     consumer_config_free(config);
     status = load_numbers(consumer, rest);
-    consumer_note_behind(consumer);
+    if (status != OK && is_restore)
+        consumer_free(consumer);
+    else
+        consumer_note_behind(consumer);
     return status;
+}
+
+void consumer_set_apply_restore(ConsumerSet *set, const Record *record, bool is_recovery) {
+    Slice rest = slice_from_at(record->payload, 1);
+    Status status = ERR_VERSION;
+    if (record->payload.len && record->payload.ptr[0] == STATE_VERSION)
+        status = load_one(set, &rest, true, is_recovery);
+    if (status != OK)
+        LOG_ERR("restored consumer not understood", "stream=%.*s status=%s",
+                SLICE_ARG(stream_name(set->stream)), status_text(status));
 }
 
 Status consumer_set_load(ConsumerSet *set, Slice saved) {
@@ -166,7 +213,7 @@ Status consumer_set_load(ConsumerSet *set, Slice saved) {
     if (varint_read(&rest, &count) != OK)
         return ERR_CORRUPT;
     for (; count > 0; count--) {
-        Status status = load_one(set, &rest);
+        Status status = load_one(set, &rest, false, true);
         if (status != OK)
             return status;
     }

@@ -15,7 +15,8 @@ enum { MSG_PAGE_SLOTS = 256, MSG_PAGE_WORDS = MSG_PAGE_SLOTS / 64 };
 
 /* In MsgSlot.size, above the length. */
 enum {
-    MSG_LEN_MASK = (1 << 26) - 1, /* headers and payload */
+    MSG_LEN_MASK = (1 << 25) - 1, /* headers and payload */
+    MSG_IS_COPY = 1 << 25,        /* its record begins with sequence and time (RECORD_COPY) */
     MSG_DAMAGED = 1 << 26,        /* the disk no longer gives it */
     MSG_UNSEEN = 1 << 27, /* recovery: its record has not come (yet); no subject, time or length */
     MSG_NO_MARKER = 1 << 28, /* its expiry leaves no marker */

@@ -129,6 +129,14 @@ void stream_propose_purge(Stream *stream, Slice filter, uint64_t below_seq, uint
 /* Takes config (already checked). call may be NULL (recovery found the catalogue ahead). */
 void stream_propose_config(Stream *stream, StreamConfig *config, ApiCall *call);
 
+/* A message with its own sequence (above all that were proposed before; lower ones change nothing)
+ * and time, from a mirror's origin or an archive: stored as it is, with nothing of it checked or
+ * asked. Its subject, headers and payload together are at most STREAM_MESSAGE_BYTES_MAX. */
+void stream_propose_copy(Stream *stream, const StoredMsg *msg);
+/* Sequences up to seq hold nothing, if they are not taken yet. time_ns: of the last one; TIME_ZERO
+ * = not known. */
+void stream_propose_skip(Stream *stream, uint64_t seq, int64_t time_ns);
+
 /* For consumer.c: proposes an entry of a consumer in this stream's group. call and ack_reply may be
  * empty. */
 typedef struct ConsumerProposal {

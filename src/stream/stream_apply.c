@@ -9,7 +9,7 @@
 #include "stream/stream_await.h"
 #include "stream/stream_parts.h"
 
-static void remember_msg_id(Stream *stream, const PubHeaders *ask, uint64_t seq, int64_t time_ns) {
+void stream_remember_msg_id(Stream *stream, const PubHeaders *ask, uint64_t seq, int64_t time_ns) {
     StreamParts *parts = stream->parts;
     int64_t window = stream->config->duplicate_window_ns;
     buf_clear(&parts->last_msg_id);
@@ -39,6 +39,8 @@ bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg) {
     uint32_t size = (uint32_t)(msg->headers.len + msg->payload.len);
     if (msg->headers.len)
         size |= MSG_HAS_HEADERS;
+    if (msg->is_copy && msg->place)
+        size |= MSG_IS_COPY;
     int64_t due_ns = stream_ttl_flags(msg->ask, msg->time_ns, &size);
 
     *out_msg = (StoredMsg){.seq = seq,
@@ -160,7 +162,7 @@ static void store_published(Stream *stream, const Record *record, const PubHeade
                           .hold = hold};
     if (is_live && ask && ask->rollup.len)
         roll_up(stream, ask, record->subject, seq);
-    remember_msg_id(stream, ask, seq, record->time_ns);
+    stream_remember_msg_id(stream, ask, seq, record->time_ns);
     if (!ticket)
         return;
     if (republishes)
@@ -193,7 +195,7 @@ static void apply_publish(Stream *stream, const Record *record, Place place, Sha
             puback_send(stream, ticket->data, verdict.duplicate_seq, true);
     } else if (verdict.is_unwanted) {
         take_sequence(stream, record->time_ns);
-        remember_msg_id(stream, ask, stream->state.last_seq, record->time_ns);
+        stream_remember_msg_id(stream, ask, stream->state.last_seq, record->time_ns);
         if (ticket)
             puback_send(stream, ticket->data, stream->state.last_seq, false);
     } else if (stream->config->allow_msg_counter && !counters_fit(stream, record)) {
@@ -245,6 +247,12 @@ static void apply_by_type(Stream *stream, const Record *record, Place place, Sha
     case RECORD_PUBLISH:
         apply_publish(stream, record, place, hold, ticket);
         break;
+    case RECORD_COPY:
+        stream_apply_copy(stream, record, place, hold, ticket);
+        break;
+    case RECORD_SKIP:
+        stream_apply_skip(stream, record);
+        break;
     case RECORD_EXPIRE:
         stream->parts->is_expire_in_flight = false;
         break;
@@ -263,6 +271,7 @@ static void apply_by_type(Stream *stream, const Record *record, Place place, Sha
     case RECORD_CONSUMER_PUT:
     case RECORD_CONSUMER_DELETE:
     case RECORD_CONSUMER_STATE:
+    case RECORD_CONSUMER_RESTORE:
         consumer_set_apply(stream->consumers, record, call, ticket ? ticket->data : (Slice){0},
                            !ticket);
         break;
@@ -318,6 +327,10 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
         break;
     case TICKET_CONSUMER:
         consumer_set_refused(stream->consumers, record, ticket->pointer, why);
+        break;
+    case TICKET_COPY:
+        stream->parts->in_flight_bytes -= record_bytes(record);
+        stream->parts->copy_refused = why;
         break;
     case TICKET_EXPIRE:
         stream->parts->is_expire_in_flight = false;

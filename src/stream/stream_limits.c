@@ -14,7 +14,9 @@ uint64_t stream_accounted_bytes(const Stream *stream, size_t subject_len, uint32
 }
 
 size_t stream_record_bytes(size_t subject_len, uint32_t slot_size) {
-    return (RECORD_HEADER_BYTES + subject_len + (slot_size & MSG_LEN_MASK) + 7) & ~(size_t)7;
+    size_t prefix = slot_size & MSG_IS_COPY ? COPY_PREFIX_BYTES : 0;
+    return (RECORD_HEADER_BYTES + subject_len + prefix + (slot_size & MSG_LEN_MASK) + 7) &
+           ~(size_t)7;
 }
 
 /* A message whose record never came counts as a message of no bytes. */

@@ -5,14 +5,14 @@
  *     bytes); n + 2: the n-th new one.
  *     in the log: distance of its place to the previous one, signed
  *     in heap (markers, which are no records): headers, payload (len, bytes each)
- *     distance of its time to the previous one, signed | length << 6 | flags
+ *     distance of its time to the previous one, signed | length << 7 | flags
  *   then those with a time to live: count, and for each: sequence, due time */
 #include "base/map.h"
 #include "base/mem.h"
 #include "stream/packed.h"
 #include "stream/stream_parts.h"
 
-enum { FLAG_BITS = 6, FLAG_SHIFT = 26, SUBJECT_UNKNOWN = 0, SUBJECT_NEW = 1, SUBJECT_KNOWN = 2 };
+enum { FLAG_BITS = 7, FLAG_SHIFT = 25, SUBJECT_UNKNOWN = 0, SUBJECT_NEW = 1, SUBJECT_KNOWN = 2 };
 _Static_assert(MSG_LEN_MASK == (1 << FLAG_SHIFT) - 1 && FLAG_BITS + FLAG_SHIFT == 32,
                "flags and length fill 32 bits");
 

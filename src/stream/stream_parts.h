@@ -31,7 +31,7 @@ enum {
 };
 
 /* Ticket.kind */
-enum { TICKET_PUBLISH = 1, TICKET_CALL, TICKET_CONSUMER, TICKET_EXPIRE };
+enum { TICKET_PUBLISH = 1, TICKET_CALL, TICKET_CONSUMER, TICKET_EXPIRE, TICKET_COPY };
 
 /* A call that reads the state, until the entries up to index are applied. */
 typedef struct SettlingCall {
@@ -79,6 +79,8 @@ struct StreamParts {
     char *ack_prefix;
     size_t ack_prefix_len;
     uint64_t in_flight_bytes;
+    Status
+        copy_refused; /* a copy or skip was not taken, and why: the one who makes them resets it */
     bool is_started, is_replaying;
     uint64_t unseen;     /* recovery: live messages of the checkpoint whose record has not come */
     uint64_t place_seq;  /* recovery: where ops->place goes on */
@@ -138,10 +140,22 @@ typedef struct StoreMsg {
     int64_t time_ns;
     Place place;
     Shared *hold;
+    bool is_copy; /* the record at place is a RECORD_COPY */
 } StoreMsg;
 /* Stores, enforces limits; *out_msg (its hold borrowed) as consumers shall see it. False: limits
  * took it at once. */
 bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg);
+
+/* stream_copy.c */
+enum { COPY_PREFIX_BYTES = 16 };
+/* The message of a RECORD_COPY, as the others read it: without prefix, with its own time. Anything
+ * else is left as it is. False: too short to be one. */
+bool stream_unwrap_copy(Record *record, uint64_t *out_seq);
+void stream_apply_copy(Stream *stream, const Record *record, Place place, Shared *hold,
+                       const Ticket *ticket);
+void stream_apply_skip(Stream *stream, const Record *record);
+/* A message came in with that id (empty: none). */
+void stream_remember_msg_id(Stream *stream, const PubHeaders *ask, uint64_t seq, int64_t time_ns);
 
 /* stream_limits.c */
 /* Removes a live message. has_advisory: see consumer_set_on_removed. */

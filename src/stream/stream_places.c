@@ -88,6 +88,8 @@ static void fill_slot(Stream *stream, uint64_t seq, MsgSlot *slot, const Record 
         pub_headers_parse(record->headers, &ask);
         size |= MSG_HAS_HEADERS;
     }
+    if (record->type == RECORD_COPY)
+        size |= MSG_IS_COPY;
     int64_t due_ns = stream_ttl_flags(record->headers.len ? &ask : NULL, record->time_ns, &size);
 
     stream_count_live(stream, (Slice){0}, slot->size, -1);
@@ -122,9 +124,12 @@ static bool is_plausible(const Stream *stream, uint64_t seq, const Record *recor
 void stream_place(Group *group, const Record *record, Place place) {
     Stream *stream = (Stream *)group;
     StreamParts *parts = stream->parts;
-    uint64_t seq;
-    if (record->type != RECORD_PUBLISH || !parts->unseen)
+    uint64_t seq, seq_told = 0;
+    Record message = *record;
+    if ((record->type != RECORD_PUBLISH && record->type != RECORD_COPY) || !parts->unseen ||
+        !stream_unwrap_copy(&message, &seq_told))
         return;
+    record = &message;
     while ((seq = msg_index_next(stream->index, parts->place_seq))) {
         parts->place_seq = seq;
         MsgSlot *slot = msg_index_get(stream->index, seq);

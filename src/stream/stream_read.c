@@ -61,7 +61,8 @@ static void mark_damaged(Stream *stream, uint64_t seq, MsgSlot *slot) {
 
 static bool is_record_of(const Stream *stream, const MsgSlot *slot, const Record *record,
                          Slice subject) {
-    return record->type == RECORD_PUBLISH && record->group == stream->group.id &&
+    RecordType type = slot->size & MSG_IS_COPY ? RECORD_COPY : RECORD_PUBLISH;
+    return record->type == type && record->group == stream->group.id &&
            record->headers.len + record->payload.len == (slot->size & MSG_LEN_MASK) &&
            slice_equal(record->subject, subject);
 }
@@ -84,7 +85,10 @@ Status stream_read(Stream *stream, uint64_t seq, StoredMsg *out_msg) {
     Shared *hold;
     Status status = log_reader_peek(journal_reader(stream->js->journal), slot->place,
                                     stream_record_bytes(subject.len, slot->size), &record, &hold);
-    if (status == OK && !is_record_of(stream, slot, &record, subject)) {
+    if (status == OK && !stream_unwrap_copy(&record, &(uint64_t){0})) {
+        shared_unref(hold);
+        status = ERR_CORRUPT;
+    } else if (status == OK && !is_record_of(stream, slot, &record, subject)) {
         shared_unref(hold);
         status = ERR_CORRUPT;
     }

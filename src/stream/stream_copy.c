@@ -1,0 +1,114 @@
+/* Messages that bring their sequence and time: of mirrors and of restored streams. What RECORD_COPY
+ * and RECORD_SKIP do. */
+#include <string.h>
+
+#include "stream/stream_parts.h"
+
+static uint64_t get_u64(const char *from) {
+    uint64_t value = 0;
+    for (unsigned i = 0; i < 8; i++)
+        value |= (uint64_t)(uint8_t)from[i] << (8 * i);
+    return value;
+}
+
+static void put_u64(char *to, uint64_t value) {
+    for (unsigned i = 0; i < 8; i++)
+        to[i] = (char)(value >> (8 * i));
+}
+
+static void put_prefix(char *to, uint64_t seq, int64_t time_ns) {
+    put_u64(to, seq);
+    put_u64(to + 8, (uint64_t)time_ns);
+}
+
+bool stream_unwrap_copy(Record *record, uint64_t *out_seq) {
+    if (record->type != RECORD_COPY)
+        return true;
+    if (record->payload.len < COPY_PREFIX_BYTES)
+        return false;
+    *out_seq = get_u64(record->payload.ptr);
+    record->time_ns = (int64_t)get_u64(record->payload.ptr + 8);
+    record->payload = slice_from_at(record->payload, COPY_PREFIX_BYTES);
+    return true;
+}
+
+static void propose(Stream *stream, const Record *draft) {
+    Ticket ticket = {.kind = TICKET_COPY};
+    stream->parts->in_flight_bytes += record_bytes(draft);
+    journal_append(stream->js->journal, &stream->group, draft, &ticket, false);
+}
+
+void stream_propose_copy(Stream *stream, const StoredMsg *msg) {
+    ASSERT_HOME(&stream->group);
+    char *payload = arena_alloc(stream->group.home->turn, COPY_PREFIX_BYTES + msg->payload.len);
+    put_prefix(payload, msg->seq, msg->time_ns);
+    if (msg->payload.len)
+        memcpy(payload + COPY_PREFIX_BYTES, msg->payload.ptr, msg->payload.len);
+    propose(stream,
+            &(Record){.type = RECORD_COPY,
+                      .time_ns = stream_clock(stream),
+                      .subject = msg->subject,
+                      .headers = msg->headers,
+                      .payload = slice_from(payload, COPY_PREFIX_BYTES + msg->payload.len)});
+}
+
+void stream_propose_skip(Stream *stream, uint64_t seq, int64_t time_ns) {
+    ASSERT_HOME(&stream->group);
+    char payload[COPY_PREFIX_BYTES];
+    put_prefix(payload, seq, time_ns);
+    propose(stream, &(Record){.type = RECORD_SKIP,
+                              .time_ns = stream_clock(stream),
+                              .payload = slice_from(payload, sizeof payload)});
+}
+
+static void skip_to(Stream *stream, uint64_t last_seq) {
+    StreamState *state = &stream->state;
+    state->last_seq = last_seq;
+    if (state->messages == 0)
+        state->first_seq = last_seq + 1;
+}
+
+void stream_apply_skip(Stream *stream, const Record *record) {
+    if (record->payload.len != COPY_PREFIX_BYTES)
+        return;
+    uint64_t seq = get_u64(record->payload.ptr);
+    int64_t time_ns = (int64_t)get_u64(record->payload.ptr + 8);
+    if (seq <= stream->state.last_seq || seq == UINT64_MAX)
+        return;
+    skip_to(stream, seq);
+    if (time_ns != TIME_ZERO)
+        stream->state.last_time_ns = time_ns;
+}
+
+void stream_apply_copy(Stream *stream, const Record *record, Place place, Shared *hold,
+                       const Ticket *ticket) {
+    Record message = *record;
+    PubHeaders headers, *ask = NULL;
+    StoredMsg stored;
+    uint64_t seq;
+
+    if (ticket && ticket->kind == TICKET_COPY)
+        stream->parts->in_flight_bytes -= record_bytes(record);
+    /* The rest was made sure of by who proposed it; these bytes may come from a disk. */
+    if (!stream_unwrap_copy(&message, &seq) || seq <= stream->state.last_seq || seq == UINT64_MAX ||
+        message.subject.len == 0 || message.headers.len + message.payload.len > MSG_LEN_MASK)
+        return;
+    if (message.headers.len) {
+        pub_headers_parse(message.headers, &headers);
+        ask = &headers;
+    }
+    if (seq > stream->state.last_seq + 1)
+        skip_to(stream, seq - 1);
+    StoreMsg store = {.subject = message.subject,
+                      .headers = message.headers,
+                      .payload = message.payload,
+                      .ask = ask,
+                      .time_ns = message.time_ns,
+                      .place = place,
+                      .hold = hold,
+                      .is_copy = true};
+    bool is_live = stream_store(stream, &store, &stored);
+    stream_remember_msg_id(stream, ask, seq, message.time_ns);
+    if (ticket && is_live)
+        consumer_set_on_stored(stream->consumers, &stored);
+}
