@@ -44,6 +44,8 @@ void api_free(Api *api);
 void api_begin(ApiCall *call, Buf *out);
 /* Closes the object, sends it, counts, audits; frees call and out. */
 void api_finish(ApiCall *call, Buf *out);
+/* The same with a header block. */
+void api_finish_with(ApiCall *call, Slice headers, Buf *out);
 /* The error reply, with the endpoint's always-present fields. error.text may be in the turn's
  * arena. Frees call. */
 void api_reply_error(ApiCall *call, ApiError error);

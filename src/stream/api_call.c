@@ -33,7 +33,7 @@ void api_begin(ApiCall *call, Buf *out) {
     api_begin_as(call, call->endpoint->type, out);
 }
 
-static void send_and_free(ApiCall *call, Buf *out, bool is_error) {
+static void send_and_free(ApiCall *call, Slice headers, Buf *out, bool is_error) {
     Api *api = call->js->api;
 
     if (api && !api->is_closing) {
@@ -41,7 +41,7 @@ static void send_and_free(ApiCall *call, Buf *out, bool is_error) {
         buf_append_char(out, '}');
         usage->api_total++;
         usage->api_errors += is_error;
-        api_send(api, call->account, call->reply, (Slice){0}, buf_slice(out));
+        api_send(api, call->account, call->reply, headers, buf_slice(out));
         if (is_error || !(call->endpoint->flags & API_QUIET))
             api_audit(call, buf_slice(out));
     }
@@ -50,7 +50,11 @@ static void send_and_free(ApiCall *call, Buf *out, bool is_error) {
 }
 
 void api_finish(ApiCall *call, Buf *out) {
-    send_and_free(call, out, false);
+    send_and_free(call, (Slice){0}, out, false);
+}
+
+void api_finish_with(ApiCall *call, Slice headers, Buf *out) {
+    send_and_free(call, headers, out, false);
 }
 
 void api_reply_error(ApiCall *call, ApiError error) {
@@ -62,7 +66,7 @@ void api_reply_error(ApiCall *call, ApiError error) {
     json_write_string(&out, error.text);
     buf_append_char(&out, '}');
     buf_append(&out, call->endpoint->error_fields);
-    send_and_free(call, &out, true);
+    send_and_free(call, (Slice){0}, &out, true);
 }
 
 void api_reply_success(ApiCall *call) {

@@ -8,10 +8,12 @@
 #include "base/log.h"
 #include "base/nuid.h"
 #include "io/clock.h"
+#include "proto/headers.h"
 #include "proto/json.h"
 #include "proto/subject.h"
 #include "proto/timefmt.h"
 #include "stream/consumer.h"
+#include "stream/copy.h"
 
 enum { GENERATED_NAME_LEN = 8 };
 
@@ -54,7 +56,7 @@ static void draft_fail(ConsumerDraft *draft, ApiError error) {
  * whatever mem_storage says. */
 bool consumer_set_logs(const ConsumerSet *set, const ConsumerConfig *config) {
     const Stream *stream = set->stream;
-    return !stream->group.is_memory &&
+    return !stream->group.is_memory && !config->direct &&
            (!config->mem_storage || stream->config->retention != RETENTION_LIMITS);
 }
 
@@ -150,6 +152,19 @@ static ApiError check_existing(const ConsumerSet *set, const Consumer *consumer,
     return API_OK;
 }
 
+/* A copier begins anew behind what it acknowledged, and must have the answer before the first
+ * message. */
+static void take_change(Consumer *consumer, const ConsumerConfig *config) {
+    if (!config->sourcing) {
+        consumer_change(consumer, config);
+        return;
+    }
+    consumer->is_pumping = true;
+    consumer_change(consumer, config);
+    consumer_reset(consumer, consumer->floor.sseq + 1);
+    consumer->is_pumping = false;
+}
+
 /* Takes draft. */
 static void put_existing(ConsumerSet *set, Consumer *consumer, ConsumerDraft *draft) {
     ConsumerConfig old = consumer_whole_config(consumer), *config = draft->config;
@@ -174,7 +189,7 @@ static void put_existing(ConsumerSet *set, Consumer *consumer, ConsumerDraft *dr
         return;
     }
     if (!is_same)
-        consumer_change(consumer, config);
+        take_change(consumer, config);
     if (consumer->is_paused)
         consumer_advise_pause(consumer);
     consumer_reply_info(consumer, draft->call);
@@ -258,6 +273,46 @@ static Slice generate_name(ConsumerSet *set, char *text) {
     return name;
 }
 
+/* What another server copies from, or this one. Where messages go with their acknowledgement it is
+ * a durable consumer that acknowledges by flow control, else each has its own name. */
+static Slice prepare_copier(ConsumerSet *set, ConsumerConfig *config, Slice name) {
+    char suffix[1 + GENERATED_NAME_LEN] = {'-'};
+    if (!config->direct || !config->sourcing || !name.len)
+        return name;
+    if (set->stream->config->retention == RETENTION_LIMITS) {
+        nuid_write(&set->home->rand, suffix + 1, GENERATED_NAME_LEN);
+        Buf text = {0};
+        buf_append(&text, name);
+        buf_append_bytes(&text, suffix, sizeof suffix);
+        name = arena_copy(config->arena, buf_slice(&text));
+        buf_done(&text);
+        return name;
+    }
+    config->direct = false;
+    config->durable_name = name;
+    config->ack_policy = ACK_FLOW_CONTROL;
+    config->ack_wait_ns = config->max_deliver = config->inactive_threshold_ns = 0;
+    config->deliver_policy = DELIVER_ALL;
+    config->opt_start_seq = 0;
+    config->has_opt_start_time = false;
+    return name;
+}
+
+/* The copier knows another incarnation of the stream. */
+static ApiError check_identity(const ConsumerSet *set, const ConsumerConfig *config,
+                               const ApiCall *call) {
+    Slice asked;
+    char mine[COPY_IDENTITY_LEN];
+    if (!config->sourcing || !call->headers.len ||
+        !header_get(call->headers, LIT("Nats-Stream-Identity"), &asked))
+        return API_OK;
+    copy_identity_write(set->stream, mine);
+    Slice identity = slice_from(mine, sizeof mine);
+    return slice_equal(asked, identity)
+               ? API_OK
+               : api_error_with(set->home->turn, JSConsumerStreamIdentityMismatchF, identity);
+}
+
 void consumer_set_create(ConsumerSet *set, ConsumerRequest *request, Slice name, ApiCall *call) {
     ASSERT_HOME(set);
     ConsumerConfig *config = request->config;
@@ -266,10 +321,13 @@ void consumer_set_create(ConsumerSet *set, ConsumerRequest *request, Slice name,
         stream->js->options, account_index(stream->account), stream->config->storage);
     char generated[GENERATED_NAME_LEN];
     request->config = NULL;
+    name = prepare_copier(set, config, name);
     if (name.len)
         config->name = arena_copy(config->arena, name);
     bool is_bare = config->durable_name.len == 0 && config->inactive_threshold_ns <= 0;
-    ApiError error = name.len ? consumer_name_check(name, set->home->turn) : API_OK;
+    ApiError error = check_identity(set, config, call);
+    if (!api_failed(error) && name.len)
+        error = consumer_name_check(name, set->home->turn);
     if (!api_failed(error))
         error = consumer_config_check(config, stream->config, &limits, request->is_pedantic,
                                       set->home->turn);
@@ -390,7 +448,7 @@ static void apply_put(ConsumerSet *set, Slice name, const Put *put, ApiCall *cal
     put->config->has_pause_until = consumer_config(consumer)->has_pause_until;
     put->config->pause_until_ns = consumer_config(consumer)->pause_until_ns;
     consumer_config_set_level(put->config, put->config->arena);
-    consumer_change(consumer, put->config);
+    take_change(consumer, put->config);
     if (consumer->is_paused)
         consumer_advise_pause(consumer);
     if (call)

@@ -1,7 +1,9 @@
 /* What the API says about a consumer. */
 #include "io/clock.h"
+#include "proto/headers.h"
 #include "proto/timefmt.h"
 #include "stream/consumer.h"
+#include "stream/copy.h"
 #include "stream/priority.h"
 #include "stream/pull.h"
 #include "stream/push.h"
@@ -94,7 +96,18 @@ void consumer_reply_info(Consumer *consumer, ApiCall *call) {
     Buf out = {0};
     api_begin(call, &out);
     consumer_info_write(&out, consumer, true);
-    api_finish(call, &out);
+    if (!consumer_config(consumer)->direct && !consumer_config(consumer)->sourcing) {
+        api_finish(call, &out);
+        return;
+    }
+    Buf headers = {0};
+    char identity[COPY_IDENTITY_LEN];
+    copy_identity_write(consumer_stream(consumer), identity);
+    header_begin(&headers, (Slice){0});
+    header_append(&headers, LIT("Nats-Stream-Identity"), slice_from(identity, sizeof identity));
+    header_end(&headers);
+    api_finish_with(call, buf_slice(&headers), &out);
+    buf_done(&headers);
 }
 
 void consumer_reply_reset(Consumer *consumer, ApiCall *call) {

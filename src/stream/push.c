@@ -9,6 +9,7 @@ enum { FLOW_SUBJECT_BYTES_MAX = 8 + 2 * 255 + 2 + 8 };
 
 static void interest_changed(InterestWatch *watch);
 static void drained(DrainWait *wait);
+static void ask(Consumer *consumer);
 
 void push_new(Consumer *consumer, Slice subject, Slice queue) {
     ASSERT(consumer->push == NULL);
@@ -109,9 +110,18 @@ void push_sent(Consumer *consumer, size_t bytes) {
     if (push->window_bytes == 0)
         return;
     push->out_bytes += bytes;
-    if (push->is_asking || push->out_bytes <= push->window_bytes / 2)
-        return;
+    int64_t max_pending = consumer_config(consumer)->max_ack_pending;
+    bool is_half = consumer->ack_policy == ACK_FLOW_CONTROL &&
+                   consumer_pending_count(consumer) * 2 > (uint64_t)max_pending;
+    if (push->out_bytes > push->window_bytes / 2 || is_half)
+        ask(consumer);
+}
+
+static void ask(Consumer *consumer) {
+    Push *push = consumer->push;
     char text[FLOW_SUBJECT_BYTES_MAX];
+    if (push->is_asking)
+        return;
     push->is_asking = true;
     push->asked_bytes = push->out_bytes;
     nuid_write(&consumer->home->rand, push->token, sizeof push->token);
@@ -164,6 +174,9 @@ uint64_t push_tick(Consumer *consumer, uint64_t now_ns) {
     if (now_ns >= push->sent_ns + heartbeat_ns) {
         if (push->is_active)
             send_heartbeat(consumer);
+        if (push->is_active && consumer->ack_policy == ACK_FLOW_CONTROL &&
+            consumer_pending_count(consumer) > 0)
+            ask(consumer);
         push->sent_ns = now_ns;
     }
     return push->sent_ns + heartbeat_ns;

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "stream/api.h"
+#include "stream/copy.h"
 #include "stream/puback.h"
 #include "stream/puback_current.h"
 #include "stream/stream_await.h"
@@ -64,6 +65,7 @@ Stream *stream_new(JetStream *js, Account *account, uint32_t group, StreamConfig
     stream_expiry_init(stream);
     make_transforms(stream);
     stream->consumers = consumer_set_new(stream);
+    copies_configure(stream);
 
     parts->usage->streams++;
     *reserved_of(stream) += stream_config_reserves(config);
@@ -114,11 +116,13 @@ void stream_start(Stream *stream) {
     subscribe(stream);
     stream_expiry_arm(stream);
     consumer_set_start(stream->consumers);
+    copies_start(stream);
 }
 
 void stream_config_took_effect(Stream *stream) {
     StreamParts *parts = stream->parts;
     make_transforms(stream);
+    copies_configure(stream);
     if (stream->config->duplicate_window_ns <= 0)
         dup_window_done(&parts->duplicates);
     parts->age_seq = 0;
@@ -157,6 +161,7 @@ void stream_delete(Stream *stream) {
     timer_cancel(stream->group.home, &parts->expiry);
     stream_settle_done(stream, true);
     stream_awaits_end(stream);
+    copies_stop(stream);
     consumer_set_stop(stream->consumers);
     stream_drop_log_bytes(stream);
     stream_free(stream);
@@ -177,6 +182,7 @@ void stream_free(Stream *stream) {
     map64_remove(&stream->js->streams, stream->group.id);
     consumer_set_free(stream->consumers);
     counters_free(parts->counters);
+    copies_free(parts->copies);
     drop_from_usage(stream);
     free_heap_messages(stream);
     msg_index_done(stream->index);

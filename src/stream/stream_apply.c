@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "proto/headers.h"
 #include "stream/api.h"
+#include "stream/copy.h"
 #include "stream/puback.h"
 #include "stream/stream_await.h"
 #include "stream/stream_parts.h"
@@ -22,7 +23,7 @@ void stream_remember_msg_id(Stream *stream, const PubHeaders *ask, uint64_t seq,
         dup_window_add(&parts->duplicates, ask->msg_id, seq, time_ns);
 }
 
-static void take_sequence(Stream *stream, int64_t time_ns) {
+void stream_take_sequence(Stream *stream, int64_t time_ns) {
     StreamState *state = &stream->state;
     state->last_seq++;
     state->last_time_ns = time_ns;
@@ -138,11 +139,38 @@ static uint64_t last_of(Stream *stream, Slice subject) {
     return entry && entry->count ? entry->last : 0;
 }
 
+void stream_store_and_tell(Stream *stream, const StoreMsg *store, const Ticket *ticket) {
+    StreamParts *parts = stream->parts;
+    const PubHeaders *ask = store->ask;
+    bool republishes = ticket && parts->republish;
+    uint64_t before = republishes ? last_of(stream, store->subject) : 0;
+    StoredMsg msg;
+    uint64_t seq = stream->state.last_seq + 1;
+    bool is_live = stream_store(stream, store, &msg);
+    if (!is_live) /* the bytes of the entry, as a copy of it may be gone */
+        msg = (StoredMsg){.seq = seq,
+                          .time_ns = store->time_ns,
+                          .subject = store->subject,
+                          .headers = store->headers,
+                          .payload = store->payload,
+                          .hold = store->hold};
+    if (is_live && ask && ask->rollup.len)
+        roll_up(stream, ask, store->subject, seq);
+    stream_remember_msg_id(stream, ask, seq, store->time_ns);
+    if (!ticket)
+        return;
+    if (republishes)
+        republish(stream, &msg, before);
+    if (ticket->kind == TICKET_PUBLISH && stream->config->allow_msg_counter)
+        puback_send_counted(stream, ticket->data, seq, store->payload);
+    else if (ticket->kind == TICKET_PUBLISH)
+        puback_send(stream, ticket->data, seq, false);
+    if (is_live)
+        consumer_set_on_stored(stream->consumers, &msg);
+}
+
 static void store_published(Stream *stream, const Record *record, const PubHeaders *ask,
                             Place place, Shared *hold, const Ticket *ticket) {
-    StreamParts *parts = stream->parts;
-    bool republishes = ticket && parts->republish;
-    uint64_t before = republishes ? last_of(stream, record->subject) : 0;
     StoreMsg store = {.subject = record->subject,
                       .headers = record->headers,
                       .payload = record->payload,
@@ -150,29 +178,7 @@ static void store_published(Stream *stream, const Record *record, const PubHeade
                       .time_ns = record->time_ns,
                       .place = place,
                       .hold = hold};
-    StoredMsg msg;
-    uint64_t seq = stream->state.last_seq + 1;
-    bool is_live = stream_store(stream, &store, &msg);
-    if (!is_live) /* the bytes of the entry, as a copy of it may be gone */
-        msg = (StoredMsg){.seq = seq,
-                          .time_ns = record->time_ns,
-                          .subject = record->subject,
-                          .headers = record->headers,
-                          .payload = record->payload,
-                          .hold = hold};
-    if (is_live && ask && ask->rollup.len)
-        roll_up(stream, ask, record->subject, seq);
-    stream_remember_msg_id(stream, ask, seq, record->time_ns);
-    if (!ticket)
-        return;
-    if (republishes)
-        republish(stream, &msg, before);
-    if (stream->config->allow_msg_counter)
-        puback_send_counted(stream, ticket->data, seq, record->payload);
-    else
-        puback_send(stream, ticket->data, seq, false);
-    if (is_live)
-        consumer_set_on_stored(stream->consumers, &msg);
+    stream_store_and_tell(stream, &store, ticket);
 }
 
 static void apply_publish(Stream *stream, const Record *record, Place place, Shared *hold,
@@ -194,7 +200,7 @@ static void apply_publish(Stream *stream, const Record *record, Place place, Sha
         if (ticket)
             puback_send(stream, ticket->data, verdict.duplicate_seq, true);
     } else if (verdict.is_unwanted) {
-        take_sequence(stream, record->time_ns);
+        stream_take_sequence(stream, record->time_ns);
         stream_remember_msg_id(stream, ask, stream->state.last_seq, record->time_ns);
         if (ticket)
             puback_send(stream, ticket->data, stream->state.last_seq, false);
@@ -330,7 +336,10 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
         break;
     case TICKET_COPY:
         stream->parts->in_flight_bytes -= record_bytes(record);
-        stream->parts->copy_refused = why;
+        if (record->flags & (COPY_OF_MIRROR | COPY_OF_SOURCE))
+            copy_refused(stream, record);
+        else
+            stream->parts->copy_refused = why;
         break;
     case TICKET_EXPIRE:
         stream->parts->is_expire_in_flight = false;

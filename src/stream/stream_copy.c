@@ -1,7 +1,8 @@
-/* Messages that bring their sequence and time: of mirrors and of restored streams. What RECORD_COPY
- * and RECORD_SKIP do. */
+/* Messages that bring their sequence and time: of restored streams; what RECORD_COPY and
+ * RECORD_SKIP do. Those of mirrors and sources: copy_apply.c. */
 #include <string.h>
 
+#include "stream/copy.h"
 #include "stream/stream_parts.h"
 
 static uint64_t get_u64(const char *from) {
@@ -19,6 +20,7 @@ static void put_u64(char *to, uint64_t value) {
 static void put_prefix(char *to, uint64_t seq, int64_t time_ns) {
     put_u64(to, seq);
     put_u64(to + 8, (uint64_t)time_ns);
+    memset(to + 16, 0, COPY_PREFIX_BYTES - 16);
 }
 
 bool stream_unwrap_copy(Record *record, uint64_t *out_seq) {
@@ -27,7 +29,8 @@ bool stream_unwrap_copy(Record *record, uint64_t *out_seq) {
     if (record->payload.len < COPY_PREFIX_BYTES)
         return false;
     *out_seq = get_u64(record->payload.ptr);
-    record->time_ns = (int64_t)get_u64(record->payload.ptr + 8);
+    if (!(record->flags & COPY_OF_SOURCE))
+        record->time_ns = (int64_t)get_u64(record->payload.ptr + 8);
     record->payload = slice_from_at(record->payload, COPY_PREFIX_BYTES);
     return true;
 }
@@ -87,6 +90,10 @@ void stream_apply_copy(Stream *stream, const Record *record, Place place, Shared
     StoredMsg stored;
     uint64_t seq;
 
+    if (record->flags & (COPY_OF_MIRROR | COPY_OF_SOURCE)) {
+        copy_apply(stream, record, place, hold, ticket);
+        return;
+    }
     if (ticket && ticket->kind == TICKET_COPY)
         stream->parts->in_flight_bytes -= record_bytes(record);
     /* The rest was made sure of by who proposed it; these bytes may come from a disk. */

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "io/clock.h"
 #include "stream/api.h"
+#include "stream/copy.h"
 #include "stream/stream_parts.h"
 
 enum { LOST_LISTED_MAX = 1000, DELETED_LISTED_MAX = 1 << 20 };
@@ -147,6 +148,7 @@ void stream_info_write(Buf *out, Stream *stream, const StreamInfoOptions *option
         json_write_string(out, server->server_name);
         buf_append_char(out, '}');
     }
+    copies_info_write(out, stream);
     buf_append_lit(out, ",\"ts\":");
     write_time(out, clock_wall_ns());
 }

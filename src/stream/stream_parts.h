@@ -7,6 +7,7 @@
 #include "proto/timefmt.h"
 #include "proto/transform.h"
 #include "stream/consumer_set.h"
+#include "stream/copy_entry.h"
 #include "stream/counters.h"
 #include "stream/dup_window.h"
 #include "stream/msg_index.h"
@@ -74,6 +75,7 @@ struct StreamParts {
     int64_t expiry_due_ns; /* what the timer is set for; INT64_MAX = not set */
     bool is_expire_in_flight;
     Transform *transform, *republish;
+    struct Copies *copies; /* copy.h; NULL: takes nothing from other streams */
     int64_t clock_ns; /* newest time given to an entry, or expired at: entries are never older */
     Buf last_msg_id;  /* of the last stored message */
     char *ack_prefix;
@@ -123,6 +125,14 @@ void stream_decide(Stream *stream, const Record *message, const PubHeaders *ask,
                    PubVerdict *out_verdict);
 /* Answers a publish whose verdict is an error. */
 void stream_refuse(Stream *stream, Slice reply, const PubHeaders *ask, const PubVerdict *verdict);
+/* Whether subject, headers and payload are as large as they may be. */
+bool stream_fits(const Stream *stream, const Record *message);
+/* Limits under discard new: what the original says when they refuse the message, or NULL. */
+const char *stream_check_discard_new(Stream *stream, const Record *message);
+/* What depends on more than the stream: health of the log, the server's limits. */
+ApiError stream_check_server(Stream *stream);
+/* The subject as the stream's transform makes it; may lie in the turn's arena. */
+Slice stream_transformed(Stream *stream, Slice subject);
 
 /* stream_settle.c */
 void stream_settle_init(Stream *stream);
@@ -145,9 +155,13 @@ typedef struct StoreMsg {
 /* Stores, enforces limits; *out_msg (its hold borrowed) as consumers shall see it. False: limits
  * took it at once. */
 bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg);
+/* Stores with all that follows: rollup, duplicates; and with a ticket: republishing, the answer to
+ * a publisher, consumers. */
+void stream_store_and_tell(Stream *stream, const StoreMsg *store, const Ticket *ticket);
+/* The next sequence is taken and not stored. */
+void stream_take_sequence(Stream *stream, int64_t time_ns);
 
 /* stream_copy.c */
-enum { COPY_PREFIX_BYTES = 16 };
 /* The message of a RECORD_COPY, as the others read it: without prefix, with its own time. Anything
  * else is left as it is. False: too short to be one. */
 bool stream_unwrap_copy(Record *record, uint64_t *out_seq);

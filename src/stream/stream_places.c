@@ -87,6 +87,8 @@ static void fill_slot(Stream *stream, uint64_t seq, MsgSlot *slot, const Record 
     if (record->headers.len) {
         pub_headers_parse(record->headers, &ask);
         size |= MSG_HAS_HEADERS;
+        if (record->type == RECORD_COPY && record->flags & COPY_NO_TTL)
+            ask.ttl_kind = TTL_NONE;
     }
     if (record->type == RECORD_COPY)
         size |= MSG_IS_COPY;

@@ -34,6 +34,10 @@ static unsigned check_alone(const Stream *stream, Slice subject, Slice headers, 
     return 0;
 }
 
+bool stream_fits(const Stream *stream, const Record *message) {
+    return check_alone(stream, message->subject, message->headers, message->payload) == 0;
+}
+
 static ApiError alone_error(const Stream *stream, unsigned code) {
     if (code == JSStreamStoreFailedF)
         return error_with(stream, code, LIT("message too large"));
@@ -197,7 +201,7 @@ static uint64_t oldest_bytes(Stream *stream, const SubjectEntry *entry, size_t s
 
 /* Limits under discard new. A subject that is full is pushed out even when max_msgs is reached, and
  * when max_bytes is, if the message is no larger than what it pushes out. */
-static const char *check_discard_new(Stream *stream, const Record *message) {
+const char *stream_check_discard_new(Stream *stream, const Record *message) {
     const StreamConfig *config = stream->config;
     const StreamState *state = &stream->state;
     const SubjectEntry *entry = NULL;
@@ -255,7 +259,8 @@ void stream_decide(Stream *stream, const Record *message, const PubHeaders *ask,
         out_verdict->error = api_error(JSMessageTTLInvalidErr);
         return;
     }
-    const char *text = config->discard == DISCARD_NEW ? check_discard_new(stream, message) : NULL;
+    const char *text =
+        config->discard == DISCARD_NEW ? stream_check_discard_new(stream, message) : NULL;
     if (text)
         out_verdict->error = error_with(stream, JSStreamStoreFailedF, slice_of_text(text));
 }
@@ -280,7 +285,7 @@ static bool is_over_usage(Stream *stream) {
 }
 
 /* What depends on more than this stream's entries can only be refused at the door. */
-static ApiError check_server(Stream *stream) {
+ApiError stream_check_server(Stream *stream) {
     Status health = stream_is_file(stream) ? journal_health(stream->js->journal) : OK;
     if (health == ERR_FULL)
         return api_error(JSStorageResourcesExceededErr);
@@ -307,7 +312,7 @@ static Slice stored_headers(const Stream *stream, Slice block, const PubHeaders 
     return stored;
 }
 
-static Slice transformed(Stream *stream, Slice subject) {
+Slice stream_transformed(Stream *stream, Slice subject) {
     if (!stream->parts->transform)
         return subject;
     Buf text = {0};
@@ -370,7 +375,7 @@ void stream_on_publish(Port *port, Sub *sub, const Message *message) {
     }
     Record draft = {.type = RECORD_PUBLISH,
                     .time_ns = stream_clock(stream),
-                    .subject = transformed(stream, message->subject),
+                    .subject = stream_transformed(stream, message->subject),
                     .headers = message->headers,
                     .payload = message->payload};
     if (message->headers.len) {
@@ -380,7 +385,7 @@ void stream_on_publish(Port *port, Sub *sub, const Message *message) {
     }
     if (stream->group.in_flight == 0 && answer_early(stream, &draft, ask, reply))
         return;
-    ApiError error = check_server(stream);
+    ApiError error = stream_check_server(stream);
     if (api_failed(error)) {
         puback_refuse(stream, reply, error);
         return;

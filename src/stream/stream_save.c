@@ -3,6 +3,7 @@
  *   msg id (len, bytes) | messages (stream_messages.c; before version 3 only their places,
  *   stream_places.c) | duplicates (dup_window.h) | consumers (len, bytes) | sections: count, then
  *   tag and bytes of each */
+#include "stream/copy.h"
 #include "stream/packed.h"
 #include "stream/stream_parts.h"
 
@@ -16,8 +17,10 @@ typedef struct Section {
     Status (*load)(Stream *stream, Slice bytes);
 } Section;
 
+enum { COPY_SECTION = 2 };
 static const Section sections[] = {
     {3, counters_save, counters_load},
+    {COPY_SECTION, copies_save, copies_load},
 };
 enum { SECTION_COUNT = sizeof sections / sizeof sections[0] };
 
