@@ -28,14 +28,6 @@ typedef enum RecordType {
     RECORD_STREAM_DELETE = 9,
     RECORD_STREAM_CONFIG =
         10, /* group: stream. A change of its config, in order with its messages; payload: JSON */
-    RECORD_COPY = 11, /* group: stream. A message that comes with its sequence and time (mirror,
-                         restore): subject, headers; payload: u64 seq, i64 time_ns, the message's */
-    RECORD_SKIP = 12, /* group: stream. Sequences that hold nothing; payload: u64 the last of them,
-                         i64 time_ns of that one */
-    RECORD_CONSUMER_RESTORE = 13, /* group: stream. One consumer with its state; payload as in a
-                                     checkpoint (consumer_state.c) */
-    RECORD_COUNTER_BASE =
-        20, /* group: stream. subject; payload: last seq, total and sources of its counter */
     RECORD_COPY = 11, /* group: stream. A message of another stream (mirror, source), or a restored
                          one: subject, headers; payload: prefix (stream/copy_entry.h), the
                          message's */
@@ -43,6 +35,8 @@ typedef enum RecordType {
                          i64 time_ns of that one */
     RECORD_CONSUMER_RESTORE = 13, /* group: stream. One consumer with its state; payload as in a
                                      checkpoint (consumer_state.c) */
+    RECORD_COUNTER_BASE =
+        20, /* group: stream. subject; payload: last seq, total and sources of its counter */
 } RecordType;
 
 /* Record.flags */
