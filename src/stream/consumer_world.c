@@ -293,6 +293,10 @@ void api_finish(ApiCall *call, Buf *out) {
     mem_free(call);
 }
 
+void api_finish_with(ApiCall *call, Slice headers, Buf *out) {
+    (void)headers;
+    api_finish(call, out);
+}
 void api_reply_error(ApiCall *call, ApiError error) {
     buf_clear(&rig->reply);
     buf_printf(&rig->reply, "%u %.*s", error.code, SLICE_ARG(error.text));

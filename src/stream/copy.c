@@ -1,14 +1,9 @@
 #include "stream/copy.h"
 
-#include <assert.h>
-
 #include "base/mem.h"
 #include "io/clock.h"
 #include "proto/json.h"
-#include "stream/account_hash.h"
 #include "stream/copy_source.h"
-
-static_assert((int)COPY_IDENTITY_LEN == (int)ACCOUNT_HASH_LEN, "one hash makes both");
 
 static CopySource *take(CopySource **from, size_t len, uint64_t key, bool is_mirror) {
     for (size_t i = 0; i < len; i++)
@@ -104,14 +99,6 @@ void copies_save(Stream *stream, Buf *out) {
 
 Status copies_load(Stream *stream, Slice bytes) {
     return copy_positions_load(&need_copies(stream)->positions, bytes);
-}
-
-void copy_identity_write(const Stream *stream, char out[COPY_IDENTITY_LEN]) {
-    Buf text = {0};
-    buf_printf(&text, "%.*s %.*s %lld", SLICE_ARG(account_name(stream->account)),
-               SLICE_ARG(stream_name(stream)), (long long)stream->created_ns);
-    account_hash_write(buf_slice(&text), out);
-    buf_done(&text);
 }
 
 /* Info */
