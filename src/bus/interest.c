@@ -5,6 +5,10 @@
 #include "base/mem.h"
 #include "proto/subject.h"
 
+/* A walk over so few nodes, which many subjects share (below a bucket's prefix, the API's), costs
+ * less than an entry of the cache that is not in the processor's. */
+enum { WALK_CHEAP_NODES = 4 };
+
 /* Where the Ref of a subject is, or would be. */
 typedef struct Place {
     TrieNode *node; /* NULL = in literals */
@@ -17,7 +21,7 @@ typedef struct Place {
 static Place find_place(Interest *interest, Slice subject, bool make);
 static Ref get(const Interest *interest, const Place *place);
 static void put(Interest *interest, const Place *place, Slice subject, Ref ref);
-static void walk(const Interest *interest, Slice subject, Matched *out);
+static unsigned walk(const Interest *interest, Slice subject, Matched *out);
 static void drop_leaf_if_empty(Interest *interest, Leaf *leaf);
 
 void interest_init(Interest *interest, Busy *busy) {
@@ -230,8 +234,9 @@ void interest_match(Interest *interest, Slice literal, Matched *out) {
     Ref ref = find_literal(interest, hash, literal, &at);
     if (ref)
         matched_push(out, ref);
-    walk(interest, literal, out);
-    match_cache_offer(&interest->cache, hash, literal, out->at, out->len);
+    bool is_cheap = walk(interest, literal, out) <= WALK_CHEAP_NODES;
+    if (!is_cheap || match_cache_takes_cheap(&interest->cache))
+        match_cache_offer(&interest->cache, hash, literal, out->at, out->len);
 }
 
 Ref interest_exact(Interest *interest, Slice subject) {
@@ -448,15 +453,17 @@ typedef struct Branch {
     size_t at; /* where its next token begins */
 } Branch;
 
-/* Each node is visited at most once: the work is bounded by the trie, whatever the subject. */
-static void walk(const Interest *interest, Slice subject, Matched *out) {
+/* Each node is visited at most once: the work is bounded by the trie, whatever the subject. Returns
+ * how many were. */
+static unsigned walk(const Interest *interest, Slice subject, Matched *out) {
     VEC(Branch) branches = {0};
     const TrieNode *node = interest->root;
     size_t at = 0;
+    unsigned visited = 0;
 
     if (has_empty_token(subject))
-        return;
-    for (;;) {
+        return 0;
+    for (;; visited++) {
         if (node->tail)
             matched_push(out, node->tail);
         Slice rest = slice_from_at(subject, at), token = slice_first(rest, slice_find(rest, '.'));
@@ -482,4 +489,5 @@ static void walk(const Interest *interest, Slice subject, Matched *out) {
         at = branch.at;
     }
     vec_done(&branches);
+    return visited;
 }

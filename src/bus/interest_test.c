@@ -313,14 +313,30 @@ static void the_cache_is_bounded(void **state) {
     Interest interest;
     char subject[64];
     interest_init(&interest, &busy);
-    interest_add(&interest, make_sub("x.*", "", 1));
+    interest_add(&interest, make_sub("x.a.b.c.d.*", "", 1));
     for (int i = 0; i < 60000; i++) {
-        (void)snprintf(subject, sizeof subject, "x.%d", i);
+        (void)snprintf(subject, sizeof subject, "x.a.b.c.d.%d", i);
         assert_int_equal(count_matches(&interest, subject), 1);
         assert_int_equal(count_matches(&interest, subject), 1);
         assert_int_equal(count_matches(&interest, subject), 1);
     }
     assert_in_range(interest.cache.entry_count, 8000, 16384);
+    interest_done(&interest);
+}
+
+static void subjects_whose_match_is_cheap_enter_only_a_small_cache(void **state) {
+    (void)state;
+    Busy busy = {0};
+    Interest interest;
+    char subject[64];
+    interest_init(&interest, &busy);
+    interest_add(&interest, make_sub("x.>", "", 1));
+    for (int i = 0; i < 20000; i++) {
+        (void)snprintf(subject, sizeof subject, "x.a.b.c.d.e.%d", i);
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(count_matches(&interest, subject), 1);
+    }
+    assert_in_range(interest.cache.entry_count, 500, 1024);
     interest_done(&interest);
 }
 
@@ -330,6 +346,7 @@ int main(void) {
         cmocka_unit_test(subjects_with_empty_tokens_match_nothing),
         cmocka_unit_test(one_time_subjects_do_not_enter_the_cache_and_hot_ones_stay),
         cmocka_unit_test(the_cache_is_bounded),
+        cmocka_unit_test(subjects_whose_match_is_cheap_enter_only_a_small_cache),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,8 @@
 enum {
     WAYS = 4,
     SETS_MIN = 32,
-    SETS_MAX = 4096, /* 16384 entries an account and worker; more subjects than that share them */
+    SETS_MAX = 4096,  /* 16384 entries an account and worker; more subjects than that share them */
+    CHEAP_MAX = 1024, /* with more entries, subjects whose match is cheap have none */
     SEEN = 1024,
     REFS_MAX = 1024, /* a subject with more patterns is matched anew each time */
     SUBJECT_MAX = 1024,
@@ -156,6 +157,10 @@ void match_cache_offer(MatchCache *cache, uint64_t hash, Slice subject, const Re
         return;
     }
     put(cache, slot, tag, entry_new(cache, tag, subject, refs, ref_count));
+}
+
+bool match_cache_takes_cheap(const MatchCache *cache) {
+    return cache->entry_count < CHEAP_MAX;
 }
 
 void match_cache_drop(MatchCache *cache, uint64_t hash, Slice subject) {

@@ -44,6 +44,9 @@ const CacheEntry *match_cache_find(const MatchCache *cache, uint64_t hash, Slice
 void match_cache_offer(MatchCache *cache, uint64_t hash, Slice subject, const Ref *refs,
                        size_t ref_count);
 
+/* Whether subjects that are matched quickly without the cache deserve it: while it is small. */
+bool match_cache_takes_cheap(const MatchCache *cache);
+
 /* This very subject's interest changed. */
 void match_cache_drop(MatchCache *cache, uint64_t hash, Slice subject);
 

@@ -32,6 +32,15 @@ static void date_of_days(int64_t days, int64_t *year, unsigned *month, unsigned 
     *year = year_of_era + era * 400 + (*month <= 2);
 }
 
+static char *write_two(char *to, unsigned value) {
+    static const char PAIRS[] = "00010203040506070809101112131415161718192021222324252627282930"
+                                "31323334353637383940414243444546474849505152535455565758596061"
+                                "62636465666768697071727374757677787980818283848586878889909192"
+                                "93949596979899";
+    memcpy(to, PAIRS + (size_t)2 * value, 2);
+    return to + 2;
+}
+
 static char *write_digits(char *to, uint64_t value, int digits) {
     for (int i = digits - 1; i >= 0; i--) {
         to[i] = (char)('0' + value % 10);
@@ -40,15 +49,32 @@ static char *write_digits(char *to, uint64_t value, int digits) {
     return to + digits;
 }
 
+/* Below 10^9, all nine digits. */
+static char *write_nine(char *to, uint32_t value) {
+    uint32_t high = value / 100000, low = value % 100000; /* four digits, five digits */
+    to = write_two(to, high / 100);
+    to = write_two(to, high % 100);
+    *to++ = (char)('0' + low / 10000);
+    low %= 10000;
+    to = write_two(to, low / 100);
+    return write_two(to, low % 100);
+}
+
 /* ".5" for 500000000; nothing for 0. */
 static char *write_fraction(char *to, uint64_t value, int digits) {
     if (value == 0)
         return to;
+    *to++ = '.';
+    if (digits == 9) {
+        to = write_nine(to, (uint32_t)value);
+        while (to[-1] == '0')
+            to--;
+        return to;
+    }
     while (value % 10 == 0) {
         value /= 10;
         digits--;
     }
-    *to++ = '.';
     return write_digits(to, value, digits);
 }
 
@@ -74,17 +100,18 @@ void time_write(Buf *out, int64_t wall_ns) {
     date_of_days(days, &year, &month, &day);
 
     char *start = buf_reserve(out, 40), *to = start;
+    unsigned of_day = (unsigned)second;
     to = write_digits(to, (uint64_t)year, 4);
     *to++ = '-';
-    to = write_digits(to, month, 2);
+    to = write_two(to, month);
     *to++ = '-';
-    to = write_digits(to, day, 2);
+    to = write_two(to, day);
     *to++ = 'T';
-    to = write_digits(to, (uint64_t)(second / 3600), 2);
+    to = write_two(to, of_day / 3600);
     *to++ = ':';
-    to = write_digits(to, (uint64_t)(second / 60 % 60), 2);
+    to = write_two(to, of_day / 60 % 60);
     *to++ = ':';
-    to = write_digits(to, (uint64_t)(second % 60), 2);
+    to = write_two(to, of_day % 60);
     to = write_fraction(to, (uint64_t)ns, 9);
     *to++ = 'Z';
     out->len += (size_t)(to - start);
