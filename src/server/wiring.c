@@ -104,6 +104,9 @@ void wiring_jetstream_options(const Options *options, const ServerFacts *facts, 
         .max_request_batch = limits->max_request_batch > 0 ? limits->max_request_batch : 0,
         .is_strict = !js->is_not_strict,
     };
+    out->batch =
+        (BatchLimits){limits->batch.max_inflight_per_stream, limits->batch.max_inflight_total,
+                      limits->batch.max_msgs, limits->batch.timeout_ns};
     out->max_consumers_default =
         limits->max_consumers_default > 0 ? limits->max_consumers_default : -1;
     out->account_is_enabled = is_enabled;

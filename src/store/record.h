@@ -37,10 +37,15 @@ typedef enum RecordType {
                                      checkpoint (consumer_state.c) */
     RECORD_COUNTER_BASE =
         20, /* group: stream. subject; payload: last seq, total and sources of its counter */
+    RECORD_BATCH = 30, /* group: stream. payload: RECORD_PUBLISH records with index 0, one behind
+                          the other, stored all or none. Each can be read by its own place */
 } RecordType;
 
-/* Record.flags */
-enum { RECORD_COUNTED = 0x10 }; /* a counter's increment; the payload is the total */
+/* Record.flags of RECORD_PUBLISH. */
+enum {
+    RECORD_FAST = 0x01,    /* of a fast batch: Nats-Batch-* headers mean nothing */
+    RECORD_COUNTED = 0x10, /* a counter's increment; the payload is the total */
+};
 
 typedef struct Record {
     RecordType type;

@@ -40,7 +40,7 @@ static CopyVerdict decide(Stream *stream, const CopyEntry *entry, const Record *
     if (config->retention == RETENTION_INTEREST &&
         !consumer_set_wants(stream->consumers, message->subject))
         return COPY_SKIP;
-    if (config->discard == DISCARD_NEW && stream_check_discard_new(stream, message))
+    if (config->discard == DISCARD_NEW && stream_check_discard_new(stream, message, NULL))
         return COPY_REFUSE;
     return COPY_STORE;
 }

@@ -157,8 +157,11 @@ Status jetstream_open(const JetStreamOptions *options, Worker **all, JournalStor
     JournalStore *store = NULL;
 
     ASSERT(options->is_enabled);
-    for (unsigned i = 0; i < all[0]->count; i++)
+    BatchCounts *counts = batch_counts_new();
+    for (unsigned i = 0; i < all[0]->count; i++) {
         new_on_worker(options, all[i]);
+        all[i]->jetstream->batch_counts = counts;
+    }
     Status status = open_store(options, all, &store);
     if (status != OK) {
         jetstream_close(all, store);
@@ -203,10 +206,13 @@ static void free_on_worker(Worker *worker) {
 
 void jetstream_close(Worker **all, JournalStore *store) {
     unsigned count = all[0]->count;
+    JetStream *first = all[0]->jetstream;
+    BatchCounts *counts = first ? first->batch_counts : NULL;
 
     /* Groups leave before their journals go; what they appended is still committed. */
     for (unsigned i = 0; i < count; i++)
         free_on_worker(all[i]);
+    batch_counts_free(counts);
     if (store)
         journal_store_close(store);
 }

@@ -13,6 +13,7 @@
 #include "io/offload.h"
 #include "io/worker.h"
 #include "journal/journal.h"
+#include "stream/batch_counts.h"
 #include "stream/stream_config.h"
 
 typedef struct JetStream JetStream;
@@ -27,6 +28,13 @@ typedef struct JetStreamAccountLimits {
     bool max_bytes_required;
 } JetStreamAccountLimits;
 
+/* Of batches; 0 = the default. */
+typedef struct BatchLimits {
+    int64_t max_inflight_per_stream, max_inflight_total; /* atomic ones open: 50, 1000 */
+    int64_t max_msgs;                                    /* of an atomic one: 1000 */
+    int64_t timeout_ns;                                  /* without a message: 10 s */
+} BatchLimits;
+
 typedef struct JetStreamOptions {
     bool is_enabled;
     const char *store_dir;        /* the directory itself, made when absent */
@@ -37,6 +45,7 @@ typedef struct JetStreamOptions {
     Slice server_name, server_id;
     Slice version; /* what clients are told, "2.15.1" */
     ConfigLimits limits;
+    BatchLimits batch;
     int64_t max_consumers_default; /* for streams with max_consumers -1; -1 = none (ours) */
     bool *account_is_enabled;      /* by account index */
     const JetStreamAccountLimits *account_limits; /* by account index; NULL = no account has any */
@@ -65,11 +74,12 @@ struct JetStream {
     const JetStreamOptions *options;
     Journal *journal;
     JournalStore *store;
-    Map directory;         /* key -> StreamRef */
-    Map64 streams;         /* group -> Stream, those at home here */
-    Catalogue *catalogue;  /* on worker 0 */
-    struct Api *api;       /* ports and counters of this worker */
-    JetStreamUsage *usage; /* [account], of the streams at home here */
+    Map directory;             /* key -> StreamRef */
+    Map64 streams;             /* group -> Stream, those at home here */
+    Catalogue *catalogue;      /* on worker 0 */
+    struct Api *api;           /* ports and counters of this worker */
+    JetStreamUsage *usage;     /* [account], of the streams at home here */
+    BatchCounts *batch_counts; /* one for all workers */
 };
 
 /* Set-up: opens the store, replays it, creates streams on their homes and the API ports. options

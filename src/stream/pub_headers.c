@@ -23,6 +23,9 @@ static const struct {
     FIELD("Nats-Expected-Last-Subject-Sequence-Subject", expected_subject),
     FIELD("Nats-Incr", increment),
     FIELD("Nats-Batch-Id", batch_id),
+    FIELD("Nats-Batch-Sequence", batch_seq),
+    FIELD("Nats-Batch-Commit", batch_commit),
+    FIELD("Nats-Required-Api-Level", required_level),
     FIELD("Nats-Schedule", schedule),
     FIELD("Nats-Scheduler", scheduler),
     FIELD("Nats-Schedule-Next", schedule_next),
@@ -57,6 +60,8 @@ static void take_field(PubHeaders *headers, uint32_t *seen, Slice name, Slice va
     for (unsigned i = 0; i < FIELD_COUNT; i++) {
         if (name.len != fields[i].name_len || memcmp(name.ptr, fields[i].name, name.len) != 0)
             continue;
+        if (!value.ptr)
+            value.ptr = "";
         if (!(*seen & 1u << i))
             memcpy((char *)headers + fields[i].offset, &value, sizeof value);
         *seen |= 1u << i;

@@ -11,12 +11,13 @@
 typedef enum TtlKind { TTL_NONE, TTL_SOME, TTL_FOREVER, TTL_INVALID } TtlKind;
 
 /* Slices borrow from the block; empty = absent (an empty value counts as absent, of a repeated
- * header the first counts). */
+ * header the first counts; ptr is NULL only when it is not there). */
 typedef struct PubHeaders {
     Slice msg_id, expected_stream, expected_last_msg_id, expected_last_seq, expected_subject_seq,
         expected_subject;
     Slice want_current; /* HW-Want-Current */
-    Slice rollup, increment, batch_id, schedule, scheduler, schedule_next, stream_source;
+    Slice rollup, increment, batch_id, batch_seq, batch_commit, required_level, schedule, scheduler,
+        schedule_next, stream_source;
     TtlKind ttl_kind;
     int64_t ttl_ns;          /* TTL_SOME; INT64_MAX when it is longer than can be counted */
     Slice ttl;               /* as written */

@@ -64,16 +64,40 @@ void puback_send_counted(Stream *stream, Slice reply, uint64_t seq, Slice payloa
     buf_done(&text);
 }
 
-void puback_write_error(Buf *out, Stream *stream, ApiError error) {
-    buf_append_lit(out, "{\"error\":{\"code\":");
+void puback_write_api_error(Buf *out, ApiError error) {
+    buf_append_lit(out, "{\"code\":");
     buf_append_u64(out, error.http);
     buf_append_lit(out, ",\"err_code\":");
     buf_append_u64(out, error.code);
     buf_append_lit(out, ",\"description\":");
     json_write_string(out, error.text);
-    buf_append_lit(out, "},\"stream\":");
+    buf_append_char(out, '}');
+}
+
+void puback_write_error(Buf *out, Stream *stream, ApiError error) {
+    buf_append_lit(out, "{\"error\":");
+    puback_write_api_error(out, error);
+    buf_append_lit(out, ",\"stream\":");
     json_write_string(out, stream_name(stream));
     buf_append_lit(out, ",\"seq\":0}");
+}
+
+void puback_batch(Stream *stream, Slice reply, uint64_t seq, Slice batch, uint64_t count) {
+    Buf text = {0};
+    buf_append_bytes(&text, stream->parts->ack_prefix, stream->parts->ack_prefix_len);
+    buf_append_u64(&text, seq);
+    buf_append_lit(&text, ",\"batch\":");
+    json_write_string(&text, batch);
+    buf_append_lit(&text, ",\"count\":");
+    buf_append_u64(&text, count);
+    buf_append_char(&text, '}');
+    puback_text(stream, reply, buf_slice(&text));
+    buf_done(&text);
+}
+
+void puback_text(Stream *stream, Slice reply, Slice text) {
+    if (reply.len && !stream->config->no_ack)
+        puback_send_bytes(stream, reply, (Slice){0}, text);
 }
 
 void puback_refuse(Stream *stream, Slice reply, ApiError error) {

@@ -16,5 +16,11 @@ void puback_refuse(Stream *stream, Slice reply, ApiError error);
 /* The parts of an answer: the refusal's JSON; sending. */
 void puback_write_error(Buf *out, Stream *stream, ApiError error);
 void puback_send_bytes(Stream *stream, Slice reply, Slice headers, Slice payload);
+/* For a whole batch: seq is the last one's. */
+void puback_batch(Stream *stream, Slice reply, uint64_t seq, Slice batch, uint64_t count);
+/* Any text, also an empty one. */
+void puback_text(Stream *stream, Slice reply, Slice text);
+/* {"code":..,"err_code":..,"description":".."} */
+void puback_write_api_error(Buf *out, ApiError error);
 /* Status 429 with error 10167. */
 void puback_too_many(Stream *stream, Slice reply);

@@ -6,6 +6,8 @@
 #include "stream/puback.h"
 #include "stream/puback_current.h"
 #include "stream/stream_await.h"
+#include "stream/stream_batch.h"
+#include "stream/stream_fast.h"
 #include "stream/stream_parts.h"
 
 static const PortOps port_ops = {.kind = PORT_STREAM, .deliver = stream_on_publish};
@@ -127,6 +129,10 @@ void stream_config_took_effect(Stream *stream) {
         dup_window_done(&parts->duplicates);
     parts->age_seq = 0;
     parts->expiry_due_ns = INT64_MAX;
+    if (!stream->config->allow_atomic)
+        stream_batches_free(stream);
+    if (!stream->config->allow_batched)
+        stream_fast_close_all(stream);
     if (parts->is_started)
         subscribe(stream);
 }
@@ -180,6 +186,8 @@ void stream_free(Stream *stream) {
     stream_waits_done(stream);
     journal_remove_group(stream->js->journal, &stream->group);
     map64_remove(&stream->js->streams, stream->group.id);
+    stream_batches_free(stream);
+    stream_fast_free(stream);
     consumer_set_free(stream->consumers);
     counters_free(parts->counters);
     copies_free(parts->copies);

@@ -8,6 +8,8 @@
 #include "stream/copy.h"
 #include "stream/puback.h"
 #include "stream/stream_await.h"
+#include "stream/stream_batch.h"
+#include "stream/stream_fast.h"
 #include "stream/stream_parts.h"
 
 void stream_remember_msg_id(Stream *stream, const PubHeaders *ask, uint64_t seq, int64_t time_ns) {
@@ -181,6 +183,18 @@ static void store_published(Stream *stream, const Record *record, const PubHeade
     stream_store_and_tell(stream, &store, ticket);
 }
 
+void stream_store_decided(Stream *stream, const Record *record, const PubHeaders *ask, Place place,
+                          Shared *hold, const PubVerdict *verdict, const Ticket *ticket) {
+    if (!verdict->is_unwanted) {
+        store_published(stream, record, ask, place, hold, ticket);
+        return;
+    }
+    stream_take_sequence(stream, record->time_ns);
+    stream_remember_msg_id(stream, ask, stream->state.last_seq, record->time_ns);
+    if (ticket)
+        puback_send(stream, ticket->data, stream->state.last_seq, false);
+}
+
 static void apply_publish(Stream *stream, const Record *record, Place place, Shared *hold,
                           const Ticket *ticket) {
     PubHeaders headers, *ask = NULL;
@@ -192,26 +206,25 @@ static void apply_publish(Stream *stream, const Record *record, Place place, Sha
     }
     if (ticket)
         stream->parts->in_flight_bytes -= record_bytes(record);
-    stream_decide(stream, record, ask, &verdict);
-    if (api_failed(verdict.error)) {
-        if (ticket)
-            stream_refuse(stream, ticket->data, ask, &verdict);
-    } else if (verdict.is_duplicate) {
-        if (ticket)
-            puback_send(stream, ticket->data, verdict.duplicate_seq, true);
-    } else if (verdict.is_unwanted) {
-        stream_take_sequence(stream, record->time_ns);
-        stream_remember_msg_id(stream, ask, stream->state.last_seq, record->time_ns);
-        if (ticket)
-            puback_send(stream, ticket->data, stream->state.last_seq, false);
-    } else if (stream->config->allow_msg_counter && !counters_fit(stream, record)) {
+    stream_decide(stream, record, ask, NULL, &verdict);
+    if (ticket && ticket->kind == TICKET_FAST)
+        stream_fast_applied(stream, ticket->pointer, &verdict);
+    else if (api_failed(verdict.error) && ticket)
+        stream_refuse(stream, ticket->data, ask, &verdict);
+    else if (verdict.is_duplicate && ticket)
+        puback_send(stream, ticket->data, verdict.duplicate_seq, true);
+    bool is_stored = !api_failed(verdict.error) && !verdict.is_duplicate;
+    if (is_stored && !verdict.is_unwanted && stream->config->allow_msg_counter &&
+        !counters_fit(stream, record)) {
         if (ticket)
             counters_again(stream, record, ticket->data);
-    } else {
-        store_published(stream, record, ask, place, hold, ticket);
+    } else if (is_stored) {
+        stream_store_decided(stream, record, ask, place, hold, &verdict, ticket);
     }
     if (ticket && record->flags & RECORD_COUNTED)
         counters_landed(stream, record);
+    if (ticket && ticket->kind == TICKET_FAST)
+        stream_fast_drain(stream);
 }
 
 static uint64_t *reserved_of(Stream *stream) {
@@ -258,6 +271,9 @@ static void apply_by_type(Stream *stream, const Record *record, Place place, Sha
         break;
     case RECORD_SKIP:
         stream_apply_skip(stream, record);
+        break;
+    case RECORD_BATCH:
+        stream_apply_batch(stream, record, place, hold, ticket);
         break;
     case RECORD_EXPIRE:
         stream->parts->is_expire_in_flight = false;
@@ -326,6 +342,17 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
             counters_landed(stream, record);
         if (why != ERR_CLOSED)
             puback_refuse(stream, ticket->data, refusal(stream, why));
+        break;
+    case TICKET_BATCH:
+        stream->parts->in_flight_bytes -= record_bytes(record);
+        if (why != ERR_CLOSED)
+            puback_refuse(stream, ticket->data, refusal(stream, why));
+        break;
+    case TICKET_FAST:
+        stream->parts->in_flight_bytes -= record_bytes(record);
+        stream_fast_applied(stream, ticket->pointer, &(PubVerdict){.error = refusal(stream, why)});
+        if (why != ERR_CLOSED)
+            stream_fast_drain(stream);
         break;
     case TICKET_CALL:
         if (ticket->pointer)

@@ -122,6 +122,8 @@ LogReader *journal_reader(Journal *journal) {
 }
 
 /* Each entry has a segment of its own. */
+enum { ENTRY_OFFSET = 64 };
+
 static FakeEntry *entry_at(Place place) {
     uint64_t segment = place_segment(place);
     return segment && segment <= world.entry_count ? &world.entries[segment - 1] : NULL;
@@ -148,7 +150,7 @@ void journal_append(Journal *journal, Group *group, const Record *draft, const T
         parts[i]->ptr = to;
         to += parts[i]->len;
     }
-    entry->place = group->is_memory ? 0 : place_of(world.entry_count, 64);
+    entry->place = group->is_memory ? 0 : place_of(world.entry_count, ENTRY_OFFSET);
     entry->ticket.data.ptr = slice_to_text(ticket->data);
 }
 
@@ -164,7 +166,7 @@ void log_drop_live(Log *log, Place place, uint64_t bytes) {
     if (!entry)
         return;
     entry->live -= (int64_t)bytes;
-    ASSERT(entry->live == 0);
+    ASSERT(entry->live >= 0);
 }
 
 Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out_record,
@@ -175,9 +177,16 @@ Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out
         return world.read_status;
     if (world.is_cold && world.fetched != place)
         return ERR_AGAIN;
-    if (!entry || bytes != record_bytes(&entry->record))
+    if (!entry)
         return ERR_CORRUPT;
     *out_record = entry->record;
+    size_t used, at = place_offset(place) - ENTRY_OFFSET;
+    if (at && (at < RECORD_HEADER_BYTES || at - RECORD_HEADER_BYTES > entry->record.payload.len ||
+               record_parse(slice_from_at(entry->record.payload, at - RECORD_HEADER_BYTES),
+                            out_record, &used)))
+        return ERR_CORRUPT;
+    if (bytes != record_bytes(out_record))
+        return ERR_CORRUPT;
     *out_hold = shared_ref(entry->bytes);
     return OK;
 }
@@ -275,6 +284,10 @@ void api_reply_error(ApiCall *call, ApiError error) {
     buf_printf(&world.api, "%u %u %.*s\n", error.http, error.code, SLICE_ARG(error.text));
     mem_free(call);
 }
+void api_advisory(JetStream *js, Account *account, Slice subject_tail, Slice type, Slice fields) {
+    (void)js, (void)account, (void)type;
+    buf_printf(&world.api, "advisory %.*s %.*s\n", SLICE_ARG(subject_tail), SLICE_ARG(fields));
+}
 void api_drop(ApiCall *call) {
     mem_free(call);
 }
@@ -292,7 +305,10 @@ void world_begin(void) {
     };
     world.worker.turn = arena_new();
     rand_init(&world.worker.rand, 1);
-    world.js = (JetStream){.home = &world.worker, .options = &world.options, .usage = world.usage};
+    world.js = (JetStream){.home = &world.worker,
+                           .options = &world.options,
+                           .usage = world.usage,
+                           .batch_counts = batch_counts_new()};
 }
 
 void world_end(void) {
@@ -310,6 +326,7 @@ void world_end(void) {
     }
     mem_free(world.sent);
     buf_done(&world.api);
+    batch_counts_free(world.js.batch_counts);
     map64_done(&world.js.streams);
     arena_free(world.worker.turn);
 }

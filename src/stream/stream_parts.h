@@ -6,6 +6,7 @@
 #include "io/timer.h"
 #include "proto/timefmt.h"
 #include "proto/transform.h"
+#include "stream/batch_view.h"
 #include "stream/consumer_set.h"
 #include "stream/copy_entry.h"
 #include "stream/counters.h"
@@ -32,7 +33,15 @@ enum {
 };
 
 /* Ticket.kind */
-enum { TICKET_PUBLISH = 1, TICKET_CALL, TICKET_CONSUMER, TICKET_EXPIRE, TICKET_COPY };
+enum {
+    TICKET_PUBLISH = 1,
+    TICKET_CALL,
+    TICKET_CONSUMER,
+    TICKET_EXPIRE,
+    TICKET_BATCH, /* data: reply */
+    TICKET_FAST,  /* pointer: FastEvent */
+    TICKET_COPY,
+};
 
 /* A call that reads the state, until the entries up to index are applied. */
 typedef struct SettlingCall {
@@ -97,6 +106,8 @@ struct StreamParts {
     ObjectSize objects[OBJECT_SIZES];
     unsigned object_at;
     DropList drops[DROP_AGES];
+    struct OpenBatches *batches; /* stream_batch.c; NULL until the first */
+    struct FastBatches *fast;    /* stream_fast.c; NULL until the first */
     JetStreamUsage *usage;
     uint64_t usage_checked_ns; /* turn of the last look at the server's limits */
     bool is_over_usage;
@@ -118,17 +129,27 @@ typedef struct PubVerdict {
     bool is_duplicate;
     uint64_t duplicate_seq;
     uint64_t current_seq; /* JSStreamWrongLastSequenceErrF: what is there */
-    bool is_unwanted; /* interest: takes a sequence, is not stored */
+    bool is_unwanted;     /* interest: takes a sequence, is not stored */
 } PubVerdict;
-/* From the applied state alone. ask is NULL without headers. Texts in the turn's arena. */
+/* From the applied state alone, and the messages of a batch that come before (view, or NULL). ask
+ * is NULL without headers. Texts in the turn's arena. */
 void stream_decide(Stream *stream, const Record *message, const PubHeaders *ask,
-                   PubVerdict *out_verdict);
+                   const BatchView *view, PubVerdict *out_verdict);
+/* What needs nothing but the config. */
+ApiError stream_check_alone(const Stream *stream, const Message *message);
+bool stream_is_crowded(const Stream *stream);
+/* The entry as it would be stored; parts may lie in the turn's arena. */
+Record stream_draft(Stream *stream, const Message *message, const PubHeaders *ask);
+/* False when the verdict is known already: *out_verdict has an error or is_duplicate. */
+bool stream_admit(Stream *stream, const Record *draft, const PubHeaders *ask,
+                  PubVerdict *out_verdict);
+void stream_submit(Stream *stream, const Record *draft, const Ticket *ticket);
 /* Answers a publish whose verdict is an error. */
 void stream_refuse(Stream *stream, Slice reply, const PubHeaders *ask, const PubVerdict *verdict);
 /* Whether subject, headers and payload are as large as they may be. */
 bool stream_fits(const Stream *stream, const Record *message);
 /* Limits under discard new: what the original says when they refuse the message, or NULL. */
-const char *stream_check_discard_new(Stream *stream, const Record *message);
+const char *stream_check_discard_new(Stream *stream, const Record *message, const BatchView *view);
 /* What depends on more than the stream: health of the log, the server's limits. */
 ApiError stream_check_server(Stream *stream);
 /* The subject as the stream's transform makes it; may lie in the turn's arena. */
@@ -170,6 +191,10 @@ void stream_apply_copy(Stream *stream, const Record *record, Place place, Shared
 void stream_apply_skip(Stream *stream, const Record *record);
 /* A message came in with that id (empty: none). */
 void stream_remember_msg_id(Stream *stream, const PubHeaders *ask, uint64_t seq, int64_t time_ns);
+
+/* Stores a message that was decided on, with all effects; ticket is NULL in recovery. */
+void stream_store_decided(Stream *stream, const Record *record, const PubHeaders *ask, Place place,
+                          Shared *hold, const PubVerdict *verdict, const Ticket *ticket);
 
 /* stream_limits.c */
 /* Removes a live message. has_advisory: see consumer_set_on_removed. */

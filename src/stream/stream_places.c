@@ -6,6 +6,7 @@
  *   payload (markers, which are no records) */
 #include "base/log.h"
 #include "stream/packed.h"
+#include "stream/stream_batch.h"
 #include "stream/stream_parts.h"
 
 static void load_in_heap(Stream *stream, uint64_t seq, int64_t time_ns, Slice subject,
@@ -123,13 +124,11 @@ static bool is_plausible(const Stream *stream, uint64_t seq, const Record *recor
 }
 
 /* Records come in the order of the log, which is that of sequences. */
-void stream_place(Group *group, const Record *record, Place place) {
-    Stream *stream = (Stream *)group;
+static void place_publish(Stream *stream, const Record *record, Place place) {
     StreamParts *parts = stream->parts;
     uint64_t seq, seq_told = 0;
     Record message = *record;
-    if ((record->type != RECORD_PUBLISH && record->type != RECORD_COPY) || !parts->unseen ||
-        !stream_unwrap_copy(&message, &seq_told))
+    if (!stream_unwrap_copy(&message, &seq_told))
         return;
     record = &message;
     while ((seq = msg_index_next(stream->index, parts->place_seq))) {
@@ -142,6 +141,18 @@ void stream_place(Group *group, const Record *record, Place place) {
         }
         parts->place_seq = seq + 1;
     }
+}
+
+void stream_place(Group *group, const Record *record, Place place) {
+    Stream *stream = (Stream *)group;
+    Record member;
+    Place member_place;
+    if ((record->type == RECORD_PUBLISH || record->type == RECORD_COPY) && stream->parts->unseen)
+        place_publish(stream, record, place);
+    if (record->type == RECORD_BATCH)
+        for (size_t at = 0; stream->parts->unseen &&
+                            batch_next_member(record, place, &at, &member, &member_place);)
+            place_publish(stream, &member, member_place);
 }
 
 void stream_settle_places(Stream *stream) {

@@ -5,6 +5,8 @@
 #include "proto/subject.h"
 #include "stream/puback.h"
 #include "stream/puback_current.h"
+#include "stream/stream_batch.h"
+#include "stream/stream_fast.h"
 #include "stream/stream_parts.h"
 
 enum { CHUNK_PREFIX_TOKENS = 3, NS_PER_SECOND = 1000000000 };
@@ -69,6 +71,22 @@ static ApiError wrong_last(const Stream *stream, uint64_t actual) {
                       slice_from(text, u64_to_decimal(actual, text)));
 }
 
+/* In a batch only its first message can expect a last sequence, and a subject's only when the batch
+ * has not written to it yet. */
+static ApiError check_expected_in_batch(const Stream *stream, const Record *message,
+                                        const PubHeaders *ask, const BatchView *view) {
+    if (ask->expected_last_seq.len && view->count) {
+        uint64_t last = stream->state.last_seq + view->count;
+        return is_number(ask->expected_last_seq, last)
+                   ? api_error(JSStreamWrongLastSequenceConstantErr)
+                   : wrong_last(stream, last);
+    }
+    Slice subject = ask->expected_subject.len ? ask->expected_subject : message->subject;
+    if (ask->expected_subject_seq.len && batch_view_find(view, subject))
+        return api_error(JSStreamWrongLastSequenceConstantErr);
+    return API_OK;
+}
+
 static ApiError check_expected(Stream *stream, const Record *message, const PubHeaders *ask,
                                uint64_t *out_current) {
     if (ask->expected_subject_seq.len) {
@@ -102,13 +120,24 @@ static bool is_rollup_subject(Slice value) {
     return slice_equal_ignoring_case(value, LIT("sub"));
 }
 
-static ApiError check_rollup(const Stream *stream, const PubHeaders *ask) {
+static ApiError check_rollup_in_batch(const Stream *stream, Slice subject, const PubHeaders *ask,
+                                      const BatchView *view) {
+    if (is_rollup_subject(ask->rollup))
+        return batch_view_find(view, subject)
+                   ? error_with(stream, JSStreamRollupFailedF, LIT("batch rollup sub invalid"))
+                   : API_OK;
+    return view->count ? error_with(stream, JSStreamRollupFailedF, LIT("batch rollup all invalid"))
+                       : API_OK;
+}
+
+static ApiError check_rollup(const Stream *stream, Slice subject, const PubHeaders *ask,
+                             const BatchView *view) {
     if (!ask->rollup.len)
         return API_OK;
     if (!stream->config->allow_rollup_hdrs)
         return error_with(stream, JSStreamRollupFailedF, LIT("rollup not permitted"));
     if (is_rollup_subject(ask->rollup) || slice_equal_ignoring_case(ask->rollup, LIT("all")))
-        return API_OK;
+        return view ? check_rollup_in_batch(stream, subject, ask, view) : API_OK;
     Buf text = {0};
     buf_append_lit(&text, "rollup value invalid: \"");
     for (size_t i = 0; i < ask->rollup.len; i++) { /* quoted as Go does */
@@ -123,11 +152,27 @@ static ApiError check_rollup(const Stream *stream, const PubHeaders *ask) {
     return error;
 }
 
+/* A known id makes a single message a duplicate, and a batch invalid. */
+static ApiError check_msg_id(Stream *stream, const Record *message, const PubHeaders *ask,
+                             const BatchView *view, PubVerdict *verdict) {
+    int64_t window_ns = stream->config->duplicate_window_ns;
+    if (!ask->msg_id.len || window_ns <= 0)
+        return API_OK;
+    bool is_known = dup_window_find(&stream->parts->duplicates, ask->msg_id,
+                                    message->time_ns - window_ns, &verdict->duplicate_seq);
+    if (view)
+        return is_known || map_get(&view->ids, ask->msg_id)
+                   ? api_error(JSAtomicPublishContainsDuplicateMessageErr)
+                   : API_OK;
+    verdict->is_duplicate = is_known;
+    return API_OK;
+}
+
 static ApiError check_headers(Stream *stream, const Record *message, const PubHeaders *ask,
-                              PubVerdict *verdict) {
+                              const BatchView *view, PubVerdict *verdict) {
     const StreamConfig *config = stream->config;
     unsigned code;
-    if (ask->batch_id.len)
+    if (ask->batch_id.len && !view && !(message->flags & RECORD_FAST))
         return api_error(JSAtomicPublishDisabledErr);
     if (ask->increment.len) {
         bool has_payload = message->payload.len && !(message->flags & RECORD_COUNTED);
@@ -138,23 +183,28 @@ static ApiError check_headers(Stream *stream, const Record *message, const PubHe
         return api_error(JSStreamNotMatchErr);
     if (!config->allow_msg_ttl && (ask->ttl_kind == TTL_SOME || ask->ttl_kind == TTL_FOREVER))
         return api_error(JSMessageTTLDisabledErr);
-    ApiError error = check_expected(stream, message, ask, &verdict->current_seq);
+    ApiError error = view ? check_msg_id(stream, message, ask, view, verdict) : API_OK;
+    if (!api_failed(error) && view)
+        error = check_expected_in_batch(stream, message, ask, view);
+    if (!api_failed(error))
+        error = check_expected(stream, message, ask, &verdict->current_seq);
     if (api_failed(error))
         return error;
     if ((code = check_schedule(message, ask)))
         return api_error(code);
     if (ask->stream_source.len)
         return api_error(JSMessageSourceHdrNotAllowedErr);
-    if (ask->msg_id.len && config->duplicate_window_ns > 0 &&
-        dup_window_find(&stream->parts->duplicates, ask->msg_id,
-                        message->time_ns - config->duplicate_window_ns, &verdict->duplicate_seq)) {
-        verdict->is_duplicate = true;
-        return API_OK;
-    }
+    if (!view)
+        error = check_msg_id(stream, message, ask, view, verdict);
+    if (api_failed(error) || verdict->is_duplicate)
+        return error;
     Slice last_id = buf_slice(&stream->parts->last_msg_id);
+    if (ask->expected_last_msg_id.len && view)
+        return error_with(stream, JSAtomicPublishUnsupportedHeaderBatchErr,
+                          LIT("Nats-Expected-Last-Msg-Id"));
     if (ask->expected_last_msg_id.len && !slice_equal(ask->expected_last_msg_id, last_id))
         return error_with(stream, JSStreamWrongLastMsgIDErrF, last_id);
-    return check_rollup(stream, ask);
+    return check_rollup(stream, message->subject, ask, view);
 }
 
 /* "$O.<bucket>.C.<nuid>" */
@@ -200,8 +250,8 @@ static uint64_t oldest_bytes(Stream *stream, const SubjectEntry *entry, size_t s
 }
 
 /* Limits under discard new. A subject that is full is pushed out even when max_msgs is reached, and
- * when max_bytes is, if the message is no larger than what it pushes out. */
-const char *stream_check_discard_new(Stream *stream, const Record *message) {
+ * when max_bytes is, if the message is no larger than what it pushes out; but not by a batch. */
+const char *stream_check_discard_new(Stream *stream, const Record *message, const BatchView *view) {
     const StreamConfig *config = stream->config;
     const StreamState *state = &stream->state;
     const SubjectEntry *entry = NULL;
@@ -210,23 +260,41 @@ const char *stream_check_discard_new(Stream *stream, const Record *message) {
         SubjectId id = subject_index_find(&stream->parts->subjects, message->subject);
         entry = id ? subject_index_entry(&stream->parts->subjects, id) : NULL;
     }
-    bool is_full = entry && entry->count >= (uint64_t)config->max_msgs_per_subject;
+    const BatchSubject *earlier = view ? batch_view_find(view, message->subject) : NULL;
+    uint64_t of_subject = (entry ? entry->count : 0) + (earlier ? earlier->count : 0);
+    bool is_full =
+        config->max_msgs_per_subject > 0 && of_subject >= (uint64_t)config->max_msgs_per_subject;
+    uint64_t messages = state->messages + (view ? view->messages : 0);
+    uint64_t used = state->bytes + (view ? view->bytes : 0);
     if (is_full && config->discard_new_per_subject)
         return "maximum messages per subject exceeded";
-    if (config->max_msgs > 0 && state->messages >= (uint64_t)config->max_msgs && !is_full)
+    if (view)
+        is_full = false;
+    if (config->max_msgs > 0 && messages >= (uint64_t)config->max_msgs && !is_full)
         return "maximum messages exceeded";
     uint32_t size = (uint32_t)(message->headers.len + message->payload.len);
     if (message->headers.len)
         size |= MSG_HAS_HEADERS;
     uint64_t bytes = stream_accounted_bytes(stream, message->subject.len, size);
-    if (config->max_bytes > 0 && state->bytes + bytes > (uint64_t)config->max_bytes &&
-        (!is_full || bytes > oldest_bytes(stream, entry, message->subject.len)))
+    if (config->max_bytes > 0 && used + bytes > (uint64_t)config->max_bytes &&
+        (!is_full || !entry || !entry->count ||
+         bytes > oldest_bytes(stream, entry, message->subject.len)))
         return "maximum bytes exceeded";
     return NULL;
 }
 
+static bool is_object_too_large(Stream *stream, const Record *message, const BatchView *view) {
+    const StreamConfig *config = stream->config;
+    if (config->object_value_size_max <= 0 || !is_object_chunk(message->subject))
+        return false;
+    const BatchSubject *earlier = view ? batch_view_find(view, message->subject) : NULL;
+    return subject_bytes(stream, message->subject) + (earlier ? earlier->bytes : 0) +
+               message->headers.len + message->payload.len >
+           (uint64_t)config->object_value_size_max;
+}
+
 void stream_decide(Stream *stream, const Record *message, const PubHeaders *ask,
-                   PubVerdict *out_verdict) {
+                   const BatchView *view, PubVerdict *out_verdict) {
     const StreamConfig *config = stream->config;
     *out_verdict = (PubVerdict){0};
 
@@ -236,7 +304,7 @@ void stream_decide(Stream *stream, const Record *message, const PubHeaders *ask,
         return;
     }
     if (ask) {
-        out_verdict->error = check_headers(stream, message, ask, out_verdict);
+        out_verdict->error = check_headers(stream, message, ask, view, out_verdict);
         if (api_failed(out_verdict->error) || out_verdict->is_duplicate)
             return;
     }
@@ -244,9 +312,7 @@ void stream_decide(Stream *stream, const Record *message, const PubHeaders *ask,
         out_verdict->error = api_error(JSMessageIncrMissingErr);
         return;
     }
-    if (config->object_value_size_max > 0 && is_object_chunk(message->subject) &&
-        subject_bytes(stream, message->subject) + message->headers.len + message->payload.len >
-            (uint64_t)config->object_value_size_max) {
+    if (is_object_too_large(stream, message, view)) {
         out_verdict->error = api_error(JSStreamMessageExceedsMaximumErr);
         return;
     }
@@ -260,7 +326,7 @@ void stream_decide(Stream *stream, const Record *message, const PubHeaders *ask,
         return;
     }
     const char *text =
-        config->discard == DISCARD_NEW ? stream_check_discard_new(stream, message) : NULL;
+        config->discard == DISCARD_NEW ? stream_check_discard_new(stream, message, view) : NULL;
     if (text)
         out_verdict->error = error_with(stream, JSStreamStoreFailedF, slice_of_text(text));
 }
@@ -331,63 +397,71 @@ void stream_refuse(Stream *stream, Slice reply, const PubHeaders *ask, const Pub
         puback_refuse(stream, reply, verdict->error);
 }
 
-/* Nothing is in flight: what the applied state refuses now, it would refuse then. True when it was
- * answered. */
-static bool answer_early(Stream *stream, const Record *draft, const PubHeaders *ask, Slice reply) {
-    PubVerdict verdict;
+ApiError stream_check_alone(const Stream *stream, const Message *message) {
+    unsigned code = check_alone(stream, message->subject, message->headers, message->payload);
+    return code ? alone_error(stream, code) : API_OK;
+}
+
+bool stream_is_crowded(const Stream *stream) {
+    return stream->group.in_flight >= STREAM_IN_FLIGHT_MAX ||
+           stream->parts->in_flight_bytes >= STREAM_IN_FLIGHT_BYTES_MAX;
+}
+
+Record stream_draft(Stream *stream, const Message *message, const PubHeaders *ask) {
+    return (Record){.type = RECORD_PUBLISH,
+                    .time_ns = stream_clock(stream),
+                    .subject = stream_transformed(stream, message->subject),
+                    .headers =
+                        ask ? stored_headers(stream, message->headers, ask) : message->headers,
+                    .payload = message->payload};
+}
+
+/* Nothing is in flight: what the applied state refuses now, it would refuse then. */
+static void decide_early(Stream *stream, const Record *draft, const PubHeaders *ask,
+                         PubVerdict *out_verdict) {
     stream_expire_quietly(stream, draft->time_ns);
-    if (!ask && stream->config->discard == DISCARD_OLD && !stream->config->object_value_size_max)
+    if (ask || stream->config->discard != DISCARD_OLD || stream->config->object_value_size_max)
+        stream_decide(stream, draft, ask, NULL, out_verdict);
+}
+
+bool stream_admit(Stream *stream, const Record *draft, const PubHeaders *ask,
+                  PubVerdict *out_verdict) {
+    *out_verdict = (PubVerdict){0};
+    if (stream->group.in_flight == 0)
+        decide_early(stream, draft, ask, out_verdict);
+    if (api_failed(out_verdict->error) || out_verdict->is_duplicate)
         return false;
-    stream_decide(stream, draft, ask, &verdict);
-    if (api_failed(verdict.error))
-        stream_refuse(stream, reply, ask, &verdict);
-    else if (verdict.is_duplicate)
-        puback_send(stream, reply, verdict.duplicate_seq, true);
-    else
-        return false;
-    return true;
+    out_verdict->error = stream_check_server(stream);
+    return !api_failed(out_verdict->error);
+}
+
+void stream_submit(Stream *stream, const Record *draft, const Ticket *ticket) {
+    stream->parts->in_flight_bytes += record_bytes(draft);
+    journal_append(stream->js->journal, &stream->group, draft, ticket, false);
 }
 
 static bool is_fast_batch(Slice reply) {
     return reply.len > 4 && memcmp(reply.ptr + reply.len - 4, ".$FI", 4) == 0;
 }
 
-void stream_on_publish(Port *port, Sub *sub, const Message *message) {
-    StreamParts *parts = CONTAINER_OF(port, StreamParts, port);
-    Stream *stream = parts->stream;
+static void publish_one(Stream *stream, const Message *message, const PubHeaders *ask) {
     Slice reply = message->reply;
-    PubHeaders headers, *ask = NULL;
-    (void)sub;
-
+    PubVerdict verdict;
     unsigned code = check_alone(stream, message->subject, message->headers, message->payload);
     if (code) {
         puback_refuse(stream, reply, alone_error(stream, code));
         return;
     }
-    if (is_fast_batch(reply)) {
-        puback_refuse(stream, reply, api_error(JSBatchPublishDisabledErr));
-        return;
-    }
-    if (stream->group.in_flight >= STREAM_IN_FLIGHT_MAX ||
-        parts->in_flight_bytes >= STREAM_IN_FLIGHT_BYTES_MAX) {
+    if (stream_is_crowded(stream)) {
         puback_too_many(stream, reply);
         return;
     }
-    Record draft = {.type = RECORD_PUBLISH,
-                    .time_ns = stream_clock(stream),
-                    .subject = stream_transformed(stream, message->subject),
-                    .headers = message->headers,
-                    .payload = message->payload};
-    if (message->headers.len) {
-        pub_headers_parse(message->headers, &headers);
-        ask = &headers;
-        draft.headers = stored_headers(stream, message->headers, ask);
-    }
-    if (stream->group.in_flight == 0 && answer_early(stream, &draft, ask, reply))
-        return;
-    ApiError error = stream_check_server(stream);
-    if (api_failed(error)) {
-        puback_refuse(stream, reply, error);
+    Record draft = stream_draft(stream, message, ask);
+    if (!stream_admit(stream, &draft, ask, &verdict)) {
+        if (verdict.is_duplicate)
+            puback_send(stream, reply, verdict.duplicate_seq, true);
+        else
+            stream_refuse(stream, reply, ask, &verdict);
         return;
     }
     if (stream->config->allow_msg_counter && !counter_check(ask, true, message->payload.len > 0)) {
@@ -395,6 +469,22 @@ void stream_on_publish(Port *port, Sub *sub, const Message *message) {
         return;
     }
     Ticket ticket = {.kind = TICKET_PUBLISH, .data = stream->config->no_ack ? (Slice){0} : reply};
-    parts->in_flight_bytes += record_bytes(&draft);
-    journal_append(stream->js->journal, &stream->group, &draft, &ticket, false);
+    stream_submit(stream, &draft, &ticket);
+}
+
+void stream_on_publish(Port *port, Sub *sub, const Message *message) {
+    Stream *stream = CONTAINER_OF(port, StreamParts, port)->stream;
+    PubHeaders headers, *ask = NULL;
+    (void)sub;
+
+    if (message->headers.len) {
+        pub_headers_parse(message->headers, &headers);
+        ask = &headers;
+    }
+    if (is_fast_batch(message->reply))
+        stream_fast_on_publish(stream, message, ask);
+    else if (ask && ask->batch_id.len)
+        stream_batch_on_publish(stream, message, ask);
+    else
+        publish_one(stream, message, ask);
 }

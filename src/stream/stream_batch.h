@@ -1,0 +1,33 @@
+/* Atomic batches of a stream. While the client sends, members are held in the memory of the
+ * stream's home, as records. The commit appends all of them as one entry: RECORD_BATCH. So a batch
+ * is in the log wholly or not at all, and it is decided wholly when that entry is applied.
+ *
+ * Private to stream*.c. */
+#pragma once
+
+#include "stream/stream_parts.h"
+
+enum {
+    /* Of one batch: over it, 10199. */
+    BATCH_BYTES_MAX = 40 * 1024 * 1024,
+    /* Of all that are open on the server: over it, 10210. */
+    BATCH_OPEN_BYTES_MAX = 512 * 1024 * 1024,
+    BATCH_ID_BYTES_MAX = 64,
+};
+
+/* A message with Nats-Batch-Id: answers it, takes it, or commits. */
+void stream_batch_on_publish(Stream *stream, const Message *message, const PubHeaders *ask);
+
+/* Drops what is open, silently. */
+void stream_batches_free(Stream *stream);
+
+/* stream_batch_apply.c */
+void stream_apply_batch(Stream *stream, const Record *record, Place place, Shared *hold,
+                        const Ticket *ticket);
+/* Whether all members of batch would be stored now. *out_count is their number when they are. */
+ApiError stream_decide_batch(Stream *stream, const Record *batch, uint64_t *out_count);
+
+/* for (size_t at = 0; batch_next_member(...);): the records in a RECORD_BATCH. Ends early when
+ * bytes are not understood. place is the batch's (0: members have none either). */
+bool batch_next_member(const Record *batch, Place place, size_t *at, Record *out_member,
+                       Place *out_place);

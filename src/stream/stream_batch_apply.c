@@ -1,0 +1,95 @@
+/* A whole batch, when its entry is applied: every member is decided as if those before it were
+ * stored, then all are stored, or none. */
+#include "stream/puback.h"
+#include "stream/stream_batch.h"
+
+bool batch_next_member(const Record *batch, Place place, size_t *at, Record *out_member,
+                       Place *out_place) {
+    size_t used;
+    if (*at >= batch->payload.len ||
+        record_parse_trusted(slice_from_at(batch->payload, *at), out_member, &used))
+        return false;
+    *out_place =
+        place ? place + RECORD_HEADER_BYTES + batch->subject.len + batch->headers.len + *at : 0;
+    *at += used;
+    return true;
+}
+
+static size_t count_members(const Record *batch) {
+    Record member;
+    Place place;
+    size_t count = 0;
+    for (size_t at = 0; batch_next_member(batch, 0, &at, &member, &place);)
+        count++;
+    return count;
+}
+
+/* What an earlier message of the batch would have changed. */
+static void see(const Stream *stream, BatchView *view, const Record *member, const PubHeaders *ask,
+                bool is_unwanted) {
+    uint64_t bytes = member->headers.len + member->payload.len;
+    uint32_t size = (uint32_t)bytes | (member->headers.len ? MSG_HAS_HEADERS : 0);
+    batch_view_add(view, member->subject, ask ? ask->msg_id : (Slice){0}, bytes,
+                   is_unwanted ? 0 : stream_accounted_bytes(stream, member->subject.len, size));
+}
+
+static const PubHeaders *parse(const Record *member, PubHeaders *headers) {
+    if (!member->headers.len)
+        return NULL;
+    pub_headers_parse(member->headers, headers);
+    return headers;
+}
+
+ApiError stream_decide_batch(Stream *stream, const Record *batch, uint64_t *out_count) {
+    BatchView view;
+    Record member;
+    Place place;
+    PubHeaders headers;
+    PubVerdict verdict = {0};
+
+    batch_view_init(&view, count_members(batch));
+    for (size_t at = 0;
+         !api_failed(verdict.error) && batch_next_member(batch, 0, &at, &member, &place);) {
+        const PubHeaders *ask = parse(&member, &headers);
+        stream_decide(stream, &member, ask, &view, &verdict);
+        see(stream, &view, &member, ask, verdict.is_unwanted);
+    }
+    *out_count = view.count;
+    batch_view_done(&view);
+    return verdict.error;
+}
+
+/* Whether a member only takes a sequence was settled before the first was stored; it does not
+ * depend on them. */
+static void store_member(Stream *stream, const Record *member, Place place, Shared *hold,
+                         const Ticket *ticket) {
+    PubHeaders headers;
+    const PubHeaders *ask = parse(member, &headers);
+    PubVerdict verdict = {.is_unwanted = stream->config->retention == RETENTION_INTEREST &&
+                                         !consumer_set_wants(stream->consumers, member->subject)};
+    stream_store_decided(stream, member, ask, place, hold, &verdict, ticket);
+}
+
+void stream_apply_batch(Stream *stream, const Record *record, Place place, Shared *hold,
+                        const Ticket *ticket) {
+    static const Ticket quiet = {.kind = TICKET_BATCH};
+    PubHeaders headers = {0};
+    Record member = {0};
+    Place member_place;
+    uint64_t count;
+
+    if (ticket)
+        stream->parts->in_flight_bytes -= record_bytes(record);
+    ApiError error = stream_decide_batch(stream, record, &count);
+    if (api_failed(error) || !count) {
+        if (ticket)
+            puback_refuse(stream, ticket->data, error);
+        return;
+    }
+    for (size_t at = 0; batch_next_member(record, place, &at, &member, &member_place);)
+        store_member(stream, &member, member_place, hold, ticket ? &quiet : NULL);
+    if (!ticket)
+        return;
+    (void)parse(&member, &headers);
+    puback_batch(stream, ticket->data, stream->state.last_seq, headers.batch_id, count);
+}
