@@ -39,6 +39,7 @@ typedef enum RecordType {
         20, /* group: stream. subject; payload: last seq, total and sources of its counter */
     RECORD_BATCH = 30, /* group: stream. payload: RECORD_PUBLISH records with index 0, one behind
                           the other, stored all or none. Each can be read by its own place */
+    RECORD_TOUCH = 21, /* group: stream. Another time to live (stream_touch.c) */
 } RecordType;
 
 /* Record.flags of RECORD_PUBLISH. */

@@ -7,6 +7,7 @@
 #include "stream/api_private.h"
 #include "stream/direct_batch.h"
 #include "stream/get_wait.h"
+#include "stream/retained.h"
 
 /* DIRECT.GET: messages without JSON, straight from the stream's home. */
 
@@ -36,7 +37,9 @@ static const JsonSchema direct_schema = JSON_SCHEMA("JSApiMsgGetRequest", direct
 static const Slice not_found = LIT("404 Message Not Found"), no_results = LIT("404 No Results"),
                    empty_request = LIT("408 Empty Request"), bad_request = LIT("408 Bad Request"),
                    malformed = LIT("408 Malformed Request"), too_many = LIT("413 Too Many Results"),
-                   damaged = LIT("500 Message Damaged");
+                   damaged = LIT("500 Message Damaged"),
+                   point_not_reached = LIT("408 Point Not Reached"),
+                   not_retained = LIT("410 Not Retained");
 
 enum { MULTI_LAST_MAX = 1024, FETCH_TRIES_MAX = 8 };
 
@@ -58,7 +61,21 @@ void direct_write_headers(Buf *out, const Stream *stream, const StoredMsg *msg) 
     buf_append_lit(out, "\r\n");
 }
 
-static void send_message(Api *api, Stream *stream, Slice reply, const StoredMsg *msg, bool no_hdr) {
+/* A look at the past: what stood at sequence upto; 0 = now. */
+typedef struct AsOf {
+    uint64_t upto;
+    bool is_exact;
+} AsOf;
+
+static void append_as_of(Buf *headers, AsOf as_of) {
+    if (!as_of.upto)
+        return;
+    header_append_u64(headers, LIT("HW-As-Of-Seq"), as_of.upto);
+    header_append(headers, LIT("HW-As-Of-Exact"), as_of.is_exact ? LIT("1") : LIT("0"));
+}
+
+static void send_message(Api *api, Stream *stream, Slice reply, const StoredMsg *msg, bool no_hdr,
+                         AsOf as_of) {
     Buf *headers = &api->headers;
 
     if (no_hdr) {
@@ -66,6 +83,7 @@ static void send_message(Api *api, Stream *stream, Slice reply, const StoredMsg 
         return;
     }
     direct_write_headers(headers, stream, msg);
+    append_as_of(headers, as_of);
     header_end(headers);
     api_send(api, stream->account, reply, buf_slice(headers), msg->payload);
 }
@@ -76,6 +94,7 @@ typedef struct SingleWait {
     Api *api;
     Account *account;
     uint64_t seq;
+    AsOf as_of;
     unsigned tries;
     bool no_hdr;
     size_t reply_len;
@@ -85,13 +104,13 @@ typedef struct SingleWait {
 static void single_ready(ApiWait *wait);
 static void single_gone(ApiWait *wait);
 
-static void get_single(Api *api, Stream *stream, uint64_t seq, bool no_hdr, Slice reply,
+static void get_single(Api *api, Stream *stream, uint64_t seq, bool no_hdr, AsOf as_of, Slice reply,
                        SingleWait *waiting) {
     StoredMsg msg;
     Status status = seq ? stream_read(stream, seq, &msg) : ERR_NOT_FOUND;
 
     if (status == OK) {
-        send_message(api, stream, reply, &msg, no_hdr);
+        send_message(api, stream, reply, &msg, no_hdr, as_of);
         stored_msg_done(&msg);
     } else if (status == ERR_AGAIN && (!waiting || waiting->tries < FETCH_TRIES_MAX)) {
         if (!waiting) {
@@ -100,6 +119,7 @@ static void get_single(Api *api, Stream *stream, uint64_t seq, bool no_hdr, Slic
                                     .api = api,
                                     .account = stream->account,
                                     .seq = seq,
+                                    .as_of = as_of,
                                     .no_hdr = no_hdr,
                                     .reply_len = reply.len};
             memcpy(waiting->reply, reply.ptr, reply.len);
@@ -116,7 +136,7 @@ static void get_single(Api *api, Stream *stream, uint64_t seq, bool no_hdr, Slic
 static void single_ready(ApiWait *wait) {
     SingleWait *waiting = CONTAINER_OF(wait, SingleWait, wait);
 
-    get_single(waiting->api, wait->stream, waiting->seq, waiting->no_hdr,
+    get_single(waiting->api, wait->stream, waiting->seq, waiting->no_hdr, waiting->as_of,
                slice_from(waiting->reply, waiting->reply_len), waiting);
 }
 
@@ -223,13 +243,64 @@ static Slice check_request(const DirectRequest *request) {
 
 /* The single message, unless the client has it. */
 static void get_one(Api *api, Stream *stream, uint64_t seq, bool no_hdr, Slice reply,
-                    const GetOptions *options) {
-    if (options->has_as_of_seq || options->has_as_of_time)
-        api_send_status(api, stream->account, reply, bad_request);
-    else if (seq && options->has_if_not_seq && options->if_not_seq == seq)
+                    const GetOptions *options, AsOf as_of) {
+    if (seq && options->has_if_not_seq && options->if_not_seq == seq)
         get_send_not_modified(api, stream, reply, seq);
     else
-        get_single(api, stream, seq, no_hdr, reply, NULL);
+        get_single(api, stream, seq, no_hdr, as_of, reply, NULL);
+}
+
+/* False: the point is not reached yet. */
+static bool find_point(Stream *stream, const GetOptions *options, uint64_t *out_upto) {
+    uint64_t upto = options->as_of_seq;
+
+    if (options->has_as_of_time) {
+        if (options->as_of_ns >= stream_clock_now(stream))
+            return false;
+        upto = stream_seq_at_time(stream, options->as_of_ns + 1) - 1;
+    }
+    if (upto > stream->state.last_seq)
+        return false;
+    *out_upto = upto;
+    return true;
+}
+
+static void send_point(Api *api, Stream *stream, Slice reply, Slice status, AsOf as_of) {
+    Buf *headers = &api->headers;
+
+    buf_clear(headers);
+    header_begin(headers, status);
+    append_as_of(headers, as_of);
+    header_end(headers);
+    api_send(api, stream->account, reply, buf_slice(headers), (Slice){0});
+}
+
+/* The newest message of a subject as of a point of the past. */
+static void get_past(Api *api, Stream *stream, Slice subject, bool no_hdr, Slice reply,
+                     const GetOptions *options) {
+    AsOf as_of = {0};
+    SubjectState state = {0};
+
+    if (!subject_is_literal(subject)) {
+        api_send_status(api, stream->account, reply, bad_request);
+        return;
+    }
+    if (!find_point(stream, options, &as_of.upto)) {
+        api_send_status(api, stream->account, reply, point_not_reached);
+        return;
+    }
+    Filters filters = {&subject, 1};
+    uint64_t seq = as_of.upto ? stream_last(stream, &filters, as_of.upto) : 0;
+    stream_subject_state(stream, subject, &state);
+    as_of.is_exact = retained_is_exact(stream, seq, as_of.upto, state.count);
+    if (seq)
+        get_one(api, stream, seq, no_hdr, reply, options, as_of);
+    else
+        send_point(api, stream, reply, as_of.is_exact ? not_found : not_retained, as_of);
+}
+
+static bool is_past(const GetOptions *options) {
+    return options->has_as_of_seq || options->has_as_of_time;
 }
 
 static uint64_t find_seq(Stream *stream, const DirectRequest *request) {
@@ -257,8 +328,12 @@ static void get_by_request(Api *api, Stream *stream, const DirectRequest *reques
         get_multi(api, stream, request, reply);
     else if (is_many)
         get_batch(api, stream, request, reply);
+    else if (is_past(options) && !request->last_by_subj.len)
+        api_send_status(api, stream->account, reply, bad_request);
+    else if (is_past(options))
+        get_past(api, stream, request->last_by_subj, request->no_hdr, reply, options);
     else
-        get_one(api, stream, find_seq(stream, request), request->no_hdr, reply, options);
+        get_one(api, stream, find_seq(stream, request), request->no_hdr, reply, options, (AsOf){0});
 }
 
 void api_direct_get_now(Api *api, Stream *stream, Slice rest, const Message *message,
@@ -285,7 +360,11 @@ void api_direct_get_now(Api *api, Stream *stream, Slice rest, const Message *mes
         return;
     }
     Filters filters = {&rest, 1};
-    get_one(api, stream, stream_last(stream, &filters, 0), request.no_hdr, message->reply, options);
+    if (is_past(options))
+        get_past(api, stream, rest, request.no_hdr, message->reply, options);
+    else
+        get_one(api, stream, stream_last(stream, &filters, 0), request.no_hdr, message->reply,
+                options, (AsOf){0});
 }
 
 void api_direct_get(Api *api, Stream *stream, Slice rest, const Message *message) {

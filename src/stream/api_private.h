@@ -110,6 +110,9 @@ void api_on_consumer_delete(ApiCall *call);
 void api_on_consumer_pause(ApiCall *call);
 void api_on_consumer_unpin(ApiCall *call);
 void api_on_consumer_reset(ApiCall *call);
+void api_on_hw_keys(ApiCall *call);
+void api_on_hw_object_get(ApiCall *call);
+void api_on_hw_touch(ApiCall *call);
 
 /* DIRECT.GET on the stream's home. rest: the subject behind the stream's name, or empty. */
 void api_direct_get(Api *api, Stream *stream, Slice rest, const Message *message);

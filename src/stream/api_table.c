@@ -53,6 +53,13 @@ static const ApiEndpoint endpoints[] = {
     {LIT("CONSUMER.RESET"), 2, 2, API_BODY_FREE, API_STREAM, 0, LIT("consumer_reset_response"),
      LIT(",\"reset_seq\":0"), api_on_consumer_reset},
 
+    {LIT("HW.KEYS"), 1, 1, API_BODY_FREE, API_STREAM, API_QUIET | API_SETTLED,
+     LIT("hw_keys_response"), NO_FIELDS, api_on_hw_keys},
+    {LIT("HW.OBJECT.GET"), 1, 1, API_BODY_FREE, API_ANYWHERE, API_QUIET,
+     LIT("hw_object_get_response"), NO_FIELDS, api_on_hw_object_get},
+    {LIT("HW.TOUCH"), 1, 1, API_BODY_REQUIRED, API_STREAM, API_QUIET, LIT("hw_touch_response"),
+     NO_FIELDS, api_on_hw_touch},
+
     {LIT("STREAM.LEADER.STEPDOWN"), 1, 1, 0, API_ANYWHERE, API_CLUSTER,
      LIT("stream_leader_stepdown_response"), NO_FIELDS, NULL},
     {LIT("STREAM.PEER.REMOVE"), 1, 1, 0, API_ANYWHERE, API_CLUSTER,

@@ -58,6 +58,8 @@ Status get_options_parse(Slice headers, GetOptions *out_options, Slice *out_name
             return ERR_SYNTAX;
         }
     }
+    if (options.has_as_of_time)
+        options.is_linearizable = true; /* entries under way may be as old */
     *out_options = options;
     return OK;
 }

@@ -29,15 +29,16 @@ enum {
  * record of the log. */
 #define MSG_IN_HEAP (1ull << 63)
 
-enum { MSG_NEXT_FAR = UINT32_MAX };
+enum { MSG_NEXT_FAR = INT32_MAX };
 
 typedef struct __attribute__((packed, aligned(4))) MsgSlot {
     uint64_t place;
     int64_t time_ns;
-    uint32_t subject; /* subject_index.h; 0 = unknown (damaged) */
-    uint32_t size;    /* length and flags */
-    uint32_t next;    /* distance to the next live message of the subject; 0 = it is the last,
-                         MSG_NEXT_FAR = look for it */
+    uint32_t subject;   /* subject_index.h; 0 = unknown (damaged) */
+    uint32_t size;      /* length and flags */
+    uint32_t next : 31; /* distance to the next live message of the subject; 0 = it is the last,
+                           MSG_NEXT_FAR = look for it */
+    uint32_t is_tombstone : 1; /* says that its subject is deleted (KV-Operation, a marker) */
 } MsgSlot;
 _Static_assert(sizeof(MsgSlot) == 28, "slots are many");
 

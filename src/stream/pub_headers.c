@@ -35,8 +35,7 @@ static const struct {
 };
 enum { FIELD_COUNT = sizeof fields / sizeof fields[0] };
 
-/* Integer seconds, a Go duration, or "never". */
-static TtlKind parse_ttl(Slice text, int64_t *out_ns) {
+TtlKind ttl_parse(Slice text, int64_t *out_ns) {
     if (slice_equal_ignoring_case(text, LIT("never")))
         return TTL_FOREVER;
 
@@ -106,11 +105,12 @@ void pub_headers_parse(Slice block, PubHeaders *out_headers) {
             take_field(out_headers, &seen, name, value);
         } else if (!has_operation && slice_equal(name, LIT("KV-Operation"))) {
             out_headers->is_purge_operation = slice_equal(value, LIT("PURGE"));
+            out_headers->is_delete_operation = slice_equal(value, LIT("DEL"));
             has_operation = true;
         }
     }
     if (out_headers->ttl.len)
-        out_headers->ttl_kind = parse_ttl(out_headers->ttl, &out_headers->ttl_ns);
+        out_headers->ttl_kind = ttl_parse(out_headers->ttl, &out_headers->ttl_ns);
 }
 
 bool pub_headers_have_status(Slice block) {

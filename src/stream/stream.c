@@ -8,6 +8,7 @@
 #include "stream/stream_await.h"
 #include "stream/stream_batch.h"
 #include "stream/stream_fast.h"
+#include "stream/stream_keys.h"
 #include "stream/stream_parts.h"
 
 static const PortOps port_ops = {.kind = PORT_STREAM, .deliver = stream_on_publish};
@@ -64,6 +65,8 @@ Stream *stream_new(JetStream *js, Account *account, uint32_t group, StreamConfig
     stream_settle_init(stream);
     stream_awaits_init(stream);
     puback_current_init(stream);
+    stream_keys_init(stream);
+    retained_on_config(stream);
     stream_expiry_init(stream);
     make_transforms(stream);
     stream->consumers = consumer_set_new(stream);
@@ -128,6 +131,7 @@ void stream_config_took_effect(Stream *stream) {
     if (stream->config->duplicate_window_ns <= 0)
         dup_window_done(&parts->duplicates);
     parts->age_seq = 0;
+    retained_on_config(stream);
     parts->expiry_due_ns = INT64_MAX;
     if (!stream->config->allow_atomic)
         stream_batches_free(stream);
@@ -183,6 +187,8 @@ void stream_free(Stream *stream) {
     stream_settle_done(stream, false);
     stream_awaits_end(stream);
     puback_current_done(stream);
+    stream_keys_done(stream);
+    map64_done(&parts->touched);
     stream_waits_done(stream);
     journal_remove_group(stream->js->journal, &stream->group);
     map64_remove(&stream->js->streams, stream->group.id);

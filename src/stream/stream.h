@@ -111,6 +111,10 @@ typedef struct SubjectState {
 } SubjectState;
 void stream_each_subject(Stream *stream, const Filters *filters,
                          void (*each)(void *cookie, const SubjectState *subject), void *cookie);
+/* Of one literal subject; count 0: it has no messages. O(1). */
+void stream_subject_state(Stream *stream, Slice subject, SubjectState *out_state);
+/* The time that the next entry gets at the earliest. */
+int64_t stream_clock_now(Stream *stream);
 /* Ascending removed sequences between first and last, at most max. */
 size_t stream_deleted(Stream *stream, uint64_t *out_seqs, size_t max);
 /* Subject of a live message without reading it; borrowed until the stream changes. ERR_NOT_FOUND.

@@ -11,6 +11,7 @@
 #include "stream/stream_batch.h"
 #include "stream/stream_fast.h"
 #include "stream/stream_parts.h"
+#include "stream/stream_touch.h"
 
 void stream_remember_msg_id(Stream *stream, const PubHeaders *ask, uint64_t seq, int64_t time_ns) {
     StreamParts *parts = stream->parts;
@@ -56,6 +57,7 @@ bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg) {
     MsgSlot *slot = msg_index_add(stream->index, seq);
     slot->time_ns = msg->time_ns;
     slot->size = size;
+    slot->is_tombstone = pub_headers_are_tombstone(msg->ask);
     if (msg->place) {
         slot->place = msg->place;
         log_add_live(journal_log(stream->js->journal), msg->place,
@@ -280,6 +282,9 @@ static void apply_by_type(Stream *stream, const Record *record, Place place, Sha
         break;
     case RECORD_DELETE:
         stream_apply_delete(stream, record, call);
+        break;
+    case RECORD_TOUCH:
+        stream_apply_touch(stream, record, call);
         break;
     case RECORD_PURGE:
         stream_apply_purge(stream, record, call);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "io/clock.h"
 #include "stream/stream_parts.h"
+#include "stream/stream_touch.h"
 
 enum {
     TICK_NS = 20 * 1000000, /* at the earliest after now: what is due together goes together */
@@ -21,6 +22,10 @@ int64_t stream_clock(Stream *stream) {
     return stream->parts->clock_ns;
 }
 
+int64_t stream_clock_now(Stream *stream) {
+    return stream_clock(stream);
+}
+
 int64_t stream_ttl_flags(const PubHeaders *ask, int64_t time_ns, uint32_t *size) {
     if (!ask)
         return INT64_MAX;
@@ -34,10 +39,10 @@ int64_t stream_ttl_flags(const PubHeaders *ask, int64_t time_ns, uint32_t *size)
     return time_ns + ask->ttl_ns;
 }
 
-static bool is_with_ttl(void *cookie, uint64_t seq) {
+static bool is_with_ttl(void *cookie, TtlDue due) {
     const Stream *stream = cookie;
-    const MsgSlot *slot = msg_index_get(stream->index, seq);
-    return slot && slot->size & MSG_HAS_TTL;
+    const MsgSlot *slot = msg_index_get(stream->index, due.seq);
+    return slot && slot->size & MSG_HAS_TTL && stream_due_is_current(stream, due.seq, due.due_ns);
 }
 
 static void store_marker(Stream *stream, Slice subject, int64_t now_ns) {
@@ -107,10 +112,11 @@ bool stream_expire(Stream *stream, int64_t now_ns, uint64_t max) {
     while (parts->ttls.len && parts->ttls.heap[0].due_ns <= now_ns) {
         if (max-- == 0)
             return false;
-        seq = parts->ttls.heap[0].seq;
+        TtlDue due = parts->ttls.heap[0];
+        seq = due.seq;
         ttl_queue_pop(&parts->ttls);
         slot = msg_index_get(stream->index, seq);
-        if (slot && slot->size & MSG_HAS_TTL)
+        if (slot && slot->size & MSG_HAS_TTL && stream_due_is_current(stream, seq, due.due_ns))
             expire_one(stream, seq, slot, now_ns);
     }
     if (parts->ttls.len > 2 * parts->ttl_live + QUEUE_SLACK)

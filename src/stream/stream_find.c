@@ -359,6 +359,15 @@ void stream_each_subject(Stream *stream, const Filters *filters,
     each_match(stream, filters, tell_subject, &tell);
 }
 
+void stream_subject_state(Stream *stream, Slice subject, SubjectState *out_state) {
+    SubjectIndex *subjects = &stream->parts->subjects;
+    SubjectId id = subject_index_find(subjects, subject);
+    const SubjectEntry *entry = id ? subject_index_entry(subjects, id) : NULL;
+    *out_state = (SubjectState){.subject = subject};
+    if (entry && entry->count)
+        *out_state = (SubjectState){subject, entry->count, entry->first, entry->last};
+}
+
 size_t stream_deleted(Stream *stream, uint64_t *out_seqs, size_t max) {
     MsgScan scan;
     uint64_t seq, expected = stream->state.first_seq;

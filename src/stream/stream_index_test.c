@@ -295,7 +295,8 @@ static void ids_are_known_as_long_as_the_window(void **state) {
     dup_window_done(&copy);
 }
 
-static bool is_odd(void *cookie, uint64_t seq) {
+static bool is_odd(void *cookie, TtlDue due) {
+    uint64_t seq = due.seq;
     (void)cookie;
     return seq % 2;
 }

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "stream/stream_parts.h"
+#include "stream/stream_touch.h"
 
 enum { FILE_OVERHEAD = 22 + 8, FILE_HEADERS_OVERHEAD = 4, MEMORY_OVERHEAD = 16 };
 
@@ -125,6 +126,10 @@ void stream_drop(Stream *stream, uint64_t seq, bool has_advisory) {
     SubjectId id = slot->subject;
     Slice subject = slot_subject(stream, slot);
 
+    retained_on_removed(stream, seq, id ? subject_index_entry(&parts->subjects, id)->first : 0,
+                        parts->is_trimming_subject);
+    if (parts->touched.len)
+        stream_touch_forget(stream, seq);
     consumer_set_on_removed(stream->consumers, seq, subject, has_advisory);
     stream_count_live(stream, subject, slot->size, -1);
     drop_bytes(stream, slot, subject.len);
@@ -166,6 +171,9 @@ void stream_drop_all(Stream *stream, uint64_t next_seq) {
     subject_index_done(&parts->subjects);
     ttl_queue_done(&parts->ttls);
     counters_on_removed_all(stream);
+    map64_done(&parts->touched);
+    parts->touched = (Map64){0};
+    parts->retained.has_others = true;
     memset(parts->objects, 0, sizeof parts->objects);
     parts->ttl_live = 0;
     state->num_subjects = state->damaged = 0;
@@ -179,8 +187,10 @@ static void enforce_subject(Stream *stream, SubjectId id) {
     if (max <= 0)
         return;
     const SubjectEntry *entry = subject_index_entry(&stream->parts->subjects, id);
+    stream->parts->is_trimming_subject = true;
     while (entry->count > (uint64_t)max)
         stream_drop(stream, entry->first, true);
+    stream->parts->is_trimming_subject = false;
 }
 
 void stream_enforce_limits(Stream *stream, SubjectId just_stored) {

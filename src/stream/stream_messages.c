@@ -5,12 +5,14 @@
  *     bytes); n + 2: the n-th new one.
  *     in the log: distance of its place to the previous one, signed
  *     in heap (markers, which are no records): headers, payload (len, bytes each)
- *     distance of its time to the previous one, signed | length << 7 | flags
+ *     distance of its time to the previous one, signed | (length << 7 | flags) << 1 | is a
+ *     tombstone
  *   then those with a time to live: count, and for each: sequence, due time */
 #include "base/map.h"
 #include "base/mem.h"
 #include "stream/packed.h"
 #include "stream/stream_parts.h"
+#include "stream/stream_touch.h"
 
 enum { FLAG_BITS = 7, FLAG_SHIFT = 25, SUBJECT_UNKNOWN = 0, SUBJECT_NEW = 1, SUBJECT_KNOWN = 2 };
 _Static_assert(MSG_LEN_MASK == (1 << FLAG_SHIFT) - 1 && FLAG_BITS + FLAG_SHIFT == 32,
@@ -57,8 +59,9 @@ static void save_one(Saver *saver, const MsgSlot *slot) {
     }
     packed_write_i64(out, slot->time_ns - saver->last_time_ns);
     saver->last_time_ns = slot->time_ns;
-    packed_write_u64(out,
-                     (uint64_t)(slot->size & MSG_LEN_MASK) << FLAG_BITS | slot->size >> FLAG_SHIFT);
+    packed_write_u64(
+        out, ((uint64_t)(slot->size & MSG_LEN_MASK) << FLAG_BITS | slot->size >> FLAG_SHIFT) << 1 |
+                 slot->is_tombstone);
 }
 
 /* First sequence after the run of live ones that begins at seq. */
@@ -73,14 +76,22 @@ static uint64_t run_end(const Stream *stream, uint64_t seq) {
 
 static void save_ttls(Stream *stream, Buf *out) {
     const TtlQueue *ttls = &stream->parts->ttls;
+    const Map64 *touched = &stream->parts->touched;
+    Map64 written = {0}; /* of those that were touched: they may be in the queue more than once */
     packed_write_u64(out, stream->parts->ttl_live);
     for (size_t i = 0; i < ttls->len; i++) {
-        const MsgSlot *slot = msg_index_get(stream->index, ttls->heap[i].seq);
+        uint64_t seq = ttls->heap[i].seq;
+        const MsgSlot *slot = msg_index_get(stream->index, seq);
         if (!slot || !(slot->size & MSG_HAS_TTL))
             continue;
-        packed_write_u64(out, ttls->heap[i].seq);
+        if (touched->len && map64_get(touched, seq) &&
+            (!stream_due_is_current(stream, seq, ttls->heap[i].due_ns) ||
+             map64_put(&written, seq, stream)))
+            continue;
+        packed_write_u64(out, seq);
         packed_write_i64(out, ttls->heap[i].due_ns);
     }
+    map64_done(&written);
 }
 
 void stream_save_messages(Stream *stream, Buf *out) {
@@ -114,7 +125,7 @@ typedef struct Loader {
 
 /* One message as it stands in the checkpoint. */
 typedef struct Saved {
-    bool is_in_heap;
+    bool is_in_heap, is_tombstone;
     SubjectId subject;
     Slice headers, payload;
     Place place;
@@ -162,10 +173,12 @@ static bool read_one(Loader *loader, Slice *from, Saved *out_saved) {
             return false;
     }
     if (!packed_read_i64(from, &distance) || !packed_read_u64(from, &size) ||
-        size >> FLAG_BITS > MSG_LEN_MASK)
+        size >> 1 >> FLAG_BITS > MSG_LEN_MASK)
         return false;
     loader->last_time_ns = (int64_t)((uint64_t)loader->last_time_ns + (uint64_t)distance);
     out_saved->time_ns = loader->last_time_ns;
+    out_saved->is_tombstone = size & 1;
+    size >>= 1;
     out_saved->size = (uint32_t)(size >> FLAG_BITS) | (uint32_t)(size & ((1 << FLAG_BITS) - 1))
                                                           << FLAG_SHIFT;
     /* A length that is not the message's would be believed later. */
@@ -182,6 +195,7 @@ static void add_one(Stream *stream, uint64_t seq, const Saved *saved) {
 
     slot->time_ns = saved->time_ns;
     slot->size = saved->size;
+    slot->is_tombstone = saved->is_tombstone;
     slot->place = saved->place;
     if (saved->subject) {
         const SubjectEntry *entry = subject_index_entry(&parts->subjects, saved->subject);

@@ -13,6 +13,7 @@
 #include "stream/dup_window.h"
 #include "stream/msg_index.h"
 #include "stream/pub_headers.h"
+#include "stream/retained.h"
 #include "stream/stream.h"
 #include "stream/subject_chain.h"
 #include "stream/subject_index.h"
@@ -103,6 +104,12 @@ struct StreamParts {
     size_t await_count;
     List current_waits; /* puback_current.c */
     size_t current_count;
+    Map64 touched; /* seq -> due time given later (stream_touch.c) */
+    RetainedMarks retained;
+    bool is_trimming_subject; /* the limit per subject removes */
+    List key_waits;           /* stream_keys.c */
+    Task key_task;
+    Timer key_idle;
     ObjectSize objects[OBJECT_SIZES];
     unsigned object_at;
     DropList drops[DROP_AGES];

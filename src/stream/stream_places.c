@@ -8,6 +8,7 @@
 #include "stream/packed.h"
 #include "stream/stream_batch.h"
 #include "stream/stream_parts.h"
+#include "stream/stream_touch.h"
 
 static void load_in_heap(Stream *stream, uint64_t seq, int64_t time_ns, Slice subject,
                          Slice headers, Slice payload) {
@@ -23,6 +24,7 @@ static void load_in_heap(Stream *stream, uint64_t seq, int64_t time_ns, Slice su
     slot->place = heap_place(heap_msg_new(subject, headers, payload));
     slot->time_ns = time_ns;
     slot->size = size;
+    slot->is_tombstone = headers.len && pub_headers_are_tombstone(&ask);
     subject_chain_add(stream->index, &parts->subjects, id, seq, slot);
     if (subject_index_entry(&parts->subjects, id)->count == 1)
         stream->state.num_subjects++;
@@ -94,9 +96,11 @@ static void fill_slot(Stream *stream, uint64_t seq, MsgSlot *slot, const Record 
     if (record->type == RECORD_COPY)
         size |= MSG_IS_COPY;
     int64_t due_ns = stream_ttl_flags(record->headers.len ? &ask : NULL, record->time_ns, &size);
+    due_ns = stream_touched_due(stream, seq, due_ns, &size);
 
     stream_count_live(stream, (Slice){0}, slot->size, -1);
     slot->size = size;
+    slot->is_tombstone = record->headers.len && pub_headers_are_tombstone(&ask);
     slot->time_ns = record->time_ns;
     stream_count_live(stream, record->subject, size, 1);
     SubjectId id = subject_index_add(&parts->subjects, record->subject);

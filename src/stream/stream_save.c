@@ -5,7 +5,9 @@
  *   tag and bytes of each */
 #include "stream/copy.h"
 #include "stream/packed.h"
+#include "stream/retained.h"
 #include "stream/stream_parts.h"
+#include "stream/stream_touch.h"
 
 enum { STREAM_STATE_VERSION = 3 };
 
@@ -21,6 +23,8 @@ enum { COPY_SECTION = 2 };
 static const Section sections[] = {
     {3, counters_save, counters_load},
     {COPY_SECTION, copies_save, copies_load},
+    {20, retained_save, retained_load},
+    {21, stream_touch_save, stream_touch_load},
 };
 enum { SECTION_COUNT = sizeof sections / sizeof sections[0] };
 
@@ -132,6 +136,8 @@ Status stream_load(Group *group, Slice state) {
     buf_clear(&parts->last_msg_id);
     buf_append(&parts->last_msg_id, last_msg_id);
     parts->place_seq = 0;
+    /* What was before is not known, unless its section says it. */
+    parts->retained = (RetainedMarks){1, stream->state.last_seq, true, 1};
     group->needs_log = parts->unseen > 0;
     status = consumer_set_load(stream->consumers, consumers);
     return status || version == 1 ? status : load_sections(stream, &state);

@@ -3,7 +3,7 @@
 #include "base/assert.h"
 
 static void set_next(MsgSlot *slot, uint64_t distance) {
-    slot->next = distance < MSG_NEXT_FAR ? (uint32_t)distance : MSG_NEXT_FAR;
+    slot->next = distance < MSG_NEXT_FAR ? (uint32_t)distance & MSG_NEXT_FAR : MSG_NEXT_FAR;
 }
 
 void subject_chain_add(const MsgIndex *index, const SubjectIndex *subjects, SubjectId id,

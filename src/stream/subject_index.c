@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "proto/subject.h"
+#include "stream/subject_order.h"
 
 enum {
     UNIT = 8,
@@ -389,6 +390,7 @@ static void free_lists_of_nodes(SubjectIndex *index, uint32_t id) {
 }
 
 void subject_index_done(SubjectIndex *index) {
+    subject_order_free(index->order);
     free_lists_of_nodes(index, index->root);
     table_done(&index->subjects.table);
     table_done(&index->subjects.old);
@@ -422,12 +424,16 @@ SubjectId subject_index_add(SubjectIndex *index, Slice subject) {
     node_list_push(index, node_at(index, parent), id);
     hash_add(&index->subjects, index, key_of_subject, hash, id);
     index->entry_count++;
+    if (index->order)
+        subject_order_on_added(index->order, id);
     return id;
 }
 
 static void remove_entry(SubjectIndex *index, SubjectId id) {
     SubjectEntry *entry = subject_index_entry(index, id);
     uint32_t parent = entry->parent & ~IN_RING;
+    if (index->order)
+        subject_order_on_removed(index->order, id);
     hash_remove(&index->subjects, index, key_of_subject, key_of_subject(index, id));
     node_list_remove(index, node_at(index, parent), entry->at);
     slab_free(index, id, offsetof(SubjectEntry, text) + entry->len);
@@ -456,6 +462,24 @@ size_t subject_index_bytes(const SubjectIndex *index) {
                      index->nodes.table.count + index->nodes.old.count;
     size_t chunks = index->chunk_count > 1 ? (index->chunk_count - 1) * CHUNK_UNITS : 0;
     return buckets * sizeof(IdBucket) + (chunks + index->units_cap) * UNIT + index->list_bytes;
+}
+
+void subject_index_each_list(const SubjectIndex *index,
+                             void (*each)(void *cookie, const SubjectId *ids, size_t count),
+                             void *cookie) {
+    uint32_t id = index->root;
+    while (id) {
+        SubjectNode *node = node_at(index, id);
+        if (node->count)
+            each(cookie, node_list(node), node->count);
+        if (node->child) {
+            id = node->child;
+            continue;
+        }
+        while (id && !node_at(index, id)->next)
+            id = node_at(index, id)->parent;
+        id = id ? node_at(index, id)->next : 0;
+    }
 }
 
 /* ---- scan ---- */

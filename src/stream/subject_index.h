@@ -54,6 +54,7 @@ typedef struct SubjectIndex {
     unsigned ring_at;
     uint64_t entry_count; /* with those in the ring */
     size_t list_bytes;
+    struct SubjectOrder *order; /* subject_order.h; NULL = nobody asked for it */
 } SubjectIndex;
 
 void subject_index_done(SubjectIndex *index);
@@ -78,6 +79,11 @@ static inline Slice subject_entry_text(const SubjectEntry *entry) {
  * leading literal tokens). */
 typedef bool SubjectEach(void *cookie, SubjectId id, SubjectEntry *entry);
 bool subject_index_scan(SubjectIndex *index, Slice pattern, SubjectEach *each, void *cookie);
+
+/* The ids of all subjects (count 0 too), list by list. O(nodes). */
+void subject_index_each_list(const SubjectIndex *index,
+                             void (*each)(void *cookie, const SubjectId *ids, size_t count),
+                             void *cookie);
 
 /* Memory it holds. */
 size_t subject_index_bytes(const SubjectIndex *index);

@@ -51,10 +51,10 @@ void ttl_queue_pop(TtlQueue *queue) {
         sift_down(queue, 0);
 }
 
-void ttl_queue_keep(TtlQueue *queue, bool (*is_live)(void *cookie, uint64_t seq), void *cookie) {
+void ttl_queue_keep(TtlQueue *queue, bool (*is_live)(void *cookie, TtlDue due), void *cookie) {
     size_t kept = 0;
     for (size_t i = 0; i < queue->len; i++)
-        if (is_live(cookie, queue->heap[i].seq))
+        if (is_live(cookie, queue->heap[i]))
             queue->heap[kept++] = queue->heap[i];
     queue->len = kept;
     for (size_t i = kept / 2; i-- > 0;)

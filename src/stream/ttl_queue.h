@@ -21,4 +21,4 @@ void ttl_queue_done(TtlQueue *queue);
 void ttl_queue_push(TtlQueue *queue, int64_t due_ns, uint64_t seq);
 void ttl_queue_pop(TtlQueue *queue);
 /* Drops those for which is_live says false. O(n). */
-void ttl_queue_keep(TtlQueue *queue, bool (*is_live)(void *cookie, uint64_t seq), void *cookie);
+void ttl_queue_keep(TtlQueue *queue, bool (*is_live)(void *cookie, TtlDue due), void *cookie);

@@ -1,0 +1,44 @@
+#include "proto/subject.h"
+#include "stream/api_private.h"
+#include "stream/pub_headers.h"
+#include "stream/stream_touch.h"
+
+/* HW.TOUCH: another time to live for a key. */
+
+typedef struct TouchBody {
+    Slice subject, ttl;
+    uint64_t seq;
+} TouchBody;
+
+static const JsonField touch_rows[] = {
+    JSON_ROW(TouchBody, subject, "subject", JSON_STRING),
+    JSON_ROW(TouchBody, ttl, "ttl", JSON_STRING),
+    JSON_ROW(TouchBody, seq, "seq", JSON_UINT),
+};
+static const JsonSchema touch_schema = JSON_SCHEMA("TouchRequest", touch_rows);
+
+void api_on_hw_touch(ApiCall *call) {
+    TouchBody body = {0};
+    TouchRequest request;
+
+    if (!api_read_body(call, &touch_schema, JSON_STRICT, &body))
+        return;
+    Stream *stream = api_call_stream(call);
+    if (!stream) {
+        api_reply_error(call, api_error(JSStreamNotFoundErr));
+        return;
+    }
+    if (body.subject.len > UINT16_MAX || !subject_is_literal(body.subject)) {
+        api_reply_error(call, api_error(JSBadRequestErr));
+        return;
+    }
+    request = (TouchRequest){.subject = body.subject, .seq = body.seq};
+    TtlKind kind = body.ttl.len ? ttl_parse(body.ttl, &request.ttl_ns) : TTL_INVALID;
+    if (kind == TTL_INVALID) {
+        api_reply_error(call, api_error(JSMessageTTLInvalidErr));
+        return;
+    }
+    if (kind == TTL_FOREVER)
+        request.ttl_ns = TOUCH_NEVER;
+    stream_propose_touch(stream, &request, call);
+}
