@@ -124,6 +124,7 @@ static Status open_store(const JetStreamOptions *options, Worker **all, JournalS
         .dir = options->store_dir,
         .sync_interval_ns = options->sync_interval_ns,
         .checkpoint_bytes = options->checkpoint_bytes,
+        .segment_bytes = options->segment_bytes,
         .offload = options->offload,
     };
     LogReport report = {0};
@@ -143,7 +144,7 @@ static Status open_store(const JetStreamOptions *options, Worker **all, JournalS
     }
     all[0]->jetstream->catalogue = catalogue_new(all[0]->jetstream);
     status = journal_store_recover(store, &callbacks);
-    if (status == OK)
+    if (status == OK && !options->is_stepped)
         status = journal_store_start(store);
     if (status == OK) {
         catalogue_start(all[0]->jetstream->catalogue);

@@ -41,6 +41,8 @@ typedef struct JetStreamOptions {
     int64_t max_memory, max_file; /* bytes; -1 = no limit of its own */
     uint64_t sync_interval_ns;    /* 0 = always */
     uint64_t checkpoint_bytes;    /* of log between two checkpoints; 0 = default */
+    uint64_t segment_bytes;       /* of the log; 0 = default */
+    bool is_stepped; /* simulation: no log thread; what was appended waits for log_commit_now */
     Slice domain;
     Slice server_name, server_id;
     Slice version; /* what clients are told, "2.15.1" */
