@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "proto/subject.h"
 #include "stream/api_private.h"
+#include "stream/mirror_direct.h"
 
 /* Sub.cookie: which of the four prefixes. */
 enum { ON_API, ON_ACK, ON_FLOW, ON_DOMAIN, PREFIX_COUNT };
@@ -277,7 +278,8 @@ static void on_direct(ApiPort *port, Slice names, const Message *message) {
     }
     Slice rest = slice_from_at(names, dot + 1);
     if (!ref || !ref->stream || !ref->stream->config->allow_direct) {
-        api_send_no_responders(port, message);
+        if (!mirror_direct_pass(port->account, slice_first(names, dot), message))
+            api_send_no_responders(port, message);
         return;
     }
     if (api_level_is_met(message->headers))
@@ -436,9 +438,8 @@ static void republish(ApiPort *port, Slice subject, const Message *message) {
 }
 
 static void on_domain(ApiPort *port, const Message *message) {
-    static const Slice mapped[] = {LIT("STREAM."), LIT("CONSUMER."), LIT("DIRECT."),
-                                   LIT("META."),   LIT("SERVER."),   LIT("ACCOUNT."),
-                                   LIT("HW.")};
+    static const Slice mapped[] = {LIT("STREAM."), LIT("CONSUMER."), LIT("DIRECT."), LIT("META."),
+                                   LIT("SERVER."), LIT("ACCOUNT."),  LIT("HW.")};
     Slice tail = slice_from_at(message->subject, port->api->domain.len);
 
     if (slice_starts_with(tail, LIT("$KV.")) || slice_starts_with(tail, LIT("$OBJ."))) {

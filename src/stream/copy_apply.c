@@ -31,7 +31,7 @@ static CopyVerdict decide(Stream *stream, const CopyEntry *entry, const Record *
     uint64_t earlier;
     if (config->sealed)
         return COPY_REFUSE;
-    if (!stream_fits(stream, message))
+    if (message->flags & COPY_NOTHING || !stream_fits(stream, message))
         return COPY_PASS;
     if (!entry->is_mirror && ask && ask->msg_id.len && config->duplicate_window_ns > 0 &&
         dup_window_find(&stream->parts->duplicates, ask->msg_id,
@@ -42,6 +42,8 @@ static CopyVerdict decide(Stream *stream, const CopyEntry *entry, const Record *
         return COPY_SKIP;
     if (config->discard == DISCARD_NEW && stream_check_discard_new(stream, message, NULL))
         return COPY_REFUSE;
+    if (config->allow_msg_counter && !counters_fit(stream, message))
+        return COPY_DETACHED;
     return COPY_STORE;
 }
 
@@ -89,8 +91,11 @@ void copy_apply(Stream *stream, const Record *record, Place place, Shared *hold,
         message.subject.len == 0 || entry.seq == UINT64_MAX)
         return;
     CopySource *source = find_source(stream->parts->copies, &entry);
-    if (!source)
+    if (!source) {
+        if (ticket && record->flags & RECORD_COUNTED)
+            counters_landed(stream, &message);
         return;
+    }
     if (message.headers.len) {
         pub_headers_parse(message.headers, &headers);
         ask = &headers;
@@ -111,14 +116,19 @@ void copy_apply(Stream *stream, const Record *record, Place place, Shared *hold,
                       .is_copy = true};
     if (verdict != COPY_DETACHED)
         act(stream, verdict, &entry, &store, ticket);
+    if (ticket && record->flags & RECORD_COUNTED)
+        counters_landed(stream, &message);
     if (ticket)
         come_back(source, verdict);
 }
 
 void copy_refused(Stream *stream, const Record *record) {
     CopyEntry entry;
-    if (copy_entry_read(record, &entry))
+    Record message = *record;
+    if (copy_entry_read(record, &entry) || !stream_unwrap_copy(&message, &entry.seq))
         return;
+    if (record->flags & RECORD_COUNTED)
+        counters_landed(stream, &message);
     CopySource *source = find_source(stream->parts->copies, &entry);
     if (source)
         come_back(source, COPY_REFUSE);

@@ -16,6 +16,7 @@ enum {
     COPY_OF_MIRROR = 1, /* keeps sequence and time of the origin */
     COPY_OF_SOURCE = 2, /* gets the next sequence, and the time of the record */
     COPY_NO_TTL = 4,    /* a Nats-TTL is a header like any other */
+    COPY_NOTHING = 8,   /* takes its place in the origin, is not stored */
 };
 
 typedef struct CopyEntry {

@@ -91,6 +91,30 @@ static Slice make_subject(CopySource *source, Slice subject) {
     return stream_transformed(copy_stream(source), subject);
 }
 
+static void on_counter_read(StreamWait *wait) {
+    (void)wait; /* the next try finds it */
+}
+
+/* Makes draft the copy of a counter's message; false: later. What is none is passed over. */
+static bool count(CopySource *source, Record *draft) {
+    Stream *stream = copy_stream(source);
+    CounterValue origin;
+    Status status = counter_read(draft->headers, draft->payload, &origin)
+                        ? ERR_SYNTAX
+                        : counters_propose(stream, draft, origin.total);
+    if (status == OK)
+        return true;
+    if (status == ERR_AGAIN) {
+        stream_cancel_wait(&source->counter_wait);
+        source->counter_wait.ready = on_counter_read;
+        counters_fetch(stream, draft->subject, &source->counter_wait);
+        copy_source_restart(source);
+        return false;
+    }
+    draft->flags |= COPY_NOTHING;
+    return true;
+}
+
 static void append(CopySource *source, const Message *message, const Delivered *delivered) {
     Copies *copies = source->copies;
     Stream *stream = copies->stream;
@@ -100,9 +124,6 @@ static void append(CopySource *source, const Message *message, const Delivered *
                        .time_ns = delivered->time_ns,
                        .is_mirror = source->is_mirror};
     memcpy(entry.identity, source->identity, COPY_IDENTITY_LEN);
-    buf_clear(&copies->payload);
-    copy_entry_write(&copies->payload, &entry);
-    buf_append(&copies->payload, message->payload);
     uint8_t flags = source->is_mirror ? COPY_OF_MIRROR : COPY_OF_SOURCE;
     if (!stream->config->allow_msg_ttl)
         flags |= COPY_NO_TTL;
@@ -111,7 +132,13 @@ static void append(CopySource *source, const Message *message, const Delivered *
                     .time_ns = stream_clock(stream),
                     .subject = make_subject(source, message->subject),
                     .headers = make_headers(source, message, delivered->sseq),
-                    .payload = buf_slice(&copies->payload)};
+                    .payload = message->payload};
+    if (stream->config->allow_msg_counter && !count(source, &draft))
+        return;
+    buf_clear(&copies->payload);
+    copy_entry_write(&copies->payload, &entry);
+    buf_append(&copies->payload, draft.payload);
+    draft.payload = buf_slice(&copies->payload);
     Ticket ticket = {.kind = TICKET_COPY};
     source->taken_seq = delivered->sseq;
     source->in_flight++;

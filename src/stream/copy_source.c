@@ -114,6 +114,7 @@ CopySource *copy_source_new(Copies *copies, const SourceConfig *config, bool is_
                           &source->transforms[source->transform_count]) == OK)
             source->transform_count++;
     timer_init(&source->timer, on_timer);
+    link_init(&source->counter_wait.link);
     return source;
 }
 
@@ -122,6 +123,7 @@ void copy_source_free(CopySource *source) {
         return;
     timer_cancel(copy_home(source), &source->timer);
     copy_unsubscribe(source);
+    stream_cancel_wait(&source->counter_wait);
     for (size_t i = 0; i < source->transform_count; i++)
         transform_free(source->transforms[i]);
     mem_free(source->transforms);

@@ -56,6 +56,7 @@ struct CopySource {
     uint64_t taken_seq; /* position with what is in flight */
     uint64_t in_flight, appended, applied;
     CopyFlow flow;
+    StreamWait counter_wait;
     uint16_t error_http, error_code;
     Buf error; /* text; empty = none */
 };

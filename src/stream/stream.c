@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "stream/api.h"
 #include "stream/copy.h"
+#include "stream/mirror_direct.h"
 #include "stream/puback.h"
 #include "stream/puback_current.h"
 #include "stream/stream_await.h"
@@ -122,12 +123,14 @@ void stream_start(Stream *stream) {
     stream_expiry_arm(stream);
     consumer_set_start(stream->consumers);
     copies_start(stream);
+    mirror_direct_configure(stream);
 }
 
 void stream_config_took_effect(Stream *stream) {
     StreamParts *parts = stream->parts;
     make_transforms(stream);
     copies_configure(stream);
+    mirror_direct_configure(stream);
     if (stream->config->duplicate_window_ns <= 0)
         dup_window_done(&parts->duplicates);
     parts->age_seq = 0;
@@ -172,6 +175,7 @@ void stream_delete(Stream *stream) {
     stream_settle_done(stream, true);
     stream_awaits_end(stream);
     copies_stop(stream);
+    mirror_direct_configure(stream);
     consumer_set_stop(stream->consumers);
     stream_drop_log_bytes(stream);
     stream_free(stream);
@@ -197,6 +201,7 @@ void stream_free(Stream *stream) {
     consumer_set_free(stream->consumers);
     counters_free(parts->counters);
     copies_free(parts->copies);
+    mirror_direct_free(parts->mirror_direct);
     drop_from_usage(stream);
     free_heap_messages(stream);
     msg_index_done(stream->index);

@@ -85,6 +85,7 @@ struct StreamParts {
     int64_t expiry_due_ns; /* what the timer is set for; INT64_MAX = not set */
     bool is_expire_in_flight;
     Transform *transform, *republish;
+    struct MirrorDirect *mirror_direct; /* NULL: answers for no other stream */
     struct Copies *copies; /* copy.h; NULL: takes nothing from other streams */
     int64_t clock_ns; /* newest time given to an entry, or expired at: entries are never older */
     Buf last_msg_id;  /* of the last stored message */
