@@ -1,18 +1,20 @@
 #include "proto/subject.h"
 #include "stream/api_private.h"
+#include "stream/lease.h"
 #include "stream/pub_headers.h"
 #include "stream/stream_touch.h"
 
 /* HW.TOUCH: another time to live for a key. */
 
 typedef struct TouchBody {
-    Slice subject, ttl;
+    Slice subject, ttl, bind;
     uint64_t seq;
 } TouchBody;
 
 static const JsonField touch_rows[] = {
     JSON_ROW(TouchBody, subject, "subject", JSON_STRING),
     JSON_ROW(TouchBody, ttl, "ttl", JSON_STRING),
+    JSON_ROW(TouchBody, bind, "bind", JSON_STRING),
     JSON_ROW(TouchBody, seq, "seq", JSON_UINT),
 };
 static const JsonSchema touch_schema = JSON_SCHEMA("TouchRequest", touch_rows);
@@ -28,12 +30,13 @@ void api_on_hw_touch(ApiCall *call) {
         api_reply_error(call, api_error(JSStreamNotFoundErr));
         return;
     }
-    if (body.subject.len > UINT16_MAX || !subject_is_literal(body.subject)) {
+    if (body.subject.len > UINT16_MAX || !subject_is_literal(body.subject) ||
+        body.bind.len > LEASE_BIND_BYTES_MAX || (body.bind.len && !subject_is_valid(body.bind))) {
         api_reply_error(call, api_error(JSBadRequestErr));
         return;
     }
-    request = (TouchRequest){.subject = body.subject, .seq = body.seq};
-    TtlKind kind = body.ttl.len ? ttl_parse(body.ttl, &request.ttl_ns) : TTL_INVALID;
+    request = (TouchRequest){.subject = body.subject, .bind = body.bind, .seq = body.seq};
+    TtlKind kind = body.ttl.len ? ttl_parse(body.ttl, &request.ttl_ns) : TTL_NONE;
     if (kind == TTL_INVALID) {
         api_reply_error(call, api_error(JSMessageTTLInvalidErr));
         return;

@@ -364,6 +364,121 @@ static void a_range_of_an_object_is_read(void **state) {
                         "NATS/1.0 404 No Bucket||");
 }
 
+/* Until the newest message of the key has that operation's headers. */
+static const char *wait_for_end(const char *key, const char *why) {
+    char subject[64];
+    const char *got;
+    (void)snprintf(subject, sizeof subject, API "DIRECT.GET.KV_b.$KV.b.%s", key);
+    while (!strstr(got = rig_ask(subject, ""), "KV-Operation: DEL"))
+        rig_step(1);
+    if (!strstr(got, why))
+        assert_string_equal(got, why);
+    return got;
+}
+
+#define LEASE(time) H("HW-Lease: " time "\r\n")
+#define BOUND       H("HW-Lease: 1s\r\nHW-Lease-Bind: holder.1\r\n")
+
+static void a_lease_is_had_by_one_and_ends_with_its_time(void **state) {
+    (void)state;
+    make_bucket("");
+    assert_string_equal(rig_ask_with("$KV.b.l", LEASE("1s"), "me"),
+                        "{\"stream\":\"KV_b\",\"seq\":1}");
+    assert_string_equal(rig_ask_with("$KV.b.l", LEASE("1s"), "you"), WRONG("1") "}");
+    (void)wait_for_end("l", "HW-Lease-Ended: expired");
+    /* A later one has a larger number. */
+    assert_string_equal(rig_ask_with("$KV.b.l", LEASE("1h"), "you"),
+                        "{\"stream\":\"KV_b\",\"seq\":3}");
+    /* Published again by its holder; released; had by another. */
+    assert_string_equal(
+        rig_ask_with("$KV.b.l", H("HW-Lease: 1h\r\nNats-Expected-Last-Subject-Sequence: 3\r\n"),
+                     "you"),
+        "{\"stream\":\"KV_b\",\"seq\":4}");
+    assert_string_equal(rig_ask_with("$KV.b.l", H("KV-Operation: DEL\r\n"), ""),
+                        "{\"stream\":\"KV_b\",\"seq\":5}");
+    assert_string_equal(rig_ask_with("$KV.b.l", LEASE("1h"), "me"),
+                        "{\"stream\":\"KV_b\",\"seq\":6}");
+}
+
+static void a_lease_is_refreshed_by_touch_and_survives_a_restart(void **state) {
+    (void)state;
+    make_bucket("");
+    (void)rig_ask_with("$KV.b.l", LEASE("1s"), "me");
+    (void)rig_ask_with("$KV.b.m", LEASE("1s"), "me");
+    assert_string_equal(TOUCH("{\"subject\":\"$KV.b.l\",\"ttl\":\"1h\",\"seq\":1}"),
+                        TOUCHED ",\"expires\":\"T\"}");
+    assert_string_equal(TOUCH("{\"subject\":\"$KV.b.l\"}"), TOUCHED ",\"expires\":\"T\"}");
+    assert_non_null(
+        strstr(TOUCH("{\"subject\":\"$KV.b.l\",\"ttl\":\"never\"}"), "\"err_code\":10165"));
+    (void)wait_for_end("m", "expired");
+    rig_close();
+    rig_open();
+    assert_non_null(strstr(rig_ask(API "DIRECT.GET.KV_b.$KV.b.l", ""), "Nats-Sequence: 1|"));
+    assert_string_equal(TOUCH("{\"subject\":\"$KV.b.l\",\"ttl\":\"1s\"}"),
+                        TOUCHED ",\"expires\":\"T\"}");
+    rig_close();
+    rig_open();
+    (void)wait_for_end("l", "expired");
+}
+
+static void a_bound_lease_ends_when_nobody_listens(void **state) {
+    (void)state;
+    make_bucket("");
+    Sub *holder = rig_subscribe("holder.1");
+    assert_string_equal(rig_ask_with("$KV.b.l", BOUND, "me"), "{\"stream\":\"KV_b\",\"seq\":1}");
+    (void)rig_ask_with("$KV.b.m", LEASE("1s"), "me");
+    (void)wait_for_end("m", "expired"); /* its own time is over too */
+    assert_non_null(strstr(rig_ask(API "DIRECT.GET.KV_b.$KV.b.l", ""), "Nats-Sequence: 1|"));
+    sub_remove(holder);
+    (void)wait_for_end("l", "HW-Lease-Ended: gone holder.1");
+    /* Nobody listens from the beginning. */
+    (void)rig_ask_with("$KV.b.n", BOUND, "me");
+    (void)wait_for_end("n", "gone");
+}
+
+static void the_holder_of_a_bound_lease_has_its_time_to_come_back(void **state) {
+    (void)state;
+    make_bucket("");
+    (void)rig_subscribe("holder.1");
+    (void)rig_subscribe("holder.2");
+    (void)rig_ask_with("$KV.b.l", BOUND, "me");
+    (void)rig_ask_with("$KV.b.m", BOUND, "me");
+    assert_string_equal(TOUCH("{\"subject\":\"$KV.b.l\",\"bind\":\"holder.2\"}"), TOUCHED "}");
+    rig_close();
+    rig_open();
+    Sub *holder = rig_subscribe("holder.2");
+    (void)wait_for_end("m", "gone holder.1");
+    assert_non_null(strstr(rig_ask(API "DIRECT.GET.KV_b.$KV.b.l", ""), "Nats-Sequence: 1|"));
+    sub_remove(holder);
+    (void)wait_for_end("l", "gone holder.2");
+}
+
+static void leases_that_cannot_be_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *headers, *why;
+    } cases[] = {
+        {LEASE("soon"), "a duration of a second or more is expected"},
+        {LEASE("10ms"), "a duration of a second or more is expected"},
+        {H("HW-Lease: 1s\r\nHW-Lease-Bind: a..b\r\n"), "what it is bound to is no subject"},
+        {H("HW-Lease: 1s\r\nKV-Operation: DEL\r\n"), "a delete cannot be leased"},
+        {H("HW-Lease-Ended: expired\r\n"), "it has not ended"},
+    };
+    make_bucket("");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *got = rig_ask_with("$KV.b.l", cases[i].headers, "x");
+        assert_non_null(strstr(got, "\"err_code\":19110"));
+        assert_non_null(strstr(got, cases[i].why));
+    }
+    /* Its end cannot be forged before its time. */
+    (void)rig_ask_with("$KV.b.l", LEASE("1h"), "x");
+    assert_non_null(strstr(rig_ask_with("$KV.b.l",
+                                        H("HW-Lease-Ended: expired\r\nNats-Expected-Last-Subject-"
+                                          "Sequence: 1\r\n"),
+                                        ""),
+                           "\"err_code\":19110"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_rig, close_rig)
 
 int main(void) {
@@ -380,6 +495,11 @@ int main(void) {
         TEST(a_touched_key_lives_as_long_as_it_was_told),
         TEST(a_touch_needs_a_stream_with_times_to_live),
         TEST(a_range_of_an_object_is_read),
+        TEST(a_lease_is_had_by_one_and_ends_with_its_time),
+        TEST(a_lease_is_refreshed_by_touch_and_survives_a_restart),
+        TEST(a_bound_lease_ends_when_nobody_listens),
+        TEST(the_holder_of_a_bound_lease_has_its_time_to_come_back),
+        TEST(leases_that_cannot_be_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

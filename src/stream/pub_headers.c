@@ -31,6 +31,9 @@ static const struct {
     FIELD("Nats-Schedule-Next", schedule_next),
     FIELD("Nats-Stream-Source", stream_source),
     FIELD("HW-Want-Current", want_current),
+    FIELD("HW-Lease", lease),
+    FIELD("HW-Lease-Bind", lease_bind),
+    FIELD("HW-Lease-Ended", lease_ended),
 #undef FIELD
 };
 enum { FIELD_COUNT = sizeof fields / sizeof fields[0] };

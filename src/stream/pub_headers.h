@@ -15,7 +15,8 @@ typedef enum TtlKind { TTL_NONE, TTL_SOME, TTL_FOREVER, TTL_INVALID } TtlKind;
 typedef struct PubHeaders {
     Slice msg_id, expected_stream, expected_last_msg_id, expected_last_seq, expected_subject_seq,
         expected_subject;
-    Slice want_current; /* HW-Want-Current */
+    Slice want_current;                   /* HW-Want-Current */
+    Slice lease, lease_bind, lease_ended; /* HW-Lease, -Bind, -Ended */
     Slice rollup, increment, batch_id, batch_seq, batch_commit, required_level, schedule, scheduler,
         schedule_next, stream_source;
     TtlKind ttl_kind;

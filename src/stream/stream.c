@@ -67,6 +67,7 @@ Stream *stream_new(JetStream *js, Account *account, uint32_t group, StreamConfig
     stream_awaits_init(stream);
     puback_current_init(stream);
     stream_keys_init(stream);
+    leases_init(stream);
     retained_on_config(stream);
     stream_expiry_init(stream);
     make_transforms(stream);
@@ -120,6 +121,7 @@ void stream_start(Stream *stream) {
     stream_settle_places(stream);
     parts->is_started = true;
     subscribe(stream);
+    leases_start(stream);
     stream_expiry_arm(stream);
     consumer_set_start(stream->consumers);
     copies_start(stream);
@@ -192,6 +194,7 @@ void stream_free(Stream *stream) {
     stream_awaits_end(stream);
     puback_current_done(stream);
     stream_keys_done(stream);
+    leases_done(stream);
     map64_done(&parts->touched);
     stream_waits_done(stream);
     journal_remove_group(stream->js->journal, &stream->group);

@@ -182,7 +182,11 @@ static void store_published(Stream *stream, const Record *record, const PubHeade
                       .time_ns = record->time_ns,
                       .place = place,
                       .hold = hold};
+    bool has_leases = stream->parts->leases.by_seq.len || (ask && ask->lease.len);
+    uint64_t before = has_leases ? last_of(stream, record->subject) : 0;
     stream_store_and_tell(stream, &store, ticket);
+    if (has_leases)
+        lease_on_stored(stream, record, ask, before, stream->state.last_seq);
 }
 
 void stream_store_decided(Stream *stream, const Record *record, const PubHeaders *ask, Place place,

@@ -128,6 +128,8 @@ void stream_drop(Stream *stream, uint64_t seq, bool has_advisory) {
 
     retained_on_removed(stream, seq, id ? subject_index_entry(&parts->subjects, id)->first : 0,
                         parts->is_trimming_subject);
+    if (parts->leases.by_seq.len)
+        lease_forget(stream, seq);
     if (parts->touched.len)
         stream_touch_forget(stream, seq);
     consumer_set_on_removed(stream->consumers, seq, subject, has_advisory);
@@ -171,6 +173,7 @@ void stream_drop_all(Stream *stream, uint64_t next_seq) {
     subject_index_done(&parts->subjects);
     ttl_queue_done(&parts->ttls);
     counters_on_removed_all(stream);
+    lease_forget_all(stream);
     map64_done(&parts->touched);
     parts->touched = (Map64){0};
     parts->retained.has_others = true;

@@ -11,6 +11,7 @@
 #include "stream/copy_entry.h"
 #include "stream/counters.h"
 #include "stream/dup_window.h"
+#include "stream/lease.h"
 #include "stream/msg_index.h"
 #include "stream/pub_headers.h"
 #include "stream/retained.h"
@@ -107,6 +108,7 @@ struct StreamParts {
     size_t current_count;
     Map64 touched; /* seq -> due time given later (stream_touch.c) */
     RetainedMarks retained;
+    Leases leases;
     bool is_trimming_subject; /* the limit per subject removes */
     List key_waits;           /* stream_keys.c */
     Task key_task;

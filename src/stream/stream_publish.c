@@ -188,6 +188,8 @@ static ApiError check_headers(Stream *stream, const Record *message, const PubHe
         error = check_expected_in_batch(stream, message, ask, view);
     if (!api_failed(error))
         error = check_expected(stream, message, ask, &verdict->current_seq);
+    if (!api_failed(error) && (ask->lease.len || ask->lease_ended.len))
+        error = lease_check(stream, message, ask, view != NULL, &verdict->current_seq);
     if (api_failed(error))
         return error;
     if ((code = check_schedule(message, ask)))

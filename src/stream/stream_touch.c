@@ -1,4 +1,5 @@
-/* RECORD_TOUCH: subject: the key; payload, little endian: u64 seq, i64 ttl in ns (-1: never). */
+/* RECORD_TOUCH: subject: the key; payload, little endian: u64 seq, i64 ttl in ns (-1: never; 0: a
+ * lease's own), then what a lease is bound to from now on. */
 #include "stream/stream_touch.h"
 
 #include <string.h>
@@ -23,15 +24,19 @@ static uint64_t get_u64(const char *from) {
 
 void stream_propose_touch(Stream *stream, const TouchRequest *request, ApiCall *call) {
     ASSERT_HOME(&stream->group);
-    char payload[TOUCH_BYTES];
-    put_u64(payload, request->seq);
-    put_u64(payload + 8, (uint64_t)request->ttl_ns);
+    char numbers[TOUCH_BYTES];
+    Buf payload = {0};
+    put_u64(numbers, request->seq);
+    put_u64(numbers + 8, (uint64_t)request->ttl_ns);
+    buf_append_bytes(&payload, numbers, sizeof numbers);
+    buf_append(&payload, request->bind);
     Record draft = {.type = RECORD_TOUCH,
                     .time_ns = stream_clock(stream),
                     .subject = request->subject,
-                    .payload = slice_from(payload, sizeof payload)};
+                    .payload = buf_slice(&payload)};
     Ticket ticket = {.kind = TICKET_CALL, .pointer = call};
     journal_append(stream->js->journal, &stream->group, &draft, &ticket, true);
+    buf_done(&payload);
 }
 
 static void set_flags(uint32_t *size, int64_t due_ns) {
@@ -64,7 +69,7 @@ static ApiError check(Stream *stream, const Record *record, uint64_t *out_seq) {
 
     if (stream->config->sealed)
         return api_error(JSStreamSealedErr);
-    if (record->payload.len != TOUCH_BYTES)
+    if (record->payload.len < TOUCH_BYTES)
         return api_error(JSBadRequestErr);
     uint64_t expected = get_u64(record->payload.ptr);
     if (expected && expected != seq)
@@ -72,7 +77,12 @@ static ApiError check(Stream *stream, const Record *record, uint64_t *out_seq) {
                                    : api_error_with_u64(arena, JSStreamWrongLastSequenceErrF, seq);
     if (!slot || slot->is_tombstone)
         return api_error(JSNoMessageFoundErr);
-    if (!stream->config->allow_msg_ttl)
+    int64_t ttl_ns = (int64_t)get_u64(record->payload.ptr + 8);
+    bool is_lease = lease_find(stream, seq) != NULL;
+    bool has_bind = record->payload.len > TOUCH_BYTES;
+    if (is_lease ? ttl_ns < 0 : has_bind || ttl_ns == TOUCH_AS_BEFORE)
+        return api_error(JSMessageTTLInvalidErr);
+    if (!is_lease && !stream->config->allow_msg_ttl)
         return api_error(JSMessageTTLDisabledErr);
     *out_seq = seq;
     return API_OK;
@@ -105,6 +115,13 @@ void stream_apply_touch(Stream *stream, const Record *record, ApiCall *call) {
         return;
     }
     int64_t ttl_ns = (int64_t)get_u64(record->payload.ptr + 8);
+    Lease *lease = lease_find(stream, seq);
+    if (lease) {
+        lease_refresh(lease, record->time_ns, ttl_ns, slice_from_at(record->payload, TOUCH_BYTES));
+        if (call)
+            answer(stream, call, seq, lease->bind.len ? INT64_MAX : lease->due_ns);
+        return;
+    }
     int64_t due_ns = ttl_ns < 0 || ttl_ns > INT64_MAX - 1 - record->time_ns
                          ? INT64_MAX
                          : record->time_ns + ttl_ns;

@@ -7,9 +7,10 @@
 typedef struct TouchRequest {
     Slice subject;
     uint64_t seq;   /* that the message must have; 0 = whichever */
-    int64_t ttl_ns; /* TOUCH_NEVER: it never expires */
+    int64_t ttl_ns; /* TOUCH_NEVER: it never expires; TOUCH_AS_BEFORE: a lease's own */
+    Slice bind;     /* a lease's new one; empty = as before */
 } TouchRequest;
-enum { TOUCH_NEVER = -1 };
+enum { TOUCH_NEVER = -1, TOUCH_AS_BEFORE = 0 };
 
 /* The call is answered when the entry is applied. Takes call. */
 void stream_propose_touch(Stream *stream, const TouchRequest *request, ApiCall *call);
