@@ -29,9 +29,9 @@ typedef struct Jsz {
     VEC(StreamText) texts;
 } Jsz;
 
-static void write_consumers(Jsz *all, Stream *stream, Arena *arena, Buf *out) {
+static void write_consumers(Stream *stream, Buf *out) {
     Consumer **list;
-    size_t n = consumer_set_sorted(stream->consumers, arena, &list);
+    size_t n = consumer_set_sorted(stream->consumers, &list);
     bool is_first = true;
     for (size_t i = 0; i < n; i++) {
         buf_append(out, is_first ? LIT(",\"consumer_detail\":[{") : LIT(",{"));
@@ -61,7 +61,7 @@ static void add_stream(Jsz *all, Worker *here, Stream *stream) {
     buf_append_lit(out, ",\"state\":");
     stream_state_write(out, stream);
     if (all->consumers)
-        write_consumers(all, stream, here->turn, out);
+        write_consumers(stream, out);
     buf_append_char(out, '}');
     vec_push(&all->texts, text);
 }

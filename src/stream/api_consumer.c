@@ -99,7 +99,7 @@ static void list(ApiCall *call, bool is_info) {
         return;
 
     Consumer **consumers;
-    size_t total = consumer_set_sorted(stream->consumers, api_arena(call), &consumers);
+    size_t total = consumer_set_sorted(stream->consumers, &consumers);
     size_t limit = is_info ? LIMIT_API_INFOS_PER_PAGE : LIMIT_API_NAMES_PER_PAGE;
     size_t offset = api_clamp_offset(request.offset, total);
     size_t end = offset + limit < total ? offset + limit : total;

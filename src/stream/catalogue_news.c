@@ -140,7 +140,7 @@ static void on_asked(JetStream *js, News *news) {
     Buf names = {0}, text = {0};
 
     ASSERT(stream != NULL);
-    consumer_limits_find_above(stream->consumers, news->config, js->home->turn, &names);
+    consumer_limits_find_above(stream->consumers, news->config, &names);
     stream_config_free(news->config);
     if (names.len) {
         buf_append_lit(&text, "change to limits violates consumers: ");

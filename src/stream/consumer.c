@@ -153,6 +153,7 @@ Consumer *consumer_new(ConsumerSet *set, const ConsumerConfig *config, const Con
     vec_push(&set->all, consumer);
     map_put(&set->by_name, consumer_name(consumer), consumer);
     set->direct_count += config->direct;
+    consumer_set_forget_sorted(set);
     if (consumer->ack_policy == ACK_NONE &&
         (consumer->is_logged || set->stream->config->retention != RETENTION_LIMITS))
         consumer_need_delta(consumer);
@@ -167,7 +168,8 @@ static void leave_set(Consumer *consumer) {
     set->all.at[consumer->set_at]->set_at = consumer->set_at;
     set->all.len--;
     set->direct_count -= consumer_config(consumer)->direct;
-    list_remove(&consumer->behind);
+    consumer_leave_behind(consumer);
+    consumer_set_forget_sorted(set);
 }
 
 static void stop_waiting(Consumer *consumer) {
@@ -239,8 +241,42 @@ void consumer_retire(Consumer *consumer, void *memory) {
 }
 
 void consumer_note_behind(Consumer *consumer) {
-    if (!consumer->is_gone && !link_is_listed(&consumer->behind) && !consumer_is_quiet(consumer))
-        list_push_back(&consumer->set->behind, &consumer->behind);
+    if (consumer->is_gone || link_is_listed(&consumer->behind) || consumer_is_quiet(consumer))
+        return;
+    list_push_back(&consumer->set->behind, &consumer->behind);
+    consumer->set->behind_count++;
+}
+
+static void set_odd(Consumer *consumer, bool is_odd) {
+    if (consumer->is_odd == is_odd)
+        return;
+    consumer->is_odd = is_odd;
+    if (is_odd)
+        consumer->set->odd_count++;
+    else
+        consumer->set->odd_count--;
+}
+
+void consumer_leave_behind(Consumer *consumer) {
+    set_odd(consumer, false);
+    if (!link_is_listed(&consumer->behind))
+        return;
+    list_remove(&consumer->behind);
+    consumer->set->behind_count--;
+}
+
+uint64_t consumer_first_needed(const Consumer *consumer) {
+    uint64_t seq = consumer->delivered.sseq + 1;
+    if (!consumer_tracks_acks(consumer))
+        return consumer->delta ? consumer->delta->consumed_sseq + 1 : seq;
+    if (consumer->acks == NULL)
+        return seq;
+    const PendingEntry *entry = pending_above(&consumer->acks->pending, 0);
+    if (entry && entry->sseq < seq)
+        seq = entry->sseq;
+    if (consumer->acks->given_up.len && consumer->acks->given_up.at[0].sseq < seq)
+        seq = consumer->acks->given_up.at[0].sseq;
+    return seq;
 }
 
 void consumer_recount(Consumer *consumer) {
@@ -270,11 +306,15 @@ static void wake_pending(Consumer *consumer) {
     if (acks == NULL)
         return;
     Stream *stream = consumer_stream(consumer);
+    Filters filters = consumer_filters(consumer);
     Slice subject;
+    bool is_odd = false;
     for (PendingEntry *entry = pending_above(&acks->pending, 0); entry;) {
         uint64_t sseq = entry->sseq;
         int64_t wait_ns = consumer_ack_wait(consumer, entry->deliveries);
-        if (stream_subject_of(stream, sseq, &subject) == ERR_NOT_FOUND)
+        bool is_there = stream_subject_of(stream, sseq, &subject) == OK;
+        is_odd |= is_there && !filters_match(&filters, subject);
+        if (!is_there)
             consumer_drop_removed(consumer, sseq);
         else if (wait_ns > 0 && entry->due_ns == 0)
             pending_set_due(&acks->pending, entry, consumer->home->now_ns + (uint64_t)wait_ns);
@@ -283,6 +323,9 @@ static void wake_pending(Consumer *consumer) {
     for (size_t i = acks->given_up.len; i-- > 0;)
         if (stream_subject_of(stream, acks->given_up.at[i].sseq, &subject) == ERR_NOT_FOUND)
             vec_remove_ordered(&acks->given_up, i);
+        else
+            is_odd |= !filters_match(&filters, subject);
+    set_odd(consumer, is_odd);
     consumer_arm(consumer, pending_due(&acks->pending));
 }
 
@@ -305,11 +348,16 @@ void consumer_change(Consumer *consumer, const ConsumerConfig *config) {
     bool has_new_filters = !consumer_filters_equal(consumer->filters, config);
     bool was_active = consumer->push && push_is_active(consumer);
     set->direct_count += (uint32_t)config->direct - (uint32_t)old->config.direct;
+    consumer_set_forget_sorted(set);
     push_free(consumer);
+    ConsumerFilters *old_filters = NULL;
+    Filters before = consumer_filters(consumer);
     if (has_new_filters) {
         unindex_filters(consumer);
-        mem_free(consumer->filters);
+        old_filters = consumer->filters;
         consumer->filters = consumer_filters_new(config);
+        set_odd(consumer, consumer_pending_count(consumer) > 0 ||
+                              (consumer->acks && consumer->acks->given_up.len > 0));
     }
     if (consumer->filters)
         consumer->filters->are_plural = config->filters_are_plural;
@@ -320,12 +368,13 @@ void consumer_change(Consumer *consumer, const ConsumerConfig *config) {
         consumer->is_initial = false;
     }
     consumer_options_release(&set->options, old);
+    if (consumer->is_started && has_new_filters) {
+        consumer_recount(consumer);
+        stream_on_consumer_gone(set->stream, &before, consumer_first_needed(consumer));
+    }
+    mem_free(old_filters);
     if (!consumer->is_started)
         return;
-    if (has_new_filters) {
-        consumer_recount(consumer);
-        stream_on_consumer_gone(set->stream);
-    }
     consumer_refresh_pause(consumer);
     if (consumer->push)
         push_start(consumer);

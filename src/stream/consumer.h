@@ -98,6 +98,7 @@ struct Consumer {
     bool is_initial : 1;  /* last_per_subject, not beyond initial_upto */
     bool was_corrupt : 1; /* logged */
     bool is_pumping : 1;
+    bool is_odd : 1; /* something may be pending that its filters do not cover */
     uint16_t name_at, name_len;
     uint32_t set_at;   /* in set->all */
     FilterLink link;   /* of the only filter, or of none */
@@ -131,7 +132,10 @@ struct ConsumerSet {
     VEC(Consumer *) gone; /* freed by sweep */
     Map creating;         /* name -> ConsumerDraft whose entry is on its way */
     List drafts;          /* ConsumerDraft that wait for those */
-    List behind;          /* consumers with something undelivered, pending or given up */
+    List behind; /* consumers with something undelivered, pending or given up, and quiet ones that
+                    nobody has looked at since */
+    size_t behind_count, odd_count;
+    Consumer **sorted; /* by name, without direct ones; NULL = to be made anew */
     FilterIndex index;
     Map64 options;       /* hash -> ConsumerOptions */
     VEC(void *) retired; /* memory that a sender may still look at */
@@ -202,6 +206,12 @@ ConsumerConfig consumer_whole_config(const Consumer *consumer);
 void consumer_recount(Consumer *consumer);
 /* Into set->behind when it is not quiet. */
 void consumer_note_behind(Consumer *consumer);
+/* Out of it. */
+void consumer_leave_behind(Consumer *consumer);
+/* Nothing below is still needed by it. */
+uint64_t consumer_first_needed(const Consumer *consumer);
+/* Members or names have changed. */
+void consumer_set_forget_sorted(ConsumerSet *set);
 Acks *consumer_need_acks(Consumer *consumer);
 /* Frees memory; later when the consumer is sending from it. */
 void consumer_retire(Consumer *consumer, void *memory);

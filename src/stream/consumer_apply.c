@@ -83,12 +83,18 @@ void consumer_log_flush(Consumer *consumer) {
     buf_clear(&delta->replies);
 }
 
+/* What only it needed goes too. */
+static void remove_for_good(Consumer *consumer) {
+    uint64_t from = consumer_first_needed(consumer);
+    consumer_remove(consumer);
+    Filters filters = consumer_filters(consumer); /* freed later */
+    stream_on_consumer_gone(consumer_stream(consumer), &filters, from);
+}
+
 void consumer_propose_delete(Consumer *consumer, ApiCall *call) {
     consumer_log_flush(consumer);
     if (!consumer->is_logged) {
-        Stream *stream = consumer_stream(consumer);
-        consumer_remove(consumer);
-        stream_on_consumer_gone(stream);
+        remove_for_good(consumer);
         if (call)
             api_reply_success(call);
         return;
@@ -226,8 +232,7 @@ static void apply_state(ConsumerSet *set, const Record *record, ApiCall *call, b
 static void apply_delete(ConsumerSet *set, const Record *record, ApiCall *call) {
     Consumer *consumer = consumer_set_find(set, record->subject);
     if (consumer) {
-        consumer_remove(consumer);
-        stream_on_consumer_gone(set->stream);
+        remove_for_good(consumer);
     }
     if (call && consumer)
         api_reply_success(call);

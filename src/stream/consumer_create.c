@@ -31,6 +31,7 @@ typedef struct ConsumerDraft {
 
 /* A name whose creation is in flight: key and value of set->creating. */
 typedef struct Creating {
+    ConsumerFilters *filters; /* NULL = everything */
     uint16_t name_len;
     char name[];
 } Creating;
@@ -88,23 +89,23 @@ static void install(ConsumerSet *set, const ConsumerConfig *config, const Consum
         consumer_advise_pause(consumer);
 }
 
-/* On a work queue: 10099, 10100. */
-static ApiError check_unique(const ConsumerSet *set, const Consumer *self,
-                             const ConsumerConfig *config) {
-    for (size_t i = 0; i < set->all.len; i++) {
-        const Consumer *other = set->all.at[i];
-        const ConsumerFilters *others = other->filters;
-        if (other == self || consumer_config(other)->direct)
-            continue;
-        if (config->filter_count == 0 && self == NULL)
-            return api_error(JSConsumerWQMultipleUnfilteredErr);
-        if (config->filter_count > 0 && others == NULL)
-            return api_error(JSConsumerWQConsumerNotUniqueErr);
-        for (size_t a = 0; a < config->filter_count; a++)
-            for (size_t b = 0; b < others->count; b++)
-                if (subject_overlaps(config->filters[a], others->patterns[b]))
-                    return api_error(JSConsumerWQConsumerNotUniqueErr);
+/* cookie is a consumer that does not count, or NULL. */
+static bool has_other(void *cookie, FilterNode *node) {
+    for (size_t i = 0; i < node->slots.len; i++) {
+        const Consumer *other = node->slots.at[i].consumer;
+        if (other && other != cookie && !consumer_config(other)->direct)
+            return true;
     }
+    return false;
+}
+
+/* On a work queue: 10099, 10100. */
+static ApiError check_unique(ConsumerSet *set, Consumer *self, const ConsumerConfig *config) {
+    if (config->filter_count == 0 && self == NULL && consumer_set_visible_count(set) > 0)
+        return api_error(JSConsumerWQMultipleUnfilteredErr);
+    for (size_t i = 0; i < config->filter_count; i++)
+        if (filter_index_visit_overlaps(&set->index, config->filters[i], has_other, self))
+            return api_error(JSConsumerWQConsumerNotUniqueErr);
     return API_OK;
 }
 
@@ -120,7 +121,7 @@ static int64_t consumers_max(const Stream *stream) {
     return own > 0 ? own : 0;
 }
 
-static ApiError check_new(const ConsumerSet *set, const ConsumerDraft *draft) {
+static ApiError check_new(ConsumerSet *set, const ConsumerDraft *draft) {
     const StreamConfig *stream = set->stream->config;
     int64_t max = consumers_max(set->stream);
     if (draft->action == CONSUMER_UPDATE)
@@ -133,8 +134,8 @@ static ApiError check_new(const ConsumerSet *set, const ConsumerDraft *draft) {
                                                     : API_OK;
 }
 
-static ApiError check_existing(const ConsumerSet *set, const Consumer *consumer,
-                               const ConsumerDraft *draft, const ConsumerConfig *old) {
+static ApiError check_existing(ConsumerSet *set, Consumer *consumer, const ConsumerDraft *draft,
+                               const ConsumerConfig *old) {
     const ConsumerConfig *config = draft->config;
     if (draft->action == CONSUMER_CREATE && (draft->is_bare || !consumer_config_equal(config, old)))
         return api_error(JSConsumerAlreadyExists);
@@ -209,6 +210,7 @@ static void put_new(ConsumerSet *set, ConsumerDraft *draft) {
         install(set, draft->config, &birth, draft->call);
     } else {
         Creating *creating = mem_alloc(sizeof *creating + draft->name_len);
+        creating->filters = consumer_filters_new(draft->config);
         creating->name_len = draft->name_len;
         memcpy(creating->name, draft->name, draft->name_len);
         map_put(&set->creating, slice_from(creating->name, creating->name_len), creating);
@@ -216,6 +218,25 @@ static void put_new(ConsumerSet *set, ConsumerDraft *draft) {
                     draft->call);
     }
     draft_free(draft);
+}
+
+static bool overlaps(const ConsumerFilters *filters, const ConsumerConfig *config) {
+    if (filters == NULL || config->filter_count == 0)
+        return true;
+    for (size_t a = 0; a < filters->count; a++)
+        for (size_t b = 0; b < config->filter_count; b++)
+            if (subject_overlaps(filters->patterns[a], config->filters[b]))
+                return true;
+    return false;
+}
+
+static bool overlaps_one_in_flight(const ConsumerSet *set, const ConsumerConfig *config) {
+    Slice name;
+    void *creating;
+    for (size_t at = 0; map_next(&set->creating, &at, &name, &creating);)
+        if (overlaps(((Creating *)creating)->filters, config))
+            return true;
+    return false;
 }
 
 /* Whether what is in flight may change what to say to the draft. */
@@ -227,7 +248,7 @@ static bool must_wait(const ConsumerSet *set, const ConsumerDraft *draft,
     if (set->creating.len == 0)
         return false;
     return map_get(&set->creating, draft_name(draft)) || consumers_max(set->stream) > 0 ||
-           stream->retention == RETENTION_WORKQUEUE;
+           (stream->retention == RETENTION_WORKQUEUE && overlaps_one_in_flight(set, draft->config));
 }
 
 /* Takes draft. */
@@ -250,8 +271,14 @@ void consumer_set_run_drafts(ConsumerSet *set) {
         decide(set, CONTAINER_OF(link, ConsumerDraft, link));
 }
 
+static void creating_free(Creating *creating) {
+    if (creating)
+        mem_free(creating->filters);
+    mem_free(creating);
+}
+
 void consumer_set_forget_draft(ConsumerSet *set, Slice name) {
-    mem_free(map_remove(&set->creating, name));
+    creating_free(map_remove(&set->creating, name));
 }
 
 void consumer_set_drop_drafts(ConsumerSet *set) {
@@ -260,7 +287,7 @@ void consumer_set_drop_drafts(ConsumerSet *set) {
     for (Link *link; (link = list_pop_front(&set->drafts)) != NULL;)
         draft_fail(CONTAINER_OF(link, ConsumerDraft, link), api_error(JSStreamNotFoundErr));
     for (size_t at = 0; map_next(&set->creating, &at, &name, &creating);)
-        mem_free(creating);
+        creating_free(creating);
     map_done(&set->creating);
 }
 

@@ -10,10 +10,9 @@ static bool is_above(const ConsumerConfig *consumer, const StreamConfig *stream)
            (threshold_max > 0 && consumer->inactive_threshold_ns > threshold_max);
 }
 
-void consumer_limits_find_above(const ConsumerSet *set, const StreamConfig *config, Arena *arena,
-                                Buf *out_names) {
+void consumer_limits_find_above(ConsumerSet *set, const StreamConfig *config, Buf *out_names) {
     Consumer **consumers;
-    size_t count = consumer_set_sorted(set, arena, &consumers);
+    size_t count = consumer_set_sorted(set, &consumers);
 
     for (size_t i = 0; i < count; i++) {
         if (!is_above(consumer_config(consumers[i]), config))

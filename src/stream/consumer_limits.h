@@ -5,5 +5,4 @@
 
 /* Appends the names, separated by ", ", of consumers whose config is above config's consumer
  * limits. */
-void consumer_limits_find_above(const ConsumerSet *set, const StreamConfig *config, Arena *arena,
-                                Buf *out_names);
+void consumer_limits_find_above(ConsumerSet *set, const StreamConfig *config, Buf *out_names);

@@ -41,6 +41,7 @@ void consumer_set_free(ConsumerSet *set) {
     vec_done(&set->all);
     map_done(&set->by_name);
     map64_done(&set->options);
+    consumer_set_forget_sorted(set);
     filter_index_done(&set->index);
     mem_free(set);
 }
@@ -71,15 +72,24 @@ void consumer_sort(Consumer **consumers, size_t n) {
         qsort(consumers, n, sizeof *consumers, compare_names);
 }
 
-size_t consumer_set_sorted(const ConsumerSet *set, Arena *arena, Consumer ***out_consumers) {
-    Consumer **consumers = arena_alloc(arena, (set->all.len + 1) * sizeof *consumers);
-    size_t n = 0;
-    for (size_t i = 0; i < set->all.len; i++)
-        if (!consumer_config(set->all.at[i])->direct)
-            consumers[n++] = set->all.at[i];
-    consumer_sort(consumers, n);
-    *out_consumers = consumers;
-    return n;
+void consumer_set_forget_sorted(ConsumerSet *set) {
+    mem_free(set->sorted);
+    set->sorted = NULL;
+}
+
+size_t consumer_set_sorted(ConsumerSet *set, Consumer ***out_consumers) {
+    size_t count = consumer_set_visible_count(set);
+    if (set->sorted == NULL) {
+        size_t n = 0;
+        set->sorted = mem_alloc((count + 1) * sizeof(Consumer *));
+        for (size_t i = 0; i < set->all.len; i++)
+            if (!consumer_config(set->all.at[i])->direct)
+                set->sorted[n++] = set->all.at[i];
+        ASSERT(n == count);
+        consumer_sort(set->sorted, count);
+    }
+    *out_consumers = set->sorted;
+    return count;
 }
 
 void consumer_set_start(ConsumerSet *set) {
@@ -159,18 +169,54 @@ static void on_removed(Consumer *consumer, uint64_t seq, Slice subject, bool has
         consumer_pump_soon(consumer);
 }
 
+/* A message that goes. */
+typedef struct Removal {
+    uint64_t seq;
+    Slice subject;
+    bool has_advisory;
+    size_t slots; /* of the nodes that cover subject */
+} Removal;
+
+static void pass_removed(Consumer *consumer, const Removal *removal) {
+    on_removed(consumer, removal->seq, removal->subject, removal->has_advisory);
+    if (consumer->is_started && consumer_is_quiet(consumer))
+        consumer_leave_behind(consumer);
+}
+
+static bool count_slots(void *cookie, FilterNode *node) {
+    Removal *removal = cookie;
+    removal->slots += node->slots.len;
+    return false;
+}
+
+static bool pass_removed_to_node(void *cookie, FilterNode *node) {
+    const Removal *removal = cookie;
+    for (size_t i = 0, n = node->slots.len; i < n; i++) {
+        Consumer *consumer = node->slots.at[i].consumer;
+        if (consumer && link_is_listed(&consumer->behind))
+            pass_removed(consumer, removal);
+    }
+    return false;
+}
+
+/* To those that are behind, or to those whose filters cover the subject: whichever are fewer. */
 void consumer_set_on_removed(ConsumerSet *set, uint64_t seq, Slice subject, bool has_advisory) {
     ASSERT_HOME(set);
     if (list_is_empty(&set->behind))
         return;
     if (set->is_started)
         consumer_set_note_time(set);
-    LIST_FOR_EACH(link, &set->behind) {
-        Consumer *consumer = CONTAINER_OF(link, Consumer, behind);
-        on_removed(consumer, seq, subject, has_advisory);
-        if (consumer->is_started && consumer_is_quiet(consumer))
-            list_remove(&consumer->behind);
+    Removal removal = {seq, subject, has_advisory, 0};
+    bool is_covered_known = set->odd_count == 0 && subject.len > 0 && set->behind_count > 1;
+    if (is_covered_known) {
+        (void)filter_index_visit(&set->index, subject, count_slots, &removal);
+        if (removal.slots < set->behind_count) {
+            (void)filter_index_visit(&set->index, subject, pass_removed_to_node, &removal);
+            return;
+        }
     }
+    LIST_FOR_EACH(link, &set->behind)
+    pass_removed(CONTAINER_OF(link, Consumer, behind), &removal);
 }
 
 void consumer_set_on_purged(ConsumerSet *set, Slice filter) {

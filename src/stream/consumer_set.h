@@ -12,8 +12,9 @@ size_t consumer_set_count(const ConsumerSet *set);
 /* Not counting direct (internal) ones. */
 size_t consumer_set_visible_count(const ConsumerSet *set);
 Consumer *consumer_set_find(const ConsumerSet *set, Slice name);
-/* Sorted by name, without direct ones; the array is allocated in arena. */
-size_t consumer_set_sorted(const ConsumerSet *set, Arena *arena, Consumer ***out_consumers);
+/* Sorted by name, without direct ones; the array is borrowed until a consumer comes or goes.
+ * Amortised O(1) between such changes. */
+size_t consumer_set_sorted(ConsumerSet *set, Consumer ***out_consumers);
 
 /* After recovery or for a new stream: timers, interest, first pump. */
 void consumer_set_start(ConsumerSet *set);

@@ -537,6 +537,28 @@ static void filter_updates_count_anew(void **state) {
     }
 }
 
+/* Pending beside the new filter, among many that are behind: found all the same when it goes. */
+static void what_is_pending_beside_the_filters_goes_too(void **state) {
+    (void)state;
+    FOR_EACH_STORAGE(RETENTION_LIMITS) {
+        rig_sub(rig, "in");
+        store("abcd");
+        create("C", "{" EXPLICIT ",\"filter_subject\":\"s.a\"}");
+        rig_pull(rig, "C", "in", "1");
+        create("D", "{" EXPLICIT ",\"filter_subject\":\"s.c\"}");
+        create("E", "{" EXPLICIT ",\"filter_subject\":\"s.d\"}");
+        create("F", "{" EXPLICIT ",\"filter_subject\":\"s.>\"}");
+        create("C", "{" EXPLICIT ",\"filter_subject\":\"s.b\"}");
+        rig_delete(rig, 1, false);
+        info("C", "delivered 1/1 floor 1/1 ack 0 redelivered 0 waiting 0 pending 1");
+        info("F", "delivered 0/0 floor 0/0 ack 0 redelivered 0 waiting 0 pending 3");
+        rig_delete(rig, 3, false);
+        info("D", "delivered 0/0 floor 0/0 ack 0 redelivered 0 waiting 0 pending 0");
+        info("E", "delivered 0/0 floor 0/0 ack 0 redelivered 0 waiting 0 pending 1");
+        info("F", "delivered 0/0 floor 0/0 ack 0 redelivered 0 waiting 0 pending 2");
+    }
+}
+
 static void the_inactive_go(void **state) {
     (void)state;
     FOR_EACH_STORAGE(RETENTION_LIMITS) {
@@ -652,6 +674,7 @@ int main(void) {
         cmocka_unit_test(work_queues_want_disjoint_consumers),
         cmocka_unit_test(creations_in_flight_do_not_pass_each_other),
         cmocka_unit_test(filter_updates_count_anew),
+        cmocka_unit_test(what_is_pending_beside_the_filters_goes_too),
         cmocka_unit_test(the_inactive_go),
         cmocka_unit_test(deletion_is_told_to_who_waits),
         cmocka_unit_test(samples_and_naks_are_told),

@@ -448,11 +448,11 @@ void stream_on_consumed(Stream *stream, Consumer *consumer, uint64_t seq) {
         rig_remove(seq, false);
 }
 
-void stream_on_consumer_gone(Stream *stream) {
+void stream_on_consumer_gone(Stream *stream, const Filters *filters, uint64_t from) {
     if (stream->config->retention != RETENTION_INTEREST)
         return;
-    for (uint64_t seq = 1; seq <= stream->state.last_seq; seq++)
-        if (rig_msg(seq)->is_live &&
+    for (uint64_t seq = from; seq <= stream->state.last_seq; seq++)
+        if (rig_msg(seq)->is_live && filters_match(filters, slice_of_text(rig_msg(seq)->subject)) &&
             !consumer_set_needs(stream->consumers, seq, slice_of_text(rig_msg(seq)->subject)))
             rig_remove(seq, false);
 }

@@ -222,10 +222,70 @@ static bool visit_all(const FilterIndex *index, Slice subject, FilterVisit *visi
     return index->wildcards && visit_level(index->wildcards, subject, visit, cookie);
 }
 
-bool filter_index_visit(FilterIndex *index, Slice subject, FilterVisit *visit, void *cookie) {
-    index->visits++;
-    bool is_found = visit_all(index, subject, visit, cookie);
+static bool end_visit(FilterIndex *index, bool is_found) {
     if (--index->visits == 0 && index->dirty.len > 0)
         clean(index);
     return is_found;
+}
+
+bool filter_index_visit(FilterIndex *index, Slice subject, FilterVisit *visit, void *cookie) {
+    index->visits++;
+    return end_visit(index, visit_all(index, subject, visit, cookie));
+}
+
+/* What ends at this level or below. */
+static bool visit_below(const FilterLevel *level, FilterVisit *visit, void *cookie) {
+    Slice token;
+    void *child;
+    if ((level->here && visit(cookie, level->here)) || (level->rest && visit(cookie, level->rest)))
+        return true;
+    for (size_t at = 0; map_next(&level->children, &at, &token, &child);)
+        if (visit_below(child, visit, cookie))
+            return true;
+    return level->any && visit_below(level->any, visit, cookie);
+}
+
+/* rest: of a filter, behind the tokens that lead here. */
+static bool overlaps_below(const FilterLevel *level, Slice rest, FilterVisit *visit, void *cookie) {
+    Slice token, key;
+    void *child;
+    if (!slice_cut(&rest, '.', &token))
+        return level->here && visit(cookie, level->here);
+    if (level->rest && visit(cookie, level->rest))
+        return true;
+    bool is_rest = slice_equal(token, LIT(">"));
+    if (!is_rest && !slice_equal(token, LIT("*"))) {
+        child = level->children.len ? map_get(&level->children, token) : NULL;
+        return (child && overlaps_below(child, rest, visit, cookie)) ||
+               (level->any && overlaps_below(level->any, rest, visit, cookie));
+    }
+    for (size_t at = 0; map_next(&level->children, &at, &key, &child);)
+        if (is_rest ? visit_below(child, visit, cookie)
+                    : overlaps_below(child, rest, visit, cookie))
+            return true;
+    if (level->any == NULL)
+        return false;
+    return is_rest ? visit_below(level->any, visit, cookie)
+                   : overlaps_below(level->any, rest, visit, cookie);
+}
+
+static bool overlaps_all(const FilterIndex *index, Slice filter, FilterVisit *visit, void *cookie) {
+    Slice literal;
+    void *node;
+    if (filter.len == 0)
+        filter = LIT(">");
+    if (!subject_has_wildcard(filter))
+        return visit_all(index, filter, visit, cookie);
+    if (index->everything && visit(cookie, index->everything))
+        return true;
+    for (size_t at = 0; map_next(&index->literals, &at, &literal, &node);)
+        if (subject_matches(filter, literal) && visit(cookie, node))
+            return true;
+    return index->wildcards && overlaps_below(index->wildcards, filter, visit, cookie);
+}
+
+bool filter_index_visit_overlaps(FilterIndex *index, Slice filter, FilterVisit *visit,
+                                 void *cookie) {
+    index->visits++;
+    return end_visit(index, overlaps_all(index, filter, visit, cookie));
 }

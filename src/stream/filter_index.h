@@ -56,3 +56,7 @@ typedef bool FilterVisit(void *cookie, FilterNode *node);
 /* Calls visit for each node that covers subject until it returns true; then returns true. Consumers
  * may come and go meanwhile: new slots may be seen or not, node->slots.at may move. */
 bool filter_index_visit(FilterIndex *index, Slice subject, FilterVisit *visit, void *cookie);
+/* The same for each node whose filter has a subject in common with filter. O(literal filters) when
+ * filter has wildcards and there are any. */
+bool filter_index_visit_overlaps(FilterIndex *index, Slice filter, FilterVisit *visit,
+                                 void *cookie);

@@ -112,10 +112,51 @@ static void equal_filters_share_a_node(void **state) {
     assert_null(consumers[0].link.node);
 }
 
+static bool see_all(void *cookie, FilterNode *node) {
+    (void)cookie;
+    for (size_t i = 0; i < node->slots.len; i++)
+        node->slots.at[i].consumer->seen++;
+    return false;
+}
+
+static bool stop_at_first(void *cookie, FilterNode *node) {
+    (void)cookie;
+    (void)node;
+    return true;
+}
+
+static void a_filter_finds_exactly_those_it_overlaps(void **state) {
+    (void)state;
+    static Consumer consumers[FILTERS];
+    FilterIndex index = {0};
+    for (size_t i = 0; i < FILTERS; i++) {
+        consumers[i].filter = slice_of_text(filters[i]);
+        filter_index_add(&index, consumers[i].filter, &consumers[i], &consumers[i].link);
+    }
+    for (size_t i = 0; i < FILTERS; i++) {
+        Slice filter = slice_of_text(filters[i][0] ? filters[i] : ">");
+        bool has_any = false;
+        for (size_t k = 0; k < FILTERS; k++)
+            consumers[k].seen = 0;
+        assert_false(filter_index_visit_overlaps(&index, slice_of_text(filters[i]), see_all, NULL));
+        for (size_t k = 0; k < FILTERS; k++) {
+            Slice other = slice_of_text(filters[k][0] ? filters[k] : ">");
+            assert_int_equal(consumers[k].seen, subject_overlaps(filter, other));
+            has_any |= consumers[k].seen > 0;
+        }
+        assert_int_equal(filter_index_visit_overlaps(&index, filter, stop_at_first, NULL), has_any);
+    }
+    for (size_t i = 0; i < FILTERS; i++)
+        filter_index_remove(&index, &consumers[i].link);
+    assert_false(filter_index_visit_overlaps(&index, LIT(">"), see_all, NULL));
+    filter_index_done(&index);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_subject_finds_exactly_who_wants_it),
         cmocka_unit_test(equal_filters_share_a_node),
+        cmocka_unit_test(a_filter_finds_exactly_those_it_overlaps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

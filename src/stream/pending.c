@@ -8,14 +8,18 @@
 enum {
     BLOCK_SHIFT = 6,
     BLOCK_ENTRIES = 1 << BLOCK_SHIFT,
-    CAP_MIN = BLOCK_ENTRIES,
-    CAP_KEPT_EMPTY = 1024
+    CAP_MIN = 4, /* consumers are many, and most have little pending */
+    CAP_KEPT_EMPTY = 64,
 };
 
 static_assert(sizeof(PendingEntry) == 32, "an entry is 32 bytes");
 
 static PendingEntry *at_position(const Pending *pending, uint64_t position) {
     return &pending->ring[position & (pending->cap - 1)];
+}
+
+static size_t block_count(size_t cap) {
+    return (cap + BLOCK_ENTRIES - 1) >> BLOCK_SHIFT;
 }
 
 static uint64_t *block_of(const Pending *pending, const PendingEntry *entry) {
@@ -56,7 +60,7 @@ static void repack(Pending *pending, size_t cap) {
     mem_free(pending->ring);
     mem_free(pending->block_due);
     pending->ring = ring;
-    pending->block_due = mem_zalloc((cap >> BLOCK_SHIFT) * sizeof *pending->block_due);
+    pending->block_due = mem_zalloc(block_count(cap) * sizeof *pending->block_due);
     pending->cap = cap;
     pending->head = 0;
     pending->tail = n;
@@ -68,10 +72,10 @@ PendingEntry *pending_add(Pending *pending, uint64_t sseq, uint64_t dseq, uint32
                           uint64_t due_ns) {
     ASSERT(sseq > pending_last_sseq(pending));
     if (pending->tail - pending->head == pending->cap) {
+        size_t more = pending->cap < BLOCK_ENTRIES ? pending->cap * 4 : pending->cap * 2;
         if (pending->cap == 0)
-            repack(pending, CAP_MIN);
-        else
-            repack(pending, pending->count > pending->cap / 2 ? pending->cap * 2 : pending->cap);
+            more = CAP_MIN;
+        repack(pending, pending->count >= pending->cap / 2 ? more : pending->cap);
     }
     PendingEntry *entry = at_position(pending, pending->tail++);
     *entry = (PendingEntry){.sseq = sseq, .dseq = dseq, .due_ns = due_ns, .deliveries = deliveries};
@@ -165,11 +169,12 @@ static PendingEntry *scan_block(Pending *pending, uint64_t position, uint64_t en
 /* After every due entry was taken, the bounds of blocks that were entered in the middle are still
  * too early: made exact here. */
 static void settle_bounds(Pending *pending, uint64_t now_ns) {
-    for (size_t block = 0; block < pending->cap >> BLOCK_SHIFT; block++) {
+    for (size_t block = 0; block < block_count(pending->cap); block++) {
         if (pending->block_due[block] == 0 || pending->block_due[block] > now_ns)
             continue;
         uint64_t earliest = 0;
-        for (size_t i = block << BLOCK_SHIFT; i < (block + 1) << BLOCK_SHIFT; i++) {
+        for (size_t i = block << BLOCK_SHIFT; i < pending->cap && i < (block + 1) << BLOCK_SHIFT;
+             i++) {
             uint64_t position = position_of(pending, &pending->ring[i]);
             uint64_t due = position < pending->tail ? pending->ring[i].due_ns : 0;
             if (due != 0 && (earliest == 0 || due < earliest))
@@ -204,7 +209,7 @@ uint64_t pending_due(const Pending *pending) {
     uint64_t earliest = 0;
     if (pending->count == 0)
         return 0;
-    for (size_t block = 0; block < pending->cap >> BLOCK_SHIFT; block++) {
+    for (size_t block = 0; block < block_count(pending->cap); block++) {
         uint64_t due = pending->block_due[block];
         if (due != 0 && (earliest == 0 || due < earliest))
             earliest = due;
@@ -214,5 +219,5 @@ uint64_t pending_due(const Pending *pending) {
 
 size_t pending_bytes(const Pending *pending) {
     return pending->cap * sizeof *pending->ring +
-           (pending->cap >> BLOCK_SHIFT) * sizeof *pending->block_due;
+           block_count(pending->cap) * sizeof *pending->block_due;
 }

@@ -28,7 +28,7 @@ typedef struct PendingEntry {
 typedef struct Pending {
     PendingEntry *ring;
     uint64_t *block_due; /* per 64 entries: no deadline in it is earlier; 0 = none */
-    size_t cap;          /* 0 or a power of two >= 64 */
+    size_t cap;          /* 0 or a power of two */
     uint64_t head, tail; /* positions, masked by cap - 1 */
     size_t count;        /* without holes */
 } Pending;

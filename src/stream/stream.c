@@ -258,12 +258,12 @@ void stream_on_consumed(Stream *stream, Consumer *consumer, uint64_t seq) {
     stream_drop(stream, seq, false);
 }
 
-void stream_on_consumer_gone(Stream *stream) {
+void stream_on_consumer_gone(Stream *stream, const Filters *filters, uint64_t from) {
     if (stream->config->retention != RETENTION_INTEREST)
         return;
     Slice subject;
-    for (uint64_t seq = msg_index_next(stream->index, 0); seq;
-         seq = msg_index_next(stream->index, seq + 1))
+    for (uint64_t seq = stream_next(stream, filters, from); seq;
+         seq = stream_next(stream, filters, seq + 1))
         if (stream_subject_of(stream, seq, &subject) == OK &&
             !consumer_set_needs(stream->consumers, seq, subject))
             stream_drop(stream, seq, false);

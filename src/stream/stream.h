@@ -155,8 +155,9 @@ void stream_propose_consumer(Stream *stream, const ConsumerProposal *proposal);
 /* A consumer has finished with seq (acked, termed, or delivered with ack none), from an applied
  * entry: on interest and work-queue streams the message goes when nobody else needs it. */
 void stream_on_consumed(Stream *stream, Consumer *consumer, uint64_t seq);
-/* A consumer is gone, or its filter changed: interest streams drop what nobody needs any more. */
-void stream_on_consumer_gone(Stream *stream);
+/* A consumer is gone, or its filters changed, and what they cover from that sequence on it needed:
+ * interest streams drop what nobody needs any more. */
+void stream_on_consumer_gone(Stream *stream, const Filters *filters, uint64_t from);
 
 /* "state" object of stream info. subjects are not in it. */
 void stream_state_write(Buf *out, Stream *stream);

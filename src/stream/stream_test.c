@@ -278,7 +278,7 @@ static void what_nobody_needs_goes(void **state) {
     stream_on_consumed(stream, NULL, 3);
     stream_on_consumed(stream, NULL, 4);
     assert_int_equal(stream->state.messages, 5);
-    stream_on_consumer_gone(stream);
+    stream_on_consumer_gone(stream, &(Filters){0}, 1);
     assert_int_equal(stream->state.messages, 3);
     assert_int_equal(stream->state.first_seq, 2);
     stream_free(stream);
