@@ -32,7 +32,7 @@ def main():
         if options.cli:
             env["NATS_CLI"] = options.cli
         # Programs of features that do not exist yet are left out by name.
-        unsupported = ("mirrors", "backup", "replicas")
+        unsupported = ("backup", "replicas")
         names = options.words or sorted(f"{folder}/{name}" for folder in ("js", "js-v3", "py") for name in os.listdir(os.path.join(options.examples, folder))
                                         if not name.startswith("lib_") and not any(word in name for word in unsupported))
         done = subprocess.run(["bash", os.path.join(options.examples, "run-all.sh"), *names], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)

@@ -313,6 +313,8 @@ void consumer_advise_ack(const Consumer *consumer, uint64_t dseq, uint64_t sseq,
 /* consumer_info.c: replies; take call */
 void consumer_reply_info(Consumer *consumer, ApiCall *call);
 void consumer_reply_reset(Consumer *consumer, ApiCall *call);
+/* 10225 when the request is for another incarnation of the stream (Nats-Stream-Identity). */
+ApiError consumer_check_identity(const ConsumerSet *set, const ApiCall *call);
 void consumer_reply_pause(const Consumer *consumer, ApiCall *call);
 
 /* consumer_create.c */

@@ -8,12 +8,10 @@
 #include "base/log.h"
 #include "base/nuid.h"
 #include "io/clock.h"
-#include "proto/headers.h"
 #include "proto/json.h"
 #include "proto/subject.h"
 #include "proto/timefmt.h"
 #include "stream/consumer.h"
-#include "stream/copy.h"
 
 enum { GENERATED_NAME_LEN = 8 };
 
@@ -325,21 +323,6 @@ static Slice prepare_copier(ConsumerSet *set, ConsumerConfig *config, Slice name
     return name;
 }
 
-/* The copier knows another incarnation of the stream. */
-static ApiError check_identity(const ConsumerSet *set, const ConsumerConfig *config,
-                               const ApiCall *call) {
-    Slice asked;
-    char mine[COPY_IDENTITY_LEN];
-    if (!config->sourcing || !call->headers.len ||
-        !header_get(call->headers, LIT("Nats-Stream-Identity"), &asked))
-        return API_OK;
-    copy_identity_write(set->stream, mine);
-    Slice identity = slice_from(mine, sizeof mine);
-    return slice_equal(asked, identity)
-               ? API_OK
-               : api_error_with(set->home->turn, JSConsumerStreamIdentityMismatchF, identity);
-}
-
 void consumer_set_create(ConsumerSet *set, ConsumerRequest *request, Slice name, ApiCall *call) {
     ASSERT_HOME(set);
     ConsumerConfig *config = request->config;
@@ -352,7 +335,7 @@ void consumer_set_create(ConsumerSet *set, ConsumerRequest *request, Slice name,
     if (name.len)
         config->name = arena_copy(config->arena, name);
     bool is_bare = config->durable_name.len == 0 && config->inactive_threshold_ns <= 0;
-    ApiError error = check_identity(set, config, call);
+    ApiError error = config->sourcing ? consumer_check_identity(set, call) : API_OK;
     if (!api_failed(error) && name.len)
         error = consumer_name_check(name, set->home->turn);
     if (!api_failed(error))

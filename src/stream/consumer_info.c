@@ -92,6 +92,30 @@ void consumer_info_write(Buf *out, Consumer *consumer, bool has_dynamic_metadata
         write_groups(out, consumer);
 }
 
+ApiError consumer_check_identity(const ConsumerSet *set, const ApiCall *call) {
+    Slice asked;
+    char mine[COPY_IDENTITY_LEN];
+    if (!call->headers.len || !header_get(call->headers, LIT("Nats-Stream-Identity"), &asked))
+        return API_OK;
+    copy_identity_write(set->stream, mine);
+    Slice identity = slice_from(mine, sizeof mine);
+    return slice_equal(asked, identity)
+               ? API_OK
+               : api_error_with(set->home->turn, JSConsumerStreamIdentityMismatchF, identity);
+}
+
+/* Who copies wants to know which incarnation of the stream answers. */
+static void finish_with_identity(const Consumer *consumer, ApiCall *call, Buf *out) {
+    Buf headers = {0};
+    char identity[COPY_IDENTITY_LEN];
+    copy_identity_write(consumer_stream(consumer), identity);
+    header_begin(&headers, (Slice){0});
+    header_append(&headers, LIT("Nats-Stream-Identity"), slice_from(identity, sizeof identity));
+    header_end(&headers);
+    api_finish_with(call, buf_slice(&headers), out);
+    buf_done(&headers);
+}
+
 void consumer_reply_info(Consumer *consumer, ApiCall *call) {
     Buf out = {0};
     api_begin(call, &out);
@@ -100,14 +124,7 @@ void consumer_reply_info(Consumer *consumer, ApiCall *call) {
         api_finish(call, &out);
         return;
     }
-    Buf headers = {0};
-    char identity[COPY_IDENTITY_LEN];
-    copy_identity_write(consumer_stream(consumer), identity);
-    header_begin(&headers, (Slice){0});
-    header_append(&headers, LIT("Nats-Stream-Identity"), slice_from(identity, sizeof identity));
-    header_end(&headers);
-    api_finish_with(call, buf_slice(&headers), &out);
-    buf_done(&headers);
+    finish_with_identity(consumer, call, &out);
 }
 
 void consumer_reply_reset(Consumer *consumer, ApiCall *call) {
@@ -116,7 +133,10 @@ void consumer_reply_reset(Consumer *consumer, ApiCall *call) {
     consumer_info_write(&out, consumer, true);
     buf_append_lit(&out, ",\"reset_seq\":");
     buf_append_u64(&out, consumer->delivered.sseq + 1);
-    api_finish(call, &out);
+    if (slice_find_slice(call->headers, LIT("\nNats-Stream-Identity:")) < call->headers.len)
+        finish_with_identity(consumer, call, &out);
+    else
+        api_finish(call, &out);
 }
 
 void consumer_reply_pause(const Consumer *consumer, ApiCall *call) {

@@ -336,6 +336,11 @@ void consumer_set_reset(ConsumerSet *set, Slice name, uint64_t seq, ApiCall *cal
         api_drop(call);
         return;
     }
+    ApiError error = consumer_check_identity(set, call);
+    if (api_failed(error)) {
+        api_reply_error(call, error);
+        return;
+    }
     uint64_t target = reset_target(consumer, seq, &why);
     if (target == 0) {
         api_reply_error(call, api_error_with(set->home->turn, JSConsumerInvalidResetErr, why));

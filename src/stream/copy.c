@@ -145,7 +145,8 @@ static void write_source(const CopySource *source, Buf *out) {
         buf_append_u64(out, clock_mono_ns() - source->heard_ns);
     else
         buf_append_lit(out, "-1");
-    if (config->filter_subject.len) {
+    /* As the original: of a mirror, once it has been asked for. */
+    if (config->filter_subject.len && (!source->is_mirror || source->tried_ns)) {
         buf_append_lit(out, ",\"filter_subject\":");
         json_write_string(out, config->filter_subject);
     }

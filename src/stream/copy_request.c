@@ -118,6 +118,8 @@ static void write_subject(const CopySource *source, Slice verb, Slice consumer, 
 }
 
 static void write_headers(const CopySource *source, Buf *out) {
+    if (source->is_mirror && source->config->has_consumer)
+        return;
     header_begin(out, (Slice){0});
     if (source->is_mirror) {
         header_append_u64(out, LIT("Nats-Required-Api-Level"), 4);
