@@ -32,7 +32,8 @@ static inline bool slice_equal(Slice a, Slice b) {
 }
 
 static inline bool slice_starts_with(Slice slice, Slice prefix) {
-    return slice.len >= prefix.len && memcmp(slice.ptr, prefix.ptr, prefix.len) == 0;
+    return slice.len >= prefix.len &&
+           (prefix.len == 0 || memcmp(slice.ptr, prefix.ptr, prefix.len) == 0);
 }
 
 static inline bool slice_ends_with(Slice slice, Slice suffix) {
