@@ -82,7 +82,8 @@ static void visit(Gather *gather, Worker *here) {
     void *value;
     uint64_t group;
     for (size_t at = 0; all->streams && map64_next(&js->streams, &at, &group, &value);)
-        add_stream(all, here, value);
+        if (!((Stream *)value)->is_hidden)
+            add_stream(all, here, value);
 }
 
 static int by_name(const void *a, const void *b) {

@@ -41,8 +41,9 @@ static void send_and_free(ApiCall *call, Slice headers, Buf *out, bool is_error)
         buf_append_char(out, '}');
         usage->api_total++;
         usage->api_errors += is_error;
+        uint8_t flags = call->endpoint->flags;
         api_send(api, call->account, call->reply, headers, buf_slice(out));
-        if (is_error || !(call->endpoint->flags & API_QUIET))
+        if (!(flags & (is_error ? API_UNAUDITED : API_QUIET)))
             api_audit(call, buf_slice(out));
     }
     buf_done(out);
@@ -79,6 +80,27 @@ void api_reply_success(ApiCall *call) {
 
 void api_drop(ApiCall *call) {
     free_call(call);
+}
+
+ApiCall *api_call_make(Api *api, Account *account, const ApiEndpoint *endpoint, Slice subject,
+                       Slice stream, Slice reply, Slice body) {
+    const Slice from[] = {subject, stream, reply, body};
+    ApiCall *call = mem_zalloc(sizeof *call + subject.len + stream.len + reply.len + body.len);
+    Slice *const to[] = {&call->subject, &call->stream, &call->reply, &call->body};
+    char *at = call->bytes;
+
+    call->home = api->js->home;
+    call->js = api->js;
+    call->account = account;
+    call->endpoint = endpoint;
+    for (size_t i = 0; i < 4; i++) {
+        if (from[i].len)
+            memcpy(at, from[i].ptr, from[i].len);
+        *to[i] = slice_from(at, from[i].len);
+        at += from[i].len;
+    }
+    api->calls++;
+    return call;
 }
 
 void api_detach(ApiCall *call) {

@@ -22,10 +22,11 @@ typedef enum ApiBody {
 } ApiBody;
 
 enum {
-    API_QUIET = 1,   /* success is not audited */
-    API_SYSTEM = 2,  /* only in the system account; silence elsewhere */
-    API_CLUSTER = 4, /* 10010 on a single server */
-    API_SETTLED = 8, /* reads a stream's state: waits for what was proposed before */
+    API_QUIET = 1,      /* success is not audited */
+    API_SYSTEM = 2,     /* only in the system account; silence elsewhere */
+    API_UNAUDITED = 16, /* errors neither */
+    API_CLUSTER = 4,    /* 10010 on a single server */
+    API_SETTLED = 8,    /* reads a stream's state: waits for what was proposed before */
 };
 
 typedef struct ApiEndpoint {
@@ -67,6 +68,9 @@ struct Api {
 /* Answers of the direct kinds: status lines and messages without JSON. */
 void api_send(Api *api, Account *account, Slice reply, Slice headers, Slice payload);
 void api_send_status(Api *api, Account *account, Slice reply, Slice status);
+/* A call that no client made: of the end of a restore. What it says goes to reply. */
+ApiCall *api_call_make(Api *api, Account *account, const ApiEndpoint *endpoint, Slice subject,
+                       Slice stream, Slice reply, Slice body);
 /* As the bus would answer a request that nobody takes. */
 void api_send_no_responders(ApiPort *port, const Message *message);
 /* True when the request may be served: no Nats-Required-Api-Level, or one that we have. */
@@ -100,7 +104,6 @@ void api_on_stream_purge(ApiCall *call);
 void api_on_stream_msg_delete(ApiCall *call);
 void api_on_stream_msg_get(ApiCall *call);
 void api_on_stream_snapshot(ApiCall *call);
-void api_on_stream_restore(ApiCall *call);
 void api_on_consumer_create(ApiCall *call);
 void api_on_consumer_durable_create(ApiCall *call);
 void api_on_consumer_names(ApiCall *call);

@@ -105,21 +105,3 @@ void api_on_stream_msg_delete(ApiCall *call) {
     else
         stream_propose_delete(stream, request.seq, !request.no_erase, call);
 }
-
-/* Backups come with a later version: said clearly, after what the original would say first. */
-
-void api_on_stream_snapshot(ApiCall *call) {
-    if (!api_call_stream(call))
-        api_reply_error(call, api_error(JSStreamNotFoundErr));
-    else
-        api_reply_error(call, api_error_with(api_arena(call), JSStreamSnapshotErrF,
-                                             LIT("not supported by this version")));
-}
-
-void api_on_stream_restore(ApiCall *call) {
-    if (api_call_stream(call))
-        api_reply_error(call, api_error(JSStreamNameExistRestoreFailedErr));
-    else
-        api_reply_error(call, api_error_with(api_arena(call), JSStreamRestoreErrF,
-                                             LIT("not supported by this version")));
-}

@@ -15,7 +15,8 @@
 
 /* Saved state, little endian: u32 version | u32 group_last | u32 count | count x (u32 key_len | u32
  * facts_len | key | facts). */
-enum { SAVED_VERSION = 1, SAVED_HEAD_BYTES = 12, SAVED_ASSET_BYTES = 8, DELETE_BYTES = 4 };
+/* Version 1 has no hidden streams. */
+enum { SAVED_VERSION = 2, SAVED_HEAD_BYTES = 12, SAVED_ASSET_BYTES = 8, DELETE_BYTES = 4 };
 
 static void apply(Group *group, const Record *record, Place place, Shared *hold,
                   const Ticket *ticket);
@@ -31,17 +32,19 @@ static const JsonField facts_rows[] = {
     JSON_ROW(AssetFacts, group, "group", JSON_UINT),
     JSON_ROW(AssetFacts, created_ns, "created", JSON_INT),
     JSON_ROW(AssetFacts, is_update, "update", JSON_BOOL, .flags = JSON_OMIT_EMPTY),
+    JSON_ROW(AssetFacts, is_hidden, "hidden", JSON_BOOL, .flags = JSON_OMIT_EMPTY),
+    JSON_ROW(AssetFacts, is_reveal, "reveal", JSON_BOOL, .flags = JSON_OMIT_EMPTY),
     JSON_ROW(AssetFacts, config, "config", JSON_RAW),
 };
 static const JsonSchema facts_schema = JSON_SCHEMA("Asset", facts_rows);
 
-void asset_facts_write(Buf *out, uint32_t group, int64_t created_ns, bool is_update,
-                       const StreamConfig *config) {
+void asset_facts_write(Buf *out, const AssetFacts *facts, const StreamConfig *config) {
     Buf json = {0};
+    AssetFacts whole = *facts;
 
     stream_config_write(&json, config, false);
-    AssetFacts facts = {group, created_ns, is_update, buf_slice(&json)};
-    json_write(out, &facts_schema, &facts);
+    whole.config = buf_slice(&json);
+    json_write(out, &facts_schema, &whole);
     buf_done(&json);
 }
 
@@ -66,7 +69,7 @@ Catalogue *catalogue_new(JetStream *js) {
     return catalogue;
 }
 
-static void free_asset(Asset *asset) {
+void asset_free(Asset *asset) {
     stream_config_free(asset->config);
     mem_free(asset);
 }
@@ -79,8 +82,9 @@ void catalogue_free(Catalogue *catalogue) {
         return;
     journal_remove_group(catalogue->js->journal, &catalogue->group);
     for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);)
-        free_asset(value);
+        asset_free(value);
     map_done(&catalogue->assets);
+    catalogue_hidden_done(catalogue);
     mem_free(catalogue);
 }
 
@@ -143,9 +147,8 @@ size_t catalogue_sorted(const Catalogue *catalogue, const Account *account, Slic
     return n;
 }
 
-/* Takes config. */
-static Asset *add_asset(Catalogue *catalogue, Slice key, uint32_t group, int64_t created_ns,
-                        StreamConfig *config) {
+Asset *asset_new(Catalogue *catalogue, Slice key, uint32_t group, int64_t created_ns,
+                 StreamConfig *config) {
     Asset *asset = mem_alloc(sizeof *asset + key.len);
     size_t account_len = key.len - config->name.len - 1;
 
@@ -158,31 +161,39 @@ static Asset *add_asset(Catalogue *catalogue, Slice key, uint32_t group, int64_t
         .key_len = key.len,
     };
     memcpy(asset->key, key.ptr, key.len);
-    map_put(&catalogue->assets, asset_key(asset), asset);
     if (group > catalogue->group_last)
         catalogue->group_last = group;
     return asset;
 }
 
+/* Takes config. */
+static Asset *add_asset(Catalogue *catalogue, Slice key, uint32_t group, int64_t created_ns,
+                        StreamConfig *config) {
+    Asset *asset = asset_new(catalogue, key, group, created_ns, config);
+
+    map_put(&catalogue->assets, asset_key(asset), asset);
+    return asset;
+}
+
 static void remove_asset(Catalogue *catalogue, Asset *asset) {
     map_remove(&catalogue->assets, asset_key(asset));
-    free_asset(asset);
+    asset_free(asset);
 }
 
 /* Recovery: the stream of an asset, so that the journal finds its group. One whose account is not
  * configured gets a stream too, else its bytes would count as dead; it is parked in the system
  * account and never started. */
-static void make_stream(Catalogue *catalogue, const Asset *asset) {
+Stream *catalogue_make_stream(Catalogue *catalogue, const Asset *asset) {
     JetStream *js = jetstream_home_of(catalogue->js->home, asset->group)->jetstream;
     size_t index = asset->account ? account_index(asset->account) : 1;
 
     if (asset->config->storage == STORAGE_MEMORY)
-        return;
-    (void)stream_new(js, bus_account(js->home->bus, index), asset->group,
-                     stream_config_copy(asset->config), asset->created_ns);
+        return NULL;
+    return stream_new(js, bus_account(js->home->bus, index), asset->group,
+                      stream_config_copy(asset->config), asset->created_ns);
 }
 
-static Stream *stream_of(const Catalogue *catalogue, uint32_t group) {
+Stream *catalogue_stream_of(const Catalogue *catalogue, uint32_t group) {
     JetStream *js = jetstream_home_of(catalogue->js->home, group)->jetstream;
 
     return map64_get(&js->streams, group);
@@ -227,7 +238,7 @@ static void apply_create(const Applied *applied, Asset *asset, const AssetFacts 
     if (catalogue->is_started)
         catalogue_tell_added(catalogue, asset, applied->call);
     else
-        make_stream(catalogue, asset);
+        (void)catalogue_make_stream(catalogue, asset);
 }
 
 static void apply_update(const Applied *applied, Asset *asset, const AssetFacts *facts,
@@ -248,6 +259,19 @@ static void apply_update(const Applied *applied, Asset *asset, const AssetFacts 
     asset->config = config;
     if (catalogue->is_started)
         catalogue_tell_config(catalogue, asset, applied->call);
+}
+
+/* Takes config. */
+static void apply_restore(const Applied *applied, const AssetFacts *facts, StreamConfig *config) {
+    Catalogue *catalogue = applied->catalogue;
+    Slice key = applied->record->subject;
+
+    if (facts->is_hidden) {
+        catalogue_apply_hidden(catalogue, key, facts, config, applied->call);
+        return;
+    }
+    stream_config_free(config);
+    catalogue_apply_reveal(catalogue, key, facts, applied->call);
 }
 
 static bool key_fits(Slice key, const StreamConfig *config) {
@@ -276,7 +300,9 @@ static void apply_put(const Applied *applied) {
         if (facts.group > applied->catalogue->group_last)
             applied->catalogue->group_last =
                 (uint32_t)facts.group; /* refused ones are not used again either */
-        if (facts.is_update)
+        if (facts.is_hidden || facts.is_reveal)
+            apply_restore(applied, &facts, config);
+        else if (facts.is_update)
             apply_update(applied, asset, &facts, config);
         else
             apply_create(applied, asset, &facts, config);
@@ -292,13 +318,14 @@ static void apply_delete(const Applied *applied) {
     if (applied->record->payload.len == DELETE_BYTES)
         memcpy(&group, applied->record->payload.ptr, sizeof group);
     if (!asset || asset->group != group) {
-        refuse(applied, JSStreamNotFoundErr);
+        if (!catalogue_apply_drop_hidden(catalogue, group, applied->call))
+            refuse(applied, JSStreamNotFoundErr);
         return;
     }
     if (catalogue->is_started) {
         catalogue_tell_removed(catalogue, asset, applied->call);
     } else {
-        Stream *stream = stream_of(catalogue, group);
+        Stream *stream = catalogue_stream_of(catalogue, group);
         if (stream)
             stream_delete(stream);
     }
@@ -364,24 +391,32 @@ static bool cut_u32(Slice *from, uint32_t *out_value) {
     return true;
 }
 
+static void save_asset(const Asset *asset, bool is_hidden, Buf *facts, Buf *out) {
+    AssetFacts is = {
+        .group = asset->group, .created_ns = asset->created_ns, .is_hidden = is_hidden};
+
+    buf_clear(facts);
+    asset_facts_write(facts, &is, asset->config);
+    append_u32(out, (uint32_t)asset->key_len);
+    append_u32(out, (uint32_t)facts->len);
+    buf_append(out, asset_key(asset));
+    buf_append(out, buf_slice(facts));
+}
+
 static void save(Group *group, Buf *out) {
     Catalogue *catalogue = CONTAINER_OF(group, Catalogue, group);
+    uint64_t hidden;
     Slice key;
     void *value;
     Buf facts = {0};
 
-    append_u32(out, SAVED_VERSION);
+    append_u32(out, catalogue->hidden.len ? SAVED_VERSION : 1);
     append_u32(out, catalogue->group_last);
-    append_u32(out, (uint32_t)catalogue->assets.len);
-    for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);) {
-        const Asset *asset = value;
-        buf_clear(&facts);
-        asset_facts_write(&facts, asset->group, asset->created_ns, false, asset->config);
-        append_u32(out, (uint32_t)key.len);
-        append_u32(out, (uint32_t)facts.len);
-        buf_append(out, key);
-        buf_append(out, buf_slice(&facts));
-    }
+    append_u32(out, (uint32_t)(catalogue->assets.len + catalogue->hidden.len));
+    for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);)
+        save_asset(value, false, &facts, out);
+    for (size_t at = 0; map64_next(&catalogue->hidden, &at, &hidden, &value);)
+        save_asset(value, true, &facts, out);
     buf_done(&facts);
 }
 
@@ -392,12 +427,17 @@ static Status load_asset(Catalogue *catalogue, Slice key, Slice json, Arena *are
     if (asset_facts_read(json, arena, &facts) != OK ||
         stream_config_parse_stored(facts.config, &config) != OK)
         return ERR_CORRUPT;
-    if (!key_fits(key, config) || map_get(&catalogue->assets, key)) {
+    bool is_known = facts.is_hidden ? map64_get(&catalogue->hidden, facts.group) != NULL
+                                    : map_get(&catalogue->assets, key) != NULL;
+    if (!key_fits(key, config) || is_known) {
         stream_config_free(config);
         return ERR_CORRUPT;
     }
-    make_stream(catalogue,
-                add_asset(catalogue, key, (uint32_t)facts.group, facts.created_ns, config));
+    if (facts.is_hidden)
+        catalogue_apply_hidden(catalogue, key, &facts, config, NULL);
+    else
+        (void)catalogue_make_stream(
+            catalogue, add_asset(catalogue, key, (uint32_t)facts.group, facts.created_ns, config));
     return OK;
 }
 
@@ -407,7 +447,7 @@ static Status load(Group *group, Slice state) {
 
     if (!cut_u32(&state, &version))
         return ERR_CORRUPT;
-    if (version != SAVED_VERSION)
+    if (version == 0 || version > SAVED_VERSION)
         return ERR_VERSION;
     if (!cut_u32(&state, &group_last) || !cut_u32(&state, &count))
         return ERR_CORRUPT;
@@ -456,7 +496,7 @@ static void forget_memory_streams(Catalogue *catalogue) {
 
 static void start_stream(Catalogue *catalogue, const Asset *asset) {
     Worker *first = catalogue->js->home;
-    Stream *stream = stream_of(catalogue, asset->group);
+    Stream *stream = catalogue_stream_of(catalogue, asset->group);
 
     ASSERT(stream != NULL);
     if (!asset->account) {
@@ -481,6 +521,7 @@ void catalogue_start(Catalogue *catalogue) {
     void *value;
 
     forget_memory_streams(catalogue);
+    catalogue_forget_hidden(catalogue);
     for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);)
         start_stream(catalogue, value);
     catalogue->is_started = true;

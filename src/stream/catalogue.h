@@ -19,6 +19,7 @@ void catalogue_start(Catalogue *catalogue);
 void catalogue_on_stream_create(ApiCall *call);
 void catalogue_on_stream_update(ApiCall *call);
 void catalogue_on_stream_delete(ApiCall *call);
+void catalogue_on_stream_restore(ApiCall *call);
 void catalogue_on_stream_names(ApiCall *call);
 void catalogue_on_stream_list(ApiCall *call);
 void catalogue_on_account_info(ApiCall *call);

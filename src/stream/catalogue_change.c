@@ -21,19 +21,24 @@ typedef struct Taken {
     int64_t streams, reserved;
 } Taken;
 
+static void add_taken(Taken *taken, const Asset *asset, const Account *account, Storage storage) {
+    if (account && asset->account != account)
+        return;
+    taken->streams++;
+    if (asset->config->storage == storage)
+        taken->reserved += (int64_t)stream_config_reserves(asset->config);
+}
+
 static Taken sum_taken(const Catalogue *catalogue, const Account *account, Storage storage) {
     Taken taken = {0};
+    uint64_t group;
     Slice key;
     void *value;
 
-    for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);) {
-        const Asset *asset = value;
-        if (account && asset->account != account)
-            continue;
-        taken.streams++;
-        if (asset->config->storage == storage)
-            taken.reserved += (int64_t)stream_config_reserves(asset->config);
-    }
+    for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);)
+        add_taken(&taken, value, account, storage);
+    for (size_t at = 0; map64_next(&catalogue->hidden, &at, &group, &value);)
+        add_taken(&taken, value, account, storage);
     for (Link *link = catalogue->proposals.next; link != &catalogue->proposals; link = link->next) {
         const Proposal *proposal = CONTAINER_OF(link, Proposal, link);
         if (account && proposal->account != account_index(account))
@@ -49,8 +54,8 @@ static bool is_over(int64_t taken, int64_t more, int64_t max) {
     return max >= 0 && more > 0 && (taken > max || more > max - taken);
 }
 
-static ApiError check_limits(const ApiCall *call, const StreamConfig *config,
-                             const StreamConfig *old) {
+ApiError catalogue_check_limits(const ApiCall *call, const StreamConfig *config,
+                                const StreamConfig *old) {
     const JetStreamOptions *options = call->js->options;
     const JetStreamAccountLimits *mine = jetstream_limits(options, account_index(call->account));
     bool is_memory = config->storage == STORAGE_MEMORY;
@@ -72,8 +77,8 @@ static ApiError check_limits(const ApiCall *call, const StreamConfig *config,
 }
 
 /* Takes call. */
-static void propose(ApiCall *call, RecordType type, Slice payload, const StreamConfig *config,
-                    const StreamConfig *old) {
+void catalogue_propose(ApiCall *call, RecordType type, Slice payload, const StreamConfig *config,
+                       const StreamConfig *old) {
     Catalogue *catalogue = catalogue_of(call);
     Proposal *proposal = mem_zalloc(sizeof *proposal);
     Buf key = {0};
@@ -141,7 +146,7 @@ static ApiError check_create(ApiCall *call, StreamConfig *config, bool is_pedant
                                                              : api_error(JSStreamNameExistErr);
     if (catalogue_overlaps(call->js->catalogue, account_name(call->account), config))
         return api_error(JSStreamSubjectOverlapErr);
-    return check_limits(call, config, NULL);
+    return catalogue_check_limits(call, config, NULL);
 }
 
 void catalogue_on_stream_create(ApiCall *call) {
@@ -162,8 +167,9 @@ void catalogue_on_stream_create(ApiCall *call) {
         catalogue_tell_shown(catalogue, existing, call);
     } else {
         Buf facts = {0};
-        asset_facts_write(&facts, ++catalogue->group_last, clock_wall_ns(), false, config);
-        propose(call, RECORD_STREAM_PUT, buf_slice(&facts), config, NULL);
+        AssetFacts is = {.group = ++catalogue->group_last, .created_ns = clock_wall_ns()};
+        asset_facts_write(&facts, &is, config);
+        catalogue_propose(call, RECORD_STREAM_PUT, buf_slice(&facts), config, NULL);
         buf_done(&facts);
     }
     stream_config_free(config);
@@ -181,7 +187,7 @@ static ApiError check_update(ApiCall *call, StreamConfig *config, bool is_pedant
     if (!asset)
         return api_error(slice_equal(config->name, call->stream) ? JSStreamNotFoundErr
                                                                  : JSStreamMismatchErr);
-    return check_limits(call, config, asset->config);
+    return catalogue_check_limits(call, config, asset->config);
 }
 
 void catalogue_on_stream_update(ApiCall *call) {
@@ -205,8 +211,9 @@ void catalogue_on_stream_update(ApiCall *call) {
         api_reply_error(call, api_error(JSStreamSubjectOverlapErr));
     } else {
         Buf facts = {0};
-        asset_facts_write(&facts, asset->group, asset->created_ns, true, config);
-        propose(call, RECORD_STREAM_PUT, buf_slice(&facts), config, asset->config);
+        AssetFacts is = {.group = asset->group, .created_ns = asset->created_ns, .is_update = true};
+        asset_facts_write(&facts, &is, config);
+        catalogue_propose(call, RECORD_STREAM_PUT, buf_slice(&facts), config, asset->config);
         buf_done(&facts);
     }
     stream_config_free(config);
@@ -219,5 +226,6 @@ void catalogue_on_stream_delete(ApiCall *call) {
         api_reply_error(call, api_error(JSStreamNotFoundErr));
         return;
     }
-    propose(call, RECORD_STREAM_DELETE, slice_from(&asset->group, sizeof asset->group), NULL, NULL);
+    catalogue_propose(call, RECORD_STREAM_DELETE, slice_from(&asset->group, sizeof asset->group),
+                      NULL, NULL);
 }

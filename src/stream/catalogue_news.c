@@ -3,17 +3,28 @@
 #include "base/mem.h"
 #include "stream/catalogue_private.h"
 #include "stream/consumer_limits.h"
+#include "stream/restore.h"
 
 /* What the catalogue decided, on its way to the workers. All others are told before the home, which
  * answers the client: posted at once and in that order, the news is known everywhere before the
  * answer can be. */
 
-typedef enum NewsKind { NEWS_ADDED, NEWS_REMOVED, NEWS_CONFIG, NEWS_SHOWN, NEWS_ASKED } NewsKind;
+typedef enum NewsKind {
+    NEWS_ADDED,
+    NEWS_REMOVED,
+    NEWS_CONFIG,
+    NEWS_SHOWN,
+    NEWS_ASKED,
+    NEWS_HIDDEN,
+    NEWS_REVEALED,
+    NEWS_DROPPED,
+} NewsKind;
 
 typedef struct News {
     Mail mail;
     NewsKind kind;
     uint32_t account, group;
+    unsigned code; /* dropped: why */
     int64_t created_ns;
     StreamConfig *config; /* for the home: added, config */
     ApiCall *call;        /* for the home; may be NULL */
@@ -85,6 +96,26 @@ void catalogue_ask_home(Catalogue *catalogue, const Asset *asset, StreamConfig *
     tell_home(catalogue, news, call);
 }
 
+void catalogue_tell_hidden(Catalogue *catalogue, const Asset *asset, ApiCall *call) {
+    News *news = new_news(NEWS_HIDDEN, asset);
+
+    news->config = stream_config_copy(asset->config);
+    tell_home(catalogue, news, call);
+}
+
+void catalogue_tell_revealed(Catalogue *catalogue, const Asset *asset, ApiCall *call) {
+    tell_others(catalogue, NEWS_ADDED, asset);
+    tell_home(catalogue, new_news(NEWS_REVEALED, asset), call);
+}
+
+void catalogue_tell_dropped(Catalogue *catalogue, const Asset *asset, unsigned code,
+                            ApiCall *call) {
+    News *news = new_news(NEWS_DROPPED, asset);
+
+    news->code = code;
+    tell_home(catalogue, news, call);
+}
+
 /* On the workers. */
 
 static void answer_create(ApiCall *call, Stream *stream) {
@@ -124,6 +155,34 @@ static void on_removed(JetStream *js, Account *account, News *news) {
     api_advise_stream(js, account, name, LIT("delete"));
     if (news->call)
         api_reply_success(news->call);
+}
+
+static void on_hidden(JetStream *js, Account *account, News *news) {
+    Stream *stream = stream_new(js, account, news->group, news->config, news->created_ns);
+
+    stream_hide(stream);
+    restore_begin(stream, news->call);
+}
+
+static void on_revealed(JetStream *js, Account *account, News *news) {
+    Slice name = slice_from(news->name, news->name_len);
+    Stream *stream = map64_get(&js->streams, news->group);
+
+    ASSERT(stream != NULL);
+    jetstream_add_ref(js, account, name, news->group);
+    jetstream_find(js, account, name)->stream = stream;
+    stream->created_ns = news->created_ns;
+    stream_reveal(stream);
+    stream_start(stream);
+    restore_end(stream, news->call);
+}
+
+static void on_dropped(JetStream *js, News *news) {
+    Stream *stream = map64_get(&js->streams, news->group);
+
+    ASSERT(stream != NULL);
+    restore_drop(stream, news->code, news->call);
+    stream_delete(stream);
 }
 
 static void on_config(JetStream *js, Account *account, News *news) {
@@ -174,6 +233,15 @@ static void news_arrived(Worker *here, Mail *mail) {
         break;
     case NEWS_ASKED:
         on_asked(js, news);
+        break;
+    case NEWS_HIDDEN:
+        on_hidden(js, account, news);
+        break;
+    case NEWS_REVEALED:
+        on_revealed(js, account, news);
+        break;
+    case NEWS_DROPPED:
+        on_dropped(js, news);
         break;
     case NEWS_SHOWN: {
         Stream *stream = map64_get(&js->streams, news->group);

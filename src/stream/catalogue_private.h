@@ -29,6 +29,7 @@ struct Catalogue {
     Group group; /* first */
     JetStream *js;
     Map assets;          /* key -> Asset */
+    Map64 hidden;        /* group -> Asset: being restored; their names are free */
     uint32_t group_last; /* newest group given to a stream */
     List proposals;      /* Proposal: appended, not applied yet */
     bool is_started;
@@ -49,11 +50,42 @@ typedef struct AssetFacts {
     uint64_t group;
     int64_t created_ns;
     bool is_update;
+    bool is_hidden; /* a stream that is going to be restored */
+    bool is_reveal; /* the hidden stream of that group is whole: it gets its name, or goes */
     Slice config;
 } AssetFacts;
-void asset_facts_write(Buf *out, uint32_t group, int64_t created_ns, bool is_update,
-                       const StreamConfig *config);
+/* config of facts is ignored. */
+void asset_facts_write(Buf *out, const AssetFacts *facts, const StreamConfig *config);
 MUST_CHECK Status asset_facts_read(Slice json, Arena *arena, AssetFacts *out_facts);
+
+/* An asset that is in no map yet. Takes config. */
+Asset *asset_new(Catalogue *catalogue, Slice key, uint32_t group, int64_t created_ns,
+                 StreamConfig *config);
+void asset_free(Asset *asset);
+/* Recovery: the stream of an asset; NULL when it is in memory. */
+Stream *catalogue_make_stream(Catalogue *catalogue, const Asset *asset);
+/* The stream of a group, in set-up. */
+Stream *catalogue_stream_of(const Catalogue *catalogue, uint32_t group);
+
+/* catalogue_change.c */
+/* Whether the account's limits and the server's allow config (old: what it replaces, or NULL). */
+ApiError catalogue_check_limits(const ApiCall *call, const StreamConfig *config,
+                                const StreamConfig *old);
+/* Takes call. */
+void catalogue_propose(ApiCall *call, RecordType type, Slice payload, const StreamConfig *config,
+                       const StreamConfig *old);
+
+/* catalogue_restore.c: streams that are being restored. The applied entries take config; call may
+ * be NULL. */
+void catalogue_apply_hidden(Catalogue *catalogue, Slice key, const AssetFacts *facts,
+                            StreamConfig *config, ApiCall *call);
+void catalogue_apply_reveal(Catalogue *catalogue, Slice key, const AssetFacts *facts,
+                            ApiCall *call);
+/* False: there is no hidden stream of that group. */
+bool catalogue_apply_drop_hidden(Catalogue *catalogue, uint32_t group, ApiCall *call);
+/* At the start: what a crash left half restored goes. */
+void catalogue_forget_hidden(Catalogue *catalogue);
+void catalogue_hidden_done(Catalogue *catalogue);
 
 Asset *catalogue_find(const Catalogue *catalogue, Slice account, Slice stream);
 /* Another stream of the account has a subject that overlaps one of config's. */
@@ -71,5 +103,9 @@ void catalogue_tell_config(Catalogue *catalogue, const Asset *asset, ApiCall *ca
  * answers, or the call comes back with is_checked. */
 void catalogue_ask_home(Catalogue *catalogue, const Asset *asset, StreamConfig *config,
                         ApiCall *call);
+/* A hidden stream: is to be made, is whole and has its name, is to go (code: why; 0 = no word). */
+void catalogue_tell_hidden(Catalogue *catalogue, const Asset *asset, ApiCall *call);
+void catalogue_tell_revealed(Catalogue *catalogue, const Asset *asset, ApiCall *call);
+void catalogue_tell_dropped(Catalogue *catalogue, const Asset *asset, unsigned code, ApiCall *call);
 /* The stream was there already: only the answer to a create. */
 void catalogue_tell_shown(Catalogue *catalogue, const Asset *asset, ApiCall *call);

@@ -59,6 +59,8 @@ typedef struct RestoredConsumer {
     const RestoredPending *pending; /* ascending by sseq */
     size_t pending_count;
 } RestoredConsumer;
+/* {"config":...,"state":...} as archives have it. */
+void consumer_archive_write(Buf *out, const Consumer *consumer);
 /* Payload of RECORD_CONSUMER_RESTORE. */
 void consumer_restore_write(Buf *out, const RestoredConsumer *from);
 

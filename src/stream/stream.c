@@ -6,6 +6,8 @@
 #include "stream/mirror_direct.h"
 #include "stream/puback.h"
 #include "stream/puback_current.h"
+#include "stream/restore.h"
+#include "stream/snapshot.h"
 #include "stream/stream_await.h"
 #include "stream/stream_batch.h"
 #include "stream/stream_fast.h"
@@ -62,6 +64,7 @@ Stream *stream_new(JetStream *js, Account *account, uint32_t group, StreamConfig
     parts->clock_ns = created_ns;
     parts->usage = &js->usage[account_index(account)];
     parts->ack_prefix = puback_prefix(config->name, js->options->domain, &parts->ack_prefix_len);
+    list_init(&parts->snapshots);
     stream_waits_init(stream);
     stream_settle_init(stream);
     stream_awaits_init(stream);
@@ -128,6 +131,16 @@ void stream_start(Stream *stream) {
     mirror_direct_configure(stream);
 }
 
+void stream_hide(Stream *stream) {
+    stream->is_hidden = true;
+    stream->parts->usage->streams--;
+}
+
+void stream_reveal(Stream *stream) {
+    stream->is_hidden = false;
+    stream->parts->usage->streams++;
+}
+
 void stream_config_took_effect(Stream *stream) {
     StreamParts *parts = stream->parts;
     make_transforms(stream);
@@ -151,7 +164,7 @@ static void drop_from_usage(Stream *stream) {
     *(stream_is_file(stream) ? &usage->storage : &usage->memory) -= stream->state.bytes;
     usage->bytes -= stream->state.bytes;
     usage->messages -= stream->state.messages;
-    usage->streams--;
+    usage->streams -= !stream->is_hidden;
     *reserved_of(stream) -= stream_config_reserves(stream->config);
 }
 
@@ -175,6 +188,7 @@ void stream_delete(Stream *stream) {
     parts->is_started = false;
     timer_cancel(stream->group.home, &parts->expiry);
     stream_settle_done(stream, true);
+    snapshot_end_all(stream, LIT("500 stream deleted"));
     stream_awaits_end(stream);
     copies_stop(stream);
     mirror_direct_configure(stream);
@@ -191,6 +205,8 @@ void stream_free(Stream *stream) {
     parts->is_started = false;
     timer_cancel(stream->group.home, &parts->expiry);
     stream_settle_done(stream, false);
+    snapshot_end_all(stream, (Slice){0});
+    restore_free(stream->restore);
     stream_awaits_end(stream);
     puback_current_done(stream);
     stream_keys_done(stream);

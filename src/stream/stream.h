@@ -40,6 +40,8 @@ struct Stream {
     StreamState state; /* bytes as the original counts them (22 + ... per message) */
     MsgIndex *index;
     ConsumerSet *consumers;
+    struct Restore *restore; /* NULL unless it is being filled by one (restore.h) */
+    bool is_hidden;          /* being restored: not started, in no directory, nobody sees it */
     struct StreamParts
         *parts; /* private to stream*.c: ports, subjects, duplicates, expiry, transforms */
 };
@@ -54,6 +56,9 @@ Stream *stream_new(JetStream *js, Account *account, uint32_t group, StreamConfig
 /* Subscribes its subjects, starts timers and consumers: after recovery, or at once for a new
  * stream. */
 void stream_start(Stream *stream);
+/* A new stream that nobody shall see yet, and the end of that (before stream_start). */
+void stream_hide(Stream *stream);
+void stream_reveal(Stream *stream);
 /* Unsubscribes, answers who waits, drops its bytes, frees. Consumers' requests get 409 Consumer
  * Deleted. */
 void stream_delete(Stream *stream);
@@ -140,6 +145,10 @@ void stream_propose_copy(Stream *stream, const StoredMsg *msg);
 /* Sequences up to seq hold nothing, if they are not taken yet. time_ns: of the last one; TIME_ZERO
  * = not known. */
 void stream_propose_skip(Stream *stream, uint64_t seq, int64_t time_ns);
+
+/* A message that an archive says is gone; a consumer as it has it (consumer_restore_write). */
+void stream_propose_removed(Stream *stream, uint64_t seq);
+void stream_propose_restored(Stream *stream, Slice consumer);
 
 /* For consumer.c: proposes an entry of a consumer in this stream's group. call and ack_reply may be
  * empty. */

@@ -325,6 +325,9 @@ static void on_apply(Group *group, const Record *record, Place place, Shared *ho
     if (!stream_has_markers(stream) || record->type == RECORD_EXPIRE)
         stream_expire(stream, record->time_ns, UINT64_MAX);
     apply_by_type(stream, record, place, hold, ticket);
+    if (ticket && ticket->kind == TICKET_COPY &&
+        !(record->flags & (COPY_OF_MIRROR | COPY_OF_SOURCE)))
+        stream_copied(stream, record);
     parts->is_replaying = false;
     stream_expiry_arm(stream);
     if (parts->settling.len)
@@ -371,11 +374,14 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
         consumer_set_refused(stream->consumers, record, ticket->pointer, why);
         break;
     case TICKET_COPY:
-        stream->parts->in_flight_bytes -= record_bytes(record);
-        if (record->flags & (COPY_OF_MIRROR | COPY_OF_SOURCE))
+        if (record->flags & (COPY_OF_MIRROR | COPY_OF_SOURCE)) {
+            stream->parts->in_flight_bytes -= record_bytes(record);
             copy_refused(stream, record);
-        else
-            stream->parts->copy_refused = why;
+            break;
+        }
+        stream->parts->copy_refused = why;
+        if (why != ERR_CLOSED)
+            stream_copied(stream, record);
         break;
     case TICKET_EXPIRE:
         stream->parts->is_expire_in_flight = false;

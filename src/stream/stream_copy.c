@@ -64,6 +64,27 @@ void stream_propose_skip(Stream *stream, uint64_t seq, int64_t time_ns) {
                               .payload = slice_from(payload, sizeof payload)});
 }
 
+void stream_propose_removed(Stream *stream, uint64_t seq) {
+    char payload[9] = {0};
+    put_u64(payload, seq);
+    propose(stream, &(Record){.type = RECORD_DELETE,
+                              .time_ns = stream_clock(stream),
+                              .payload = slice_from(payload, sizeof payload)});
+}
+
+void stream_propose_restored(Stream *stream, Slice consumer) {
+    propose(stream, &(Record){.type = RECORD_CONSUMER_RESTORE,
+                              .time_ns = stream_clock(stream),
+                              .payload = consumer});
+}
+
+void stream_copied(Stream *stream, const Record *record) {
+    StreamParts *parts = stream->parts;
+    parts->in_flight_bytes -= record_bytes(record);
+    if (parts->copied && parts->in_flight_bytes < STREAM_COPIES_FEW_BYTES)
+        worker_ready(stream->group.home, parts->copied);
+}
+
 static void skip_to(Stream *stream, uint64_t last_seq) {
     StreamState *state = &stream->state;
     state->last_seq = last_seq;
@@ -94,8 +115,6 @@ void stream_apply_copy(Stream *stream, const Record *record, Place place, Shared
         copy_apply(stream, record, place, hold, ticket);
         return;
     }
-    if (ticket && ticket->kind == TICKET_COPY)
-        stream->parts->in_flight_bytes -= record_bytes(record);
     /* The rest was made sure of by who proposed it; these bytes may come from a disk. */
     if (!stream_unwrap_copy(&message, &seq) || seq <= stream->state.last_seq || seq == UINT64_MAX ||
         message.subject.len == 0 || message.headers.len + message.payload.len > MSG_LEN_MASK)

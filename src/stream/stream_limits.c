@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "stream/snapshot.h"
 #include "stream/stream_parts.h"
 #include "stream/stream_touch.h"
 
@@ -132,6 +133,8 @@ void stream_drop(Stream *stream, uint64_t seq, bool has_advisory) {
         lease_forget(stream, seq);
     if (parts->touched.len)
         stream_touch_forget(stream, seq);
+    if (!list_is_empty(&parts->snapshots))
+        snapshot_on_removed(stream, seq, slot, subject.len);
     consumer_set_on_removed(stream->consumers, seq, subject, has_advisory);
     stream_count_live(stream, subject, slot->size, -1);
     drop_bytes(stream, slot, subject.len);
@@ -166,6 +169,8 @@ void stream_drop_all(Stream *stream, uint64_t next_seq) {
     msg_scan_up(&scan, stream->index, 0);
     while ((slot = msg_scan_next_up(&scan, &seq))) {
         Slice subject = slot_subject(stream, slot);
+        if (!list_is_empty(&parts->snapshots))
+            snapshot_on_removed(stream, seq, slot, subject.len);
         stream_count_live(stream, subject, slot->size, -1);
         drop_bytes(stream, slot, subject.len);
     }

@@ -93,8 +93,9 @@ struct StreamParts {
     char *ack_prefix;
     size_t ack_prefix_len;
     uint64_t in_flight_bytes;
-    Status
-        copy_refused; /* a copy or skip was not taken, and why: the one who makes them resets it */
+    List snapshots;      /* Snapshot (snapshot.h): those under way */
+    Task *copied;        /* runs when copies in flight became few; may be NULL */
+    Status copy_refused; /* why a copy or skip was not taken: the one who makes them resets it */
     bool is_started, is_replaying;
     uint64_t unseen;     /* recovery: live messages of the checkpoint whose record has not come */
     uint64_t place_seq;  /* recovery: where ops->place goes on */
@@ -193,6 +194,9 @@ void stream_store_and_tell(Stream *stream, const StoreMsg *store, const Ticket *
 void stream_take_sequence(Stream *stream, int64_t time_ns);
 
 /* stream_copy.c */
+enum { STREAM_COPIES_FEW_BYTES = 4 * 1024 * 1024 };
+/* An entry with TICKET_COPY came back, applied or refused. */
+void stream_copied(Stream *stream, const Record *record);
 /* The message of a RECORD_COPY, as the others read it: without prefix, with its own time. Anything
  * else is left as it is. False: too short to be one. */
 bool stream_unwrap_copy(Record *record, uint64_t *out_seq);
