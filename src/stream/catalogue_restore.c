@@ -22,6 +22,43 @@ static const JsonField request_rows[] = {
 };
 static const JsonSchema request_schema = JSON_SCHEMA("JSApiStreamRestoreRequest", request_rows);
 
+/* As the original's decoder names the field. */
+static ApiError in_request(ApiCall *call, ApiError error) {
+    static const Slice inner = LIT("StreamConfigRequest."),
+                       outer = LIT("JSApiStreamRestoreRequest.config.");
+    size_t at = slice_find_slice(error.text, inner);
+    Buf text = {0};
+
+    if (at == error.text.len)
+        return error;
+    buf_append(&text, slice_first(error.text, at));
+    buf_append(&text, outer);
+    buf_append(&text, slice_from_at(error.text, at + inner.len));
+    error.text = arena_copy(api_arena(call), buf_slice(&text));
+    buf_done(&text);
+    return error;
+}
+
+static size_t find_level(const StreamConfig *config) {
+    size_t i = 0;
+
+    while (i < config->metadata_count &&
+           !slice_equal(config->metadata[i].key, LIT("_nats.req.level")))
+        i++;
+    return i;
+}
+
+/* What the config's features need is written down at a create only. */
+static void drop_level(StreamConfig *config) {
+    size_t i = find_level(config);
+
+    if (i == config->metadata_count)
+        return;
+    memmove(config->metadata + i, config->metadata + i + 1,
+            (config->metadata_count - i - 1) * sizeof *config->metadata);
+    config->metadata_count--;
+}
+
 static ApiError check(ApiCall *call, StreamConfig *config) {
     Catalogue *catalogue = call->js->catalogue;
     ConfigLimits limits =
@@ -31,9 +68,12 @@ static ApiError check(ApiCall *call, StreamConfig *config) {
         config->name = arena_copy(config->arena, call->stream);
     if (!slice_equal(config->name, call->stream))
         return api_error(JSStreamMismatchErr);
+    bool has_level = find_level(config) < config->metadata_count;
     ApiError error = stream_config_check_create(config, &limits, false, api_arena(call));
     if (api_failed(error))
         return error;
+    if (!has_level)
+        drop_level(config);
     if (catalogue_find(catalogue, account_name(call->account), call->stream))
         return api_error(JSStreamNameExistRestoreFailedErr);
     if (catalogue->hidden.len >= RESTORES_MAX)
@@ -53,7 +93,7 @@ void catalogue_on_stream_restore(ApiCall *call) {
         stream_config_parse(request.config.len ? request.config : LIT("{}"),
                             &call->js->options->limits, api_arena(call), &config, &is_pedantic);
     if (api_failed(error)) {
-        api_reply_error(call, error);
+        api_reply_error(call, in_request(call, error));
         return;
     }
     error = check(call, config);

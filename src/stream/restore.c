@@ -61,6 +61,8 @@ static void decide(Restore *restore, bool is_whole, ApiCall *call) {
     RestoreVerdict verdict = {restore->created_ns, restore->stream->group.id, is_whole};
 
     restore->is_decided = true;
+    sub_remove(restore->sub);
+    restore->sub = NULL;
     timer_cancel(restore->stream->group.home, &restore->idle);
     if (!call)
         call = api_call_make(restore->js->api, restore->account, &end_endpoint, (Slice){0},
@@ -269,7 +271,8 @@ void restore_free(Restore *restore) {
     task_cancel(&restore->task);
     if (restore->end_call)
         api_drop(restore->end_call);
-    sub_remove(restore->sub);
+    if (restore->sub)
+        sub_remove(restore->sub);
     archive_reader_free(restore->reader);
     buf_done(&restore->replies);
     buf_done(&restore->why);

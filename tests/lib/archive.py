@@ -4,8 +4,8 @@ import hashlib, io, json, struct, tarfile
 
 def snapshot(wire, stream, **request):
     """(response, archive, whole status line of the end)"""
-    inbox = wire.new_inbox()
-    request.setdefault("deliver_subject", inbox)
+    wire.snapshots = getattr(wire, "snapshots", 0) + 1
+    request.setdefault("deliver_subject", f"snapshot.{id(wire)}.{wire.snapshots}")
     sid = wire.sub(request["deliver_subject"])
     response = wire.api(f"STREAM.SNAPSHOT.{stream}", request)
     archive = b""

@@ -111,7 +111,7 @@ def archive_of(trial, subjects=("s.>",)):
 
 @scenario()
 def restore_of_nothing(trial):
-    trial.request(begin(trial))
+    trial.note(trial.main.request(begin(trial)).data)
     trial.api("STREAM.INFO.R")
 
 
@@ -139,8 +139,7 @@ def restore_of_a_stream(trial):
     trial.main.api("STREAM.DELETE.S")
     trial.main.sub("$JS.EVENT.ADVISORY.STREAM.>"), trial.main.flush()
     subject = begin(trial, "S", subjects=["s.>"])
-    for at in range(0, len(whole), 100):
-        trial.note(trial.main.request(subject, whole[at:at + 100]).data)
+    trial.note({trial.main.request(subject, whole[at:at + 100]).data for at in range(0, len(whole), 100)})
     trial.api("STREAM.INFO.S")
     answer = json.loads(trial.main.request(subject).data)
     answer.pop("created"), answer.pop("ts")
