@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "io/clock.h"
 #include "stream/mirror_direct.h"
+#include "stream/restore.h"
+#include "stream/snapshot.h"
 
 World world;
 
@@ -440,4 +442,22 @@ const char *world_api_text(void) {
     snprintf(text, sizeof text, "%.*s", SLICE_ARG(buf_slice(&world.api)));
     buf_clear(&world.api);
     return text;
+}
+
+/* No snapshots, no restores. */
+
+void snapshot_on_removed(Stream *stream, uint64_t seq, const MsgSlot *slot, size_t subject_len) {
+    (void)stream;
+    (void)seq;
+    (void)slot;
+    (void)subject_len;
+}
+
+void snapshot_end_all(Stream *stream, Slice status) {
+    (void)stream;
+    (void)status;
+}
+
+void restore_free(Restore *restore) {
+    (void)restore;
 }

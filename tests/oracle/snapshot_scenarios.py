@@ -137,7 +137,9 @@ def restore_of_a_cut_archive(trial):
 def restore_of_a_stream(trial):
     whole = archive_of(trial)
     trial.main.api("STREAM.DELETE.S")
-    trial.main.sub("$JS.EVENT.ADVISORY.STREAM.>"), trial.main.flush()
+    for kind in ("RESTORE_CREATE", "CREATED", "RESTORE_COMPLETE"):
+        trial.main.sub(f"$JS.EVENT.ADVISORY.STREAM.{kind}.S")
+    trial.main.flush()
     subject = begin(trial, "S", subjects=["s.>"])
     trial.note({trial.main.request(subject, whole[at:at + 100]).data for at in range(0, len(whole), 100)})
     trial.api("STREAM.INFO.S")
