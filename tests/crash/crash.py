@@ -90,6 +90,32 @@ class Publisher(Writer):
             self.known[seq] = data
 
 
+class Copied(Publisher):
+    """A mirror and a sourcing stream end up with every message of their origin, once and in its order, wherever they were when the server was killed."""
+
+    def setup(self, wire):
+        super().setup(wire)
+        for kind, config in (("M", {"mirror": {"name": self.name}}), ("S", {"sources": [{"name": self.name}]})):
+            wire.api(f"STREAM.CREATE.{self.name}{kind}", {"name": f"{self.name}{kind}", **config})
+
+    def check(self, wire):
+        super().check(wire)
+        origin = wire.api(f"STREAM.INFO.{self.name}")["state"]
+        end = time.monotonic() + 30
+        while any(wire.api(f"STREAM.INFO.{self.name}{kind}")["state"]["last_seq"] < origin["last_seq"] for kind in "MS"):
+            must(time.monotonic() < end, self.name, "copies do not catch up")
+            time.sleep(0.05)
+        mirror, sourced = (wire.api(f"STREAM.INFO.{self.name}{kind}")["state"] for kind in "MS")
+        must(mirror == origin, self.name, "the mirror differs:", mirror, origin)
+        must(sourced["messages"] == origin["messages"], self.name, "sourced:", sourced, origin)
+        for seq in self.random.sample(range(1, origin["last_seq"] + 1), min(100, origin["last_seq"])):
+            one, two, three = (wire.api(f"STREAM.MSG.GET.{self.name}{kind}", {"seq": seq})["message"] for kind in ("", "M", "S"))
+            must(one == two, self.name, "mirrored otherwise:", one, two)
+            must(one.get("data") == three.get("data"), self.name, "sourced otherwise:", one, three)
+            header = base64.b64decode(three["hdrs"]).decode()
+            must(f"Nats-Stream-Source: {self.name} {seq} > > " in header, self.name, "sourced as", header)
+
+
 class Bucket(Writer):
     """Compare-and-set on few keys: the last acknowledged revision is the value, older ones stay away."""
 
@@ -262,7 +288,7 @@ def main():
     print("seed", options.seed, flush=True)
     chance = random.Random(options.seed)
     server = Server(options.binary, conf=options.conf, jetstream=f" checkpoint_bytes: {options.checkpoint_bytes}\n")
-    writers = [Publisher("P1", 1), Publisher("P2", 2), Bucket("B1", 3), Bucket("B2", 4), Objects("O1", 5), Queue("Q1", 6), Limits("L1", 7)]
+    writers = [Publisher("P1", 1), Publisher("P2", 2), Bucket("B1", 3), Bucket("B2", 4), Objects("O1", 5), Queue("Q1", 6), Limits("L1", 7), Copied("C1", 8)]
     passed = failed = 0
     try:
         server.start()
