@@ -115,6 +115,16 @@ static bool count(CopySource *source, Record *draft) {
     return true;
 }
 
+/* Nothing is in flight: what the applied state refuses now, it would refuse then. Keeps entries
+ * that do nothing out of the log while a stream stays full. */
+static bool is_full(Stream *stream, const Record *draft) {
+    const StreamConfig *config = stream->config;
+    if (stream->group.in_flight || (!config->sealed && config->discard != DISCARD_NEW))
+        return false;
+    stream_expire_quietly(stream, draft->time_ns);
+    return config->sealed || stream_check_discard_new(stream, draft, NULL);
+}
+
 static void append(CopySource *source, const Message *message, const Delivered *delivered) {
     Copies *copies = source->copies;
     Stream *stream = copies->stream;
@@ -133,6 +143,10 @@ static void append(CopySource *source, const Message *message, const Delivered *
                     .subject = make_subject(source, message->subject),
                     .headers = make_headers(source, message, delivered->sseq),
                     .payload = message->payload};
+    if (is_full(stream, &draft)) {
+        copy_source_restart(source);
+        return;
+    }
     if (stream->config->allow_msg_counter && !count(source, &draft))
         return;
     buf_clear(&copies->payload);

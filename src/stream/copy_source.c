@@ -122,7 +122,6 @@ void copy_source_free(CopySource *source) {
     if (!source)
         return;
     timer_cancel(copy_home(source), &source->timer);
-    copy_unsubscribe(source);
     stream_cancel_wait(&source->counter_wait);
     for (size_t i = 0; i < source->transform_count; i++)
         transform_free(source->transforms[i]);

@@ -85,6 +85,7 @@ uint64_t copy_position(const CopySource *source);
 
 /* copy_source.c */
 CopySource *copy_source_new(Copies *copies, const SourceConfig *config, bool is_mirror);
+/* After copy_source_stop, or when the bus goes too. */
 void copy_source_free(CopySource *source);
 uint64_t copy_key(const SourceConfig *config);
 /* First try, now. */

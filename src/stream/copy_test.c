@@ -147,6 +147,20 @@ static void a_mirror_answers_for_an_origin_that_is_gone(void **state) {
                                      "Nats-Time-Stamp: T||two");
 }
 
+static void a_full_stream_takes_up_where_it_stopped(void **state) {
+    (void)state;
+    three_messages();
+    make("F", DIRECT ",\"discard\":\"new\",\"max_msgs\":2,\"sources\":[{\"name\":\"O\"}]");
+    await("F", "\"messages\":2");
+    rig_step(50);
+    await("F", "\"last_seq\":2");
+    rig_ask(API "STREAM.PURGE.F", "{\"keep\":1}");
+    rig_close(); /* a new start does not wait for the next try */
+    rig_open();
+    await("F", "\"last_seq\":3");
+    assert_non_null(strstr(get("F", 3), "Nats-Stream-Source: O 3 > > o.a "));
+}
+
 static void another_incarnation_of_the_origin_is_refused(void **state) {
     (void)state;
     three_messages();
@@ -189,6 +203,7 @@ int main(void) {
         RIG_TEST(a_promoted_mirror_goes_on_by_itself),
         RIG_TEST(a_work_queue_is_emptied_by_its_mirror),
         RIG_TEST(a_mirror_answers_for_an_origin_that_is_gone),
+        RIG_TEST(a_full_stream_takes_up_where_it_stopped),
         RIG_TEST(another_incarnation_of_the_origin_is_refused),
         cmocka_unit_test(positions_come_back_as_they_were_saved),
     };

@@ -39,6 +39,8 @@ void mirror_direct_configure(Stream *stream) {
     const StreamConfig *config = stream->config;
     bool is_wanted = parts->is_started && config->has_mirror && config->mirror_direct;
     if (!is_wanted) {
+        if (parts->mirror_direct)
+            sub_remove(parts->mirror_direct->sub);
         mirror_direct_free(parts->mirror_direct);
         parts->mirror_direct = NULL;
         return;
@@ -57,9 +59,6 @@ void mirror_direct_configure(Stream *stream) {
 }
 
 void mirror_direct_free(MirrorDirect *direct) {
-    if (!direct)
-        return;
-    sub_remove(direct->sub);
     mem_free(direct);
 }
 

@@ -9,7 +9,7 @@ typedef struct MirrorDirect MirrorDirect;
 
 /* Listens or stops listening, as the started stream's config says. */
 void mirror_direct_configure(Stream *stream);
-/* NULL-safe. */
+/* NULL-safe; its subscription goes with the bus. */
 void mirror_direct_free(MirrorDirect *direct);
 
 /* Hands a DIRECT.GET of that stream to a mirror; false: there is none. */
