@@ -57,6 +57,7 @@ static void propose_end(Stream *stream, const Lease *lease) {
     Slice subject;
     if (stream_subject_of(stream, lease->seq, &subject))
         return;
+    subject = arena_copy(stream->group.home->turn, subject); /* admitting it may expire others */
     buf_append_lit(&headers,
                    "NATS/1.0\r\nKV-Operation: DEL\r\nNats-Expected-Last-Subject-Sequence: ");
     buf_append_u64(&headers, lease->seq);
