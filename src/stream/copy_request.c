@@ -148,6 +148,10 @@ void copy_ask(CopySource *source) {
     Buf subject = {0}, reply = {0}, deliver = {0}, headers = {0}, body = {0};
 
     copy_unsubscribe(source);
+    /* The last one; a durable one keeps what is not acknowledged. */
+    if (source->consumer.len && !slice_equal(buf_slice(&source->consumer), copy_name(source)))
+        copy_give_up_consumer(source);
+    buf_clear(&source->consumer);
     subscribe(source, &reply, &deliver);
     source->tried_ns = copy_home(source)->now_ns;
     source->state = COPY_ASKING;

@@ -153,10 +153,6 @@ void copy_source_restart(CopySource *source) {
     if (source->state == COPY_RUNNING || source->state == COPY_ASKING)
         source->failures = source->state == COPY_RUNNING ? 0 : source->failures + 1;
     copy_unsubscribe(source);
-    /* A durable one keeps what is not acknowledged for the next try. */
-    if (source->consumer.len && !slice_equal(buf_slice(&source->consumer), copy_name(source)))
-        copy_give_up_consumer(source);
-    buf_clear(&source->consumer);
     buf_clear(&source->flow.reply);
     source->state = COPY_WAITING;
     uint64_t wait_ns = retry_ns << (source->failures < 3 ? source->failures : 3);

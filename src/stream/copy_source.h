@@ -42,7 +42,8 @@ struct CopySource {
     CopyState state;
     Timer timer;
     Sub *reply_sub, *deliver_sub;
-    Buf consumer; /* as the origin has named it */
+    Buf consumer; /* as the origin has named it; given up with the next try, as that is no moment
+                     in which it may be sending */
     bool acks_by_flow;
     bool has_missed;    /* a message came before the answer */
     bool has_forgotten; /* the origin is another incarnation: from its beginning */
