@@ -23,6 +23,7 @@ static void deliver(JournalChunk *chunk);
 void journal_init(Journal *journal, JournalStore *store, Worker *home, uint64_t cache_bytes) {
     *journal = (Journal){.home = home, .store = store};
     list_init(&journal->groups);
+    list_init(&journal->holds);
     list_init(&journal->in_flight);
     list_init(&journal->ready);
     list_init(&journal->unused);
@@ -168,6 +169,10 @@ static Status refusal(const Journal *journal, const Group *group, const Record *
 void journal_append(Journal *journal, Group *group, const Record *draft, const Ticket *ticket,
                     bool is_small) {
     ASSERT_HOME(journal);
+    if (__builtin_expect(group->hold != NULL, 0)) {
+        journal_keep_held(group, draft, ticket, is_small);
+        return;
+    }
     Record record = *draft;
     record.group = group->id;
     record.term = 0;
@@ -310,7 +315,10 @@ static void deliver(JournalChunk *chunk) {
         Place place = chunk->kind == CHUNK_LOG ? chunk->log.place + at : 0;
         group->ops->apply(group, &record, place, chunk->log.bytes, &ticket);
     }
+    Journal *journal = chunk->journal;
     recycle(chunk);
+    if (!list_is_empty(&journal->holds))
+        journal_check_holds(journal);
 }
 
 static void refuse_all_of(JournalChunk *chunk, Group *group) {
@@ -335,6 +343,8 @@ static void refuse_in_list(List *list, Group *group) {
 void journal_remove_group(Journal *journal, Group *group) {
     ASSERT_HOME(journal);
     list_remove(&group->link);
+    if (group->hold)
+        journal_drop_hold(group);
     if (group->in_flight == 0)
         return;
     /* What is open is closed first, so that callbacks which append do not change what we walk over.

@@ -48,6 +48,8 @@ typedef struct GroupOps {
     Status (*load)(Group *group, Slice state);
 } GroupOps;
 
+typedef struct GroupHold GroupHold;
+
 /* First field of what it orders. */
 struct Group {
     Worker *home;
@@ -58,9 +60,11 @@ struct Group {
     uint64_t index_applied;
     uint64_t in_flight;    /* appended, not yet applied or refused */
     uint64_t index_loaded; /* recovery: entries up to here are in the loaded checkpoint */
-    bool needs_log; /* set by ops->load: place wants the records up to index_loaded, from wherever
-                       they lie in the log */
-    Link link;      /* in the journal's list of groups */
+    bool needs_log;  /* set by ops->load: place wants the records up to index_loaded, from wherever
+                        they lie in the log */
+    GroupHold *hold; /* not NULL: held */
+    uint64_t held;   /* entries that wait for the release; in_flight counts them too */
+    Link link;       /* in the journal's list of groups */
 };
 
 typedef struct JournalOptions {
@@ -107,6 +111,15 @@ void journal_remove_group(Journal *journal, Group *group);
  * is_small: deletes, acks: pass when space is low. */
 void journal_append(Journal *journal, Group *group, const Record *draft, const Ticket *ticket,
                     bool is_small);
+
+/* Holds group, which is not held: entries appended from now on wait, in their order, until
+ * journal_release. Calls drained once, maybe at once, when nothing else is in flight. */
+void journal_hold(Journal *journal, Group *group, void (*drained)(Group *group, void *cookie),
+                  void *cookie);
+void journal_release(Journal *journal, Group *group);
+/* journal_append past the entries that wait. */
+void journal_append_held(Journal *journal, Group *group, const Record *draft, const Ticket *ticket,
+                         bool is_small);
 
 /* Reads for this worker; see store/log.h. */
 LogReader *journal_reader(Journal *journal);

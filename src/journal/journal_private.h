@@ -42,6 +42,7 @@ struct Journal {
     TurnHook hook;
     Task more; /* a turn did not deliver everything */
     List groups;
+    List holds;                      /* GroupHold */
     JournalChunk *open[CHUNK_KINDS]; /* NULL: nothing appended since the last one */
     Shared *scratch[CHUNK_KINDS];    /* a buffer to encode into, kept from an earlier chunk */
     size_t len_last[CHUNK_KINDS];
@@ -74,3 +75,17 @@ void checkpointer_resume(Checkpointer *checkpointer, uint64_t generation, Place 
 /* No more checkpoints in this run. */
 void checkpointer_disable(Checkpointer *checkpointer);
 void checkpointer_consider(Checkpointer *checkpointer);
+
+/* journal_hold.c */
+struct GroupHold {
+    Link link; /* in Journal.holds */
+    Group *group;
+    void (*drained)(Group *group, void *cookie); /* NULL: was called */
+    void *cookie;
+    struct HeldEntry *first, *last;
+};
+void journal_keep_held(Group *group, const Record *draft, const Ticket *ticket, bool is_small);
+/* After entries were delivered. */
+void journal_check_holds(Journal *journal);
+/* The group leaves: what waits is refused. */
+void journal_drop_hold(Group *group);

@@ -110,7 +110,7 @@ static void on_record(void *cookie, const Record *record, Place at, uint64_t dam
     if (group == NULL || group->is_memory)
         return;
     if (record->index <= group->index_loaded) {
-        if (group->needs_log)
+        if (group->needs_log || record->type == RECORD_TRANSACTION)
             group->ops->place(group, record, at);
         return;
     }

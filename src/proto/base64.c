@@ -27,3 +27,34 @@ void base64_write(Buf *out, Slice bytes) {
 void base64_write_url(Buf *out, Slice bytes) {
     write_with(out, bytes, url);
 }
+
+static int value_of(char c) {
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+Status base64_read(Buf *out, Slice text) {
+    for (unsigned i = 0; i < 2 && text.len && text.ptr[text.len - 1] == '='; i++)
+        text.len--;
+    if (text.len % 4 == 1)
+        return ERR_SYNTAX;
+    unsigned bits = 0, held = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        int value = value_of(text.ptr[i]);
+        if (value < 0)
+            return ERR_SYNTAX;
+        held = held << 6 | (unsigned)value;
+        bits += 6;
+        if (bits < 8)
+            continue;
+        bits -= 8;
+        buf_append_char(out, (char)(held >> bits & 0xff));
+        held &= (1u << bits) - 1;
+    }
+    return held ? ERR_SYNTAX : OK;
+}

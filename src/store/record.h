@@ -40,6 +40,10 @@ typedef enum RecordType {
     RECORD_BATCH = 30, /* group: stream. payload: RECORD_PUBLISH records with index 0, one behind
                           the other, stored all or none. Each can be read by its own place */
     RECORD_TOUCH = 21, /* group: stream. Another time to live (stream_touch.c) */
+    RECORD_TRANSACTION =
+        31, /* group 0. payload: parts, each u32 group, u32 0, u64 length, and so many bytes of
+               RECORD_PUBLISH records as in RECORD_BATCH. Nothing of a part's group lies in flight
+               around it. Not applied again where a checkpoint has it: place sees it too */
 } RecordType;
 
 /* Record.flags of RECORD_PUBLISH. */

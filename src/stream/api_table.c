@@ -3,6 +3,7 @@
 #include "proto/subject.h"
 #include "stream/api_private.h"
 #include "stream/catalogue.h"
+#include "stream/txn.h"
 
 #define PAGED ",\"total\":0,\"offset\":0,\"limit\":0"
 #define NO_FIELDS                                                                                  \
@@ -10,6 +11,8 @@
 
 /* Longer verbs stand before those that begin them. */
 static const ApiEndpoint endpoints[] = {
+    {LIT("HW.TXN"), 0, 0, API_BODY_REQUIRED, API_CATALOGUE, 0, LIT("hw_transaction_response"),
+     NO_FIELDS, txn_on_request},
     {LIT("INFO"), 0, 0, API_BODY_FREE, API_CATALOGUE, 0, LIT("account_info_response"), NO_FIELDS,
      catalogue_on_account_info},
     {LIT("STREAM.CREATE"), 1, 1, API_BODY_FREE, API_CATALOGUE, 0, LIT("stream_create_response"),

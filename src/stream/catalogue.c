@@ -8,6 +8,7 @@
 #include "io/clock.h"
 #include "proto/subject.h"
 #include "stream/catalogue_private.h"
+#include "stream/txn.h"
 
 /* State of the group 0. Decisions are made in apply from the assets alone, so that a replay makes
  * the same ones. Streams in memory are part of that; after a restart they are gone, which is an
@@ -81,6 +82,7 @@ void catalogue_free(Catalogue *catalogue) {
     if (!catalogue)
         return;
     journal_remove_group(catalogue->js->journal, &catalogue->group);
+    txns_free(catalogue);
     for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);)
         asset_free(value);
     map_done(&catalogue->assets);
@@ -346,6 +348,10 @@ static ApiCall *end_proposal(const Ticket *ticket) {
 
 static void apply(Group *group, const Record *record, Place place, Shared *hold,
                   const Ticket *ticket) {
+    if (record->type == RECORD_TRANSACTION) {
+        txn_apply(CONTAINER_OF(group, Catalogue, group), record, place, hold, ticket);
+        return;
+    }
     Applied applied = {CONTAINER_OF(group, Catalogue, group), record, end_proposal(ticket)};
 
     (void)place;
@@ -359,6 +365,10 @@ static void apply(Group *group, const Record *record, Place place, Shared *hold,
 }
 
 static void refused(Group *group, const Record *record, const Ticket *ticket, Status why) {
+    if (record->type == RECORD_TRANSACTION) {
+        txn_refused(ticket->pointer, why);
+        return;
+    }
     ApiCall *call = end_proposal(ticket);
 
     (void)group;
@@ -372,9 +382,8 @@ static void refused(Group *group, const Record *record, const Ticket *ticket, St
 }
 
 static void place_entry(Group *group, const Record *record, Place place) {
-    (void)group;
-    (void)record;
-    (void)place;
+    if (record->type == RECORD_TRANSACTION)
+        txn_replay(CONTAINER_OF(group, Catalogue, group), record, place, NULL);
 }
 
 /* Saved state. */

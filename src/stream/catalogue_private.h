@@ -33,6 +33,7 @@ struct Catalogue {
     uint32_t group_last; /* newest group given to a stream */
     List proposals;      /* Proposal: appended, not applied yet */
     bool is_started;
+    struct Txns *txns; /* txn.c; NULL until the first */
 };
 
 /* An entry on its way, and what it will take from the limits when it is accepted. */

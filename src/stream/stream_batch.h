@@ -24,6 +24,12 @@ void stream_batches_free(Stream *stream);
 /* stream_batch_apply.c */
 void stream_apply_batch(Stream *stream, const Record *record, Place place, Shared *hold,
                         const Ticket *ticket);
+/* member was decided on: later ones see it. */
+void batch_view_note(const Stream *stream, BatchView *view, const Record *member,
+                     const PubHeaders *ask, bool is_unwanted);
+/* A member that was decided on: stores it, without an answer. */
+void stream_store_member(Stream *stream, const Record *member, Place place, Shared *hold,
+                         bool is_live);
 /* Whether all members of batch would be stored now. *out_count is their number when they are. */
 ApiError stream_decide_batch(Stream *stream, const Record *batch, uint64_t *out_count);
 

@@ -25,8 +25,8 @@ static size_t count_members(const Record *batch) {
 }
 
 /* What an earlier message of the batch would have changed. */
-static void see(const Stream *stream, BatchView *view, const Record *member, const PubHeaders *ask,
-                bool is_unwanted) {
+void batch_view_note(const Stream *stream, BatchView *view, const Record *member,
+                     const PubHeaders *ask, bool is_unwanted) {
     uint64_t bytes = member->headers.len + member->payload.len;
     uint32_t size = (uint32_t)bytes | (member->headers.len ? MSG_HAS_HEADERS : 0);
     batch_view_add(view, member->subject, ask ? ask->msg_id : (Slice){0}, bytes,
@@ -52,7 +52,7 @@ ApiError stream_decide_batch(Stream *stream, const Record *batch, uint64_t *out_
          !api_failed(verdict.error) && batch_next_member(batch, 0, &at, &member, &place);) {
         const PubHeaders *ask = parse(&member, &headers);
         stream_decide(stream, &member, ask, &view, &verdict);
-        see(stream, &view, &member, ask, verdict.is_unwanted);
+        batch_view_note(stream, &view, &member, ask, verdict.is_unwanted);
     }
     *out_count = view.count;
     batch_view_done(&view);
@@ -61,18 +61,18 @@ ApiError stream_decide_batch(Stream *stream, const Record *batch, uint64_t *out_
 
 /* Whether a member only takes a sequence was settled before the first was stored; it does not
  * depend on them. */
-static void store_member(Stream *stream, const Record *member, Place place, Shared *hold,
-                         const Ticket *ticket) {
+void stream_store_member(Stream *stream, const Record *member, Place place, Shared *hold,
+                         bool is_live) {
+    static const Ticket quiet = {.kind = TICKET_BATCH};
     PubHeaders headers;
     const PubHeaders *ask = parse(member, &headers);
     PubVerdict verdict = {.is_unwanted = stream->config->retention == RETENTION_INTEREST &&
                                          !consumer_set_wants(stream->consumers, member->subject)};
-    stream_store_decided(stream, member, ask, place, hold, &verdict, ticket);
+    stream_store_decided(stream, member, ask, place, hold, &verdict, is_live ? &quiet : NULL);
 }
 
 void stream_apply_batch(Stream *stream, const Record *record, Place place, Shared *hold,
                         const Ticket *ticket) {
-    static const Ticket quiet = {.kind = TICKET_BATCH};
     PubHeaders headers = {0};
     Record member = {0};
     Place member_place;
@@ -87,7 +87,7 @@ void stream_apply_batch(Stream *stream, const Record *record, Place place, Share
         return;
     }
     for (size_t at = 0; batch_next_member(record, place, &at, &member, &member_place);)
-        store_member(stream, &member, member_place, hold, ticket ? &quiet : NULL);
+        stream_store_member(stream, &member, member_place, hold, ticket != NULL);
     if (!ticket)
         return;
     (void)parse(&member, &headers);

@@ -117,6 +117,7 @@ struct StreamParts {
     ObjectSize objects[OBJECT_SIZES];
     unsigned object_at;
     DropList drops[DROP_AGES];
+    uint64_t transaction_last;   /* newest transaction that is stored (stream_txn.c) */
     struct OpenBatches *batches; /* stream_batch.c; NULL until the first */
     struct FastBatches *fast;    /* stream_fast.c; NULL until the first */
     JetStreamUsage *usage;

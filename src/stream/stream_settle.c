@@ -24,7 +24,7 @@ static void on_end_of_input(Task *task) {
     Stream *stream = parts->stream;
     for (size_t i = 0; i < parts->settling.len; i++)
         if (parts->settling.at[i].index == INDEX_NOT_KNOWN_YET)
-            parts->settling.at[i].index = stream->group.index_last;
+            parts->settling.at[i].index = stream->group.index_last + stream->group.held;
     stream_settle(stream);
 }
 

@@ -277,6 +277,80 @@ class Limits(Writer):
         must(state["messages"] <= 50, self.name, state)
 
 
+class Batches(Writer):
+    """Atomic batches, several open at a time: each is whole or absent, its members together."""
+
+    def setup(self, wire):
+        wire.api(f"STREAM.CREATE.{self.name}", {"name": self.name, "subjects": [f"{self.name}.>"], "allow_atomic": True})
+        self.count, self.known = 0, {}
+
+    def work(self):
+        while True:
+            self.count += 1
+            size = self.random.randrange(2, 12)
+            for i in range(1, size):
+                self.wire.pub(f"{self.name}.{i}", f"{self.count} {i} {size} " + "x" * self.random.choice((0, 50, 3000)), None,
+                              {"Nats-Batch-Id": str(self.count), "Nats-Batch-Sequence": str(i)})
+                if self.random.random() < 0.2:
+                    self.wire.pub(f"{self.name}.plain", f"0 1 1 ")
+            msg = self.wire.request(f"{self.name}.{size}", f"{self.count} {size} {size} ", {"Nats-Batch-Id": str(self.count), "Nats-Batch-Sequence": str(size), "Nats-Batch-Commit": "1"})
+            self.known[self.count] = self.ack(msg)
+
+    def check(self, wire):
+        last = wire.api(f"STREAM.INFO.{self.name}")["state"]["last_seq"]
+        must(last >= max(self.known.values(), default=0), self.name, "lost the end")
+        seen, open_batch = {}, None
+        for seq in range(max(1, last - 400), last + 1):
+            data = base64.b64decode(wire.api(f"STREAM.MSG.GET.{self.name}", {"seq": seq})["message"]["data"]).decode()
+            batch, i, size = (int(x) for x in data.split(" ")[:3])
+            if open_batch and open_batch[0]:
+                must((batch, i) == (open_batch[0], open_batch[1] + 1), self.name, "half a batch before", seq, open_batch, data[:20])
+            else:
+                must(i == 1 or not seen, self.name, "a batch without its begin at", seq, data[:20])
+            open_batch = (batch, i) if i < size else None
+            seen[batch] = seq
+        must(open_batch is None, self.name, "half a batch at the end")
+        for batch, seq in self.known.items():
+            if seq > last - 380:
+                must(seen.get(batch) == seq, self.name, "committed batch", batch, "is not at", seq)
+
+
+class Transactions(Writer):
+    """The same number in keys of three buckets: always equal, never older than what was answered."""
+
+    def setup(self, wire):
+        self.buckets = [f"{self.name}{i}" for i in range(3)]
+        for bucket in self.buckets:
+            wire.api(f"STREAM.CREATE.KV_{bucket}", {"name": f"KV_{bucket}", "subjects": [f"$KV.{bucket}.>"], "max_msgs_per_subject": 1, "discard": "new",
+                     "allow_rollup_hdrs": True, "deny_delete": True, "allow_direct": True})
+        self.number, self.done = 0, {}
+
+    def work(self):
+        while True:
+            self.number += 1
+            key = f"k{self.random.randrange(5)}"
+            self.wire.pub(f"$KV.{self.buckets[0]}.noise", "x")  # something is in flight
+            ops = [{"bucket": b, "key": key, "text": str(self.number)} for b in self.buckets]
+            if self.random.random() < 0.2:
+                ops.append({"bucket": self.buckets[1], "key": "never", "op": "check", "expected_seq": 99})
+            reply = self.wire.api("HW.TXN", {"ops": ops}, timeout=20)
+            if len(ops) == 4:
+                must(reply["failed"] == {"op": 3, "current_seq": 0}, self.name, reply)
+                continue
+            must(len(reply.get("results", [])) == 3, self.name, reply)
+            self.done[key] = self.number
+            self.acked += 1
+
+    def check(self, wire):
+        for key in [f"k{i}" for i in range(5)]:
+            values = set()
+            for bucket in self.buckets:
+                msg = wire.request(f"$JS.API.DIRECT.GET.KV_{bucket}.$KV.{bucket}.{key}")
+                values.add(0 if "404" in msg.headers.split("\r\n")[0] else int(msg.data))
+            must(len(values) == 1, self.name, key, "differs:", values)
+            must(min(values) >= self.done.get(key, 0), self.name, key, "lost", self.done.get(key), values)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", required=True)
@@ -288,7 +362,7 @@ def main():
     print("seed", options.seed, flush=True)
     chance = random.Random(options.seed)
     server = Server(options.binary, conf=options.conf, jetstream=f" checkpoint_bytes: {options.checkpoint_bytes}\n")
-    writers = [Publisher("P1", 1), Publisher("P2", 2), Bucket("B1", 3), Bucket("B2", 4), Objects("O1", 5), Queue("Q1", 6), Limits("L1", 7), Copied("C1", 8)]
+    writers = [Publisher("P1", 1), Publisher("P2", 2), Bucket("B1", 3), Bucket("B2", 4), Objects("O1", 5), Queue("Q1", 6), Limits("L1", 7), Copied("C1", 8), Batches("A1", 8), Transactions("T", 9)]
     passed = failed = 0
     try:
         server.start()

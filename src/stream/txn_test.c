@@ -1,0 +1,155 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "stream/api_rig.h"
+
+/* Transactions over the API, on two workers, with a log on disk. */
+
+#define TXN  "$JS.API.HW.TXN"
+#define TYPE "{\"type\":\"io.nats.jetstream.api.v1.hw_transaction_response\""
+
+static void make_streams(void) {
+    rig_ask("$JS.API.STREAM.CREATE.KV_a",
+            "{\"name\":\"KV_a\",\"subjects\":[\"$KV.a.>\"],\"max_msgs_per_subject\":1,"
+            "\"allow_rollup_hdrs\":true,\"allow_direct\":true}");
+    rig_ask("$JS.API.STREAM.CREATE.KV_b",
+            "{\"name\":\"KV_b\",\"subjects\":[\"$KV.b.>\"],\"max_msgs_per_subject\":1,"
+            "\"allow_rollup_hdrs\":true,\"allow_direct\":true}");
+    rig_ask("$JS.API.STREAM.CREATE.L", "{\"name\":\"L\",\"subjects\":[\"l.*\"],\"max_msgs\":100}");
+}
+
+static int open_rig(void **state) {
+    (void)state;
+    rig_new();
+    rig_open();
+    make_streams();
+    return 0;
+}
+
+static int close_rig(void **state) {
+    (void)state;
+    rig_done();
+    return 0;
+}
+
+static void key_holds(const char *bucket, const char *key, const char *value) {
+    char subject[128], end[64];
+    snprintf(subject, sizeof subject, "$JS.API.DIRECT.GET.KV_%s.$KV.%s.%s", bucket, bucket, key);
+    snprintf(end, sizeof end, "|%s", value);
+    const char *got = rig_ask(subject, "");
+    size_t len = strlen(got), end_len = strlen(end);
+    if (len < end_len || strcmp(got + len - end_len, end) != 0)
+        fail_msg("%s: %s", subject, got);
+}
+
+static void all_is_stored_and_survives(void **state) {
+    (void)state;
+    assert_string_equal(
+        rig_ask(TXN, "{\"ops\":[{\"bucket\":\"a\",\"key\":\"k\",\"text\":\"1\",\"expected_seq\":0},"
+                     "{\"bucket\":\"b\",\"key\":\"k\",\"value\":\"Mg==\"},"
+                     "{\"stream\":\"L\",\"subject\":\"l.x\",\"text\":\"3\",\"headers\":{\"By\":"
+                     "\"me\"}},{\"bucket\":\"b\",\"key\":\"j\",\"text\":\"4\"},"
+                     "{\"bucket\":\"a\",\"key\":\"n\",\"op\":\"check\",\"expected_seq\":0}]}"),
+        TYPE ",\"results\":[{\"stream\":\"KV_a\",\"seq\":1},{\"stream\":\"KV_b\",\"seq\":1},"
+             "{\"stream\":\"L\",\"seq\":1},{\"stream\":\"KV_b\",\"seq\":2},"
+             "{\"stream\":\"KV_a\",\"seq\":0}]}");
+    assert_string_equal(rig_ask("$KV.a.k", "5"), "{\"stream\":\"KV_a\",\"seq\":2}");
+    for (int restarts = 0; restarts < 2; restarts++) {
+        key_holds("a", "k", "5");
+        key_holds("b", "k", "2");
+        key_holds("b", "j", "4");
+        assert_non_null(strstr(rig_ask("$JS.API.STREAM.MSG.GET.L", "{\"seq\":1}"), "\"Mw==\""));
+        rig_close();
+        rig_open();
+    }
+    assert_non_null(strstr(rig_ask(TXN, "{\"ops\":[{\"bucket\":\"a\",\"key\":\"k\",\"op\":"
+                                        "\"purge\",\"expected_seq\":2},{\"bucket\":\"b\",\"key\":"
+                                        "\"k\",\"op\":\"delete\",\"expected_seq\":1}]}"),
+                           "\"results\":[{\"stream\":\"KV_a\",\"seq\":3},"));
+}
+
+static void one_that_fails_stores_nothing(void **state) {
+    (void)state;
+    static const struct {
+        const char *op, *want;
+    } cases[] = {
+        {"{\"bucket\":\"b\",\"key\":\"k\",\"text\":\"x\",\"expected_seq\":7}",
+         "\"err_code\":19201,\"description\":\"transaction found another last sequence: "
+         "1\"},\"failed\":{\"op\":1,\"current_seq\":1}}"},
+        {"{\"bucket\":\"b\",\"key\":\"k\",\"op\":\"check\",\"expected_seq\":0}",
+         "\"failed\":{\"op\":1,\"current_seq\":1}}"},
+        {"{\"bucket\":\"none\",\"key\":\"k\",\"text\":\"x\"}",
+         "\"err_code\":10059,\"description\":\"stream not found\"},\"failed\":{\"op\":1}}"},
+        {"{\"stream\":\"L\",\"subject\":\"m.x\"}", "\"err_code\":19200"},
+        {"{\"stream\":\"L\",\"subject\":\"l.*\"}", "\"err_code\":19200"},
+        {"{\"stream\":\"L\",\"subject\":\"l.x\",\"value\":\"*\"}", "\"err_code\":19200"},
+        {"{\"stream\":\"L\",\"subject\":\"l.x\",\"op\":\"move\"}", "\"err_code\":19200"},
+        {"{\"stream\":\"L\",\"subject\":\"l.x\",\"headers\":{\"a\":\"b\\r\\nc\"}}",
+         "\"err_code\":19200"},
+        {"{\"stream\":\"L\",\"subject\":\"l.x\",\"headers\":{\"Nats-Expected-Stream\":\"T\"}}",
+         "\"err_code\":10060"},
+        {"{\"stream\":\"L\"}", "\"err_code\":19200"},
+        {"{\"bucket\":\"b\",\"key\":\"k\",\"expected_seq\":-1}", "\"err_code\":19200"},
+    };
+    char body[512];
+    rig_ask("$KV.b.k", "old");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        snprintf(body, sizeof body,
+                 "{\"ops\":[{\"bucket\":\"a\",\"key\":\"k\",\"text\":\"1\"},%s]}", cases[i].op);
+        const char *got = rig_ask(TXN, body);
+        if (!strstr(got, cases[i].want))
+            fail_msg("%s: %s", cases[i].op, got);
+    }
+    assert_non_null(strstr(rig_ask(TXN, "{\"ops\":[]}"), "\"err_code\":19200"));
+    assert_string_equal(rig_ask("$KV.a.k", "1"), "{\"stream\":\"KV_a\",\"seq\":1}");
+    key_holds("b", "k", "old");
+}
+
+static void writes_wait_and_keep_their_order(void **state) {
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        rig_tell("$KV.a.k", "", "before");
+        rig_tell(TXN, "r.t",
+                 "{\"ops\":[{\"bucket\":\"a\",\"key\":\"t\",\"text\":\"1\"},"
+                 "{\"bucket\":\"b\",\"key\":\"t\",\"text\":\"1\"}]}");
+        rig_tell("$KV.b.k", "", "after");
+        rig_tell("$JS.API.STREAM.PURGE.L", "", "");
+    }
+    /* One after the other: those before are done when this one is. */
+    assert_non_null(strstr(rig_ask(TXN, "{\"ops\":[{\"bucket\":\"a\",\"key\":\"n\",\"op\":"
+                                        "\"check\",\"expected_seq\":0}]}"),
+                           "results"));
+    assert_string_equal(rig_ask("$KV.a.z", "1"), "{\"stream\":\"KV_a\",\"seq\":41}");
+    assert_string_equal(rig_ask("$KV.b.z", "1"), "{\"stream\":\"KV_b\",\"seq\":41}");
+    key_holds("b", "k", "after");
+    rig_close();
+    rig_open();
+    key_holds("a", "k", "before");
+    key_holds("a", "t", "1");
+    assert_string_equal(rig_ask("$KV.a.z", "1"), "{\"stream\":\"KV_a\",\"seq\":42}");
+}
+
+static void other_accounts_have_other_streams(void **state) {
+    (void)state;
+    assert_non_null(
+        strstr(rig_ask_as(2, TXN, "{\"ops\":[{\"bucket\":\"a\",\"key\":\"k\",\"text\":\"1\"}]}"),
+               "10059"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_rig, close_rig)
+        TEST(all_is_stored_and_survives),
+        TEST(one_that_fails_stores_nothing),
+        TEST(writes_wait_and_keep_their_order),
+        TEST(other_accounts_have_other_streams),
+#undef TEST
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
