@@ -6,9 +6,8 @@
 enum { SECONDS_PER_DAY = 86400 };
 static const int64_t NS_IN_SECOND = 1000000000;
 
-/* Days since 1970-01-01 of a date of the proleptic Gregorian calendar; the era arithmetic counts
- * years from March. */
-static int64_t days_of_date(int64_t year, unsigned month, unsigned day) {
+/* The era arithmetic counts years from March. */
+int64_t date_to_days(int64_t year, unsigned month, unsigned day) {
     int64_t y = month <= 2 ? year - 1 : year;
     int64_t era = (y >= 0 ? y : y - 399) / 400;
     int64_t year_of_era = y - era * 400;
@@ -18,7 +17,7 @@ static int64_t days_of_date(int64_t year, unsigned month, unsigned day) {
     return era * 146097 + day_of_era - 719468;
 }
 
-static void date_of_days(int64_t days, int64_t *year, unsigned *month, unsigned *day) {
+void days_to_date(int64_t days, int64_t *year, unsigned *month, unsigned *day) {
     days += 719468;
     int64_t era = (days >= 0 ? days : days - 146096) / 146097;
     int64_t day_of_era = days - era * 146097;
@@ -78,6 +77,45 @@ static char *write_fraction(char *to, uint64_t value, int digits) {
     return write_digits(to, value, digits);
 }
 
+static char *write_date_and_time(char *to, int64_t seconds) {
+    int64_t days = seconds / SECONDS_PER_DAY, second = seconds % SECONDS_PER_DAY;
+    if (second < 0) {
+        second += SECONDS_PER_DAY;
+        days--;
+    }
+
+    int64_t year;
+    unsigned month, day;
+    days_to_date(days, &year, &month, &day);
+    to = write_digits(to, (uint64_t)year, 4);
+    *to++ = '-';
+    to = write_two(to, month);
+    *to++ = '-';
+    to = write_two(to, day);
+    *to++ = 'T';
+    unsigned of_day = (unsigned)second;
+    to = write_two(to, of_day / 3600);
+    *to++ = ':';
+    to = write_two(to, of_day / 60 % 60);
+    *to++ = ':';
+    return write_two(to, of_day % 60);
+}
+
+void time_write_offset(Buf *out, int64_t unix_seconds, int64_t offset_seconds) {
+    char *start = buf_reserve(out, 40);
+    char *to = write_date_and_time(start, unix_seconds + offset_seconds);
+    int64_t minutes = (offset_seconds < 0 ? -offset_seconds : offset_seconds) / 60;
+    if (offset_seconds / 60 == 0) {
+        *to++ = 'Z';
+    } else {
+        *to++ = offset_seconds < 0 ? '-' : '+';
+        to = write_digits(to, (uint64_t)(minutes / 60), 2);
+        *to++ = ':';
+        to = write_digits(to, (uint64_t)(minutes % 60), 2);
+    }
+    out->len += (size_t)(to - start);
+}
+
 void time_write(Buf *out, int64_t wall_ns) {
     if (wall_ns == TIME_ZERO) {
         buf_append_lit(out, "0001-01-01T00:00:00Z");
@@ -89,29 +127,7 @@ void time_write(Buf *out, int64_t wall_ns) {
         ns += NS_IN_SECOND;
         seconds--;
     }
-    int64_t days = seconds / SECONDS_PER_DAY, second = seconds % SECONDS_PER_DAY;
-    if (second < 0) {
-        second += SECONDS_PER_DAY;
-        days--;
-    }
-
-    int64_t year;
-    unsigned month, day;
-    date_of_days(days, &year, &month, &day);
-
-    char *start = buf_reserve(out, 40), *to = start;
-    unsigned of_day = (unsigned)second;
-    to = write_digits(to, (uint64_t)year, 4);
-    *to++ = '-';
-    to = write_two(to, month);
-    *to++ = '-';
-    to = write_two(to, day);
-    *to++ = 'T';
-    to = write_two(to, of_day / 3600);
-    *to++ = ':';
-    to = write_two(to, of_day / 60 % 60);
-    *to++ = ':';
-    to = write_two(to, of_day % 60);
+    char *start = buf_reserve(out, 40), *to = write_date_and_time(start, seconds);
     to = write_fraction(to, (uint64_t)ns, 9);
     *to++ = 'Z';
     out->len += (size_t)(to - start);
@@ -273,7 +289,7 @@ Status time_parse_explained(Slice text, int64_t *out_wall_ns, Buf *out_error) {
     if (status != OK)
         return status;
 
-    int64_t days = days_of_date(reader.year, (unsigned)reader.month, (unsigned)reader.day);
+    int64_t days = date_to_days(reader.year, (unsigned)reader.month, (unsigned)reader.day);
     int64_t seconds = days * SECONDS_PER_DAY + reader.hour * 3600 + reader.minute * 60 +
                       reader.second - reader.offset_seconds;
     static const int64_t go_zero_seconds = -62135596800; /* 0001-01-01T00:00:00Z */
