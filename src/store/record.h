@@ -44,12 +44,16 @@ typedef enum RecordType {
         31, /* group 0. payload: parts, each u32 group, u32 0, u64 length, and so many bytes of
                RECORD_PUBLISH records as in RECORD_BATCH. Nothing of a part's group lies in flight
                around it. Not applied again where a checkpoint has it: place sees it too */
+    RECORD_SCHEDULE_FIRE = 22, /* group: stream. payload: seq of a schedule, i64 when it is due
+                                  next; the next entry is its message (RECORD_FIRED) */
 } RecordType;
 
 /* Record.flags of RECORD_PUBLISH. */
 enum {
-    RECORD_FAST = 0x01,    /* of a fast batch: Nats-Batch-* headers mean nothing */
-    RECORD_COUNTED = 0x10, /* a counter's increment; the payload is the total */
+    RECORD_FAST = 0x01,      /* of a fast batch: Nats-Batch-* headers mean nothing */
+    RECORD_COUNTED = 0x10,   /* a counter's increment; the payload is the total */
+    RECORD_SCHEDULED = 0x20, /* its schedule was checked */
+    RECORD_FIRED = 0x40,     /* what a schedule makes */
 };
 
 typedef struct Record {

@@ -126,6 +126,7 @@ void stream_start(Stream *stream) {
     subscribe(stream);
     leases_start(stream);
     stream_expiry_arm(stream);
+    schedules_arm(stream);
     consumer_set_start(stream->consumers);
     copies_start(stream);
     mirror_direct_configure(stream);
@@ -219,6 +220,7 @@ void stream_free(Stream *stream) {
     stream_fast_free(stream);
     consumer_set_free(stream->consumers);
     counters_free(parts->counters);
+    schedules_free(parts->schedules);
     copies_free(parts->copies);
     mirror_direct_free(parts->mirror_direct);
     drop_from_usage(stream);

@@ -70,6 +70,8 @@ bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg) {
     subject_chain_add(stream->index, &parts->subjects, id, seq, slot);
     if (stream->config->allow_msg_counter)
         counters_on_stored(stream, id, msg->headers, msg->payload);
+    if (stream->config->allow_msg_schedules)
+        schedules_on_stored(stream, id, seq, msg);
     if (subject_index_entry(&parts->subjects, id)->count == 1)
         state->num_subjects++;
     if (due_ns != INT64_MAX) {
@@ -189,16 +191,44 @@ static void store_published(Stream *stream, const Record *record, const PubHeade
         lease_on_stored(stream, record, ask, before, stream->state.last_seq);
 }
 
+/* Nats-Schedule-Next: purge. */
+static void end_schedule(Stream *stream, const PubHeaders *ask) {
+    SubjectId id = subject_index_find(&stream->parts->subjects, ask->scheduler);
+    const SubjectEntry *entry = id ? subject_index_entry(&stream->parts->subjects, id) : NULL;
+    while (slice_equal(ask->schedule_next, LIT("purge")) && entry && entry->count)
+        stream_drop(stream, entry->first, false);
+}
+
 void stream_store_decided(Stream *stream, const Record *record, const PubHeaders *ask, Place place,
                           Shared *hold, const PubVerdict *verdict, const Ticket *ticket) {
-    if (!verdict->is_unwanted) {
+    if (verdict->is_unwanted) {
+        stream_take_sequence(stream, record->time_ns);
+        stream_remember_msg_id(stream, ask, stream->state.last_seq, record->time_ns);
+        if (ticket)
+            puback_send(stream, ticket->data, stream->state.last_seq, false);
+    } else {
         store_published(stream, record, ask, place, hold, ticket);
-        return;
     }
-    stream_take_sequence(stream, record->time_ns);
-    stream_remember_msg_id(stream, ask, stream->state.last_seq, record->time_ns);
+    if (ask && ask->schedule_next.len && stream->config->allow_msg_schedules)
+        end_schedule(stream, ask);
+}
+
+/* What a schedule makes; its headers were written by this server. */
+static void apply_fired(Stream *stream, const Record *record, Place place, Shared *hold,
+                        const Ticket *ticket) {
+    PubHeaders ask;
     if (ticket)
-        puback_send(stream, ticket->data, stream->state.last_seq, false);
+        stream->parts->in_flight_bytes -= record_bytes(record);
+    if (schedules_take_fired(stream, record)) {
+        pub_headers_parse(record->headers, &ask);
+        PubVerdict verdict = {.is_unwanted =
+                                  stream->config->retention == RETENTION_INTEREST &&
+                                  !consumer_set_wants(stream->consumers, record->subject)};
+        stream_store_decided(stream, record, &ask, place, hold, &verdict, ticket);
+        schedules_on_fired(stream, &ask);
+    }
+    if (ticket)
+        schedules_landed(stream, ticket->pointer);
 }
 
 static void apply_publish(Stream *stream, const Record *record, Place place, Shared *hold,
@@ -270,7 +300,10 @@ static void apply_by_type(Stream *stream, const Record *record, Place place, Sha
     ApiCall *call = ticket ? ticket->pointer : NULL;
     switch (record->type) {
     case RECORD_PUBLISH:
-        apply_publish(stream, record, place, hold, ticket);
+        if (record->flags & RECORD_FIRED)
+            apply_fired(stream, record, place, hold, ticket);
+        else
+            apply_publish(stream, record, place, hold, ticket);
         break;
     case RECORD_COPY:
         stream_apply_copy(stream, record, place, hold, ticket);
@@ -292,6 +325,9 @@ static void apply_by_type(Stream *stream, const Record *record, Place place, Sha
         break;
     case RECORD_PURGE:
         stream_apply_purge(stream, record, call);
+        break;
+    case RECORD_SCHEDULE_FIRE:
+        schedules_apply_fire(stream, record);
         break;
     case RECORD_COUNTER_BASE:
         counters_apply_base(stream, record);
@@ -330,6 +366,8 @@ static void on_apply(Group *group, const Record *record, Place place, Shared *ho
         stream_copied(stream, record);
     parts->is_replaying = false;
     stream_expiry_arm(stream);
+    if (parts->schedules)
+        schedules_arm(stream);
     if (parts->settling.len)
         stream_settle(stream);
     if (parts->await_count)
@@ -382,6 +420,11 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
         stream->parts->copy_refused = why;
         if (why != ERR_CLOSED)
             stream_copied(stream, record);
+        break;
+    case TICKET_FIRED:
+        stream->parts->in_flight_bytes -= record_bytes(record);
+        schedules_landed(stream, ticket->pointer);
+        schedules_arm(stream);
         break;
     case TICKET_EXPIRE:
         stream->parts->is_expire_in_flight = false;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "bus/trace.h"
 #include "io/clock.h"
 #include "stream/mirror_direct.h"
 #include "stream/restore.h"
@@ -314,6 +315,16 @@ void api_drop(ApiCall *call) {
 void api_reply_success(ApiCall *call) {
     buf_append_lit(&world.api, "success\n");
     mem_free(call);
+}
+
+/* ---- traces ---- */
+
+Buf *trace_event(Trace *trace, const char *type) {
+    buf_printf(&trace->events, ",{\"type\":\"%s\"", type);
+    return &trace->events;
+}
+void trace_release(Trace *trace) {
+    trace->holds--;
 }
 
 /* ---- the world ---- */

@@ -370,7 +370,7 @@ static void submit(Stream *stream, FastBatch *batch, const FastControl *control,
     if (!stream_is_crowded(stream)) {
         Record draft = stream_draft(stream, message, ask);
         Ticket ticket = {.kind = TICKET_FAST, .pointer = event};
-        draft.flags = RECORD_FAST;
+        draft.flags |= RECORD_FAST;
         if (stream_admit(stream, &draft, ask, &verdict))
             stream_submit(stream, &draft, &ticket);
     }

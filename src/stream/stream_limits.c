@@ -145,6 +145,8 @@ void stream_drop(Stream *stream, uint64_t seq, bool has_advisory) {
     if (id) {
         if (stream->config->allow_msg_counter)
             counters_on_removed(stream, id, seq);
+        if (parts->schedules)
+            schedules_on_removed(stream, id, seq);
         subject_chain_remove(stream->index, &parts->subjects, seq, slot);
         if (stream->config->object_value_size_max > 0)
             forget_object(parts, id);
@@ -179,6 +181,7 @@ void stream_drop_all(Stream *stream, uint64_t next_seq) {
     ttl_queue_done(&parts->ttls);
     counters_on_removed_all(stream);
     lease_forget_all(stream);
+    schedules_on_removed_all(stream);
     map64_done(&parts->touched);
     parts->touched = (Map64){0};
     parts->retained.has_others = true;

@@ -15,6 +15,7 @@
 #include "stream/msg_index.h"
 #include "stream/pub_headers.h"
 #include "stream/retained.h"
+#include "stream/schedules.h"
 #include "stream/stream.h"
 #include "stream/subject_chain.h"
 #include "stream/subject_index.h"
@@ -43,6 +44,7 @@ enum {
     TICKET_BATCH, /* data: reply */
     TICKET_FAST,  /* pointer: FastEvent */
     TICKET_COPY,
+    TICKET_FIRED, /* pointer: sequence of the schedule */
 };
 
 /* A call that reads the state, until the entries up to index are applied. */
@@ -79,9 +81,10 @@ struct StreamParts {
     SubjectIndex subjects;
     DupWindow duplicates;
     TtlQueue ttls;
-    Counters *counters; /* NULL: not made yet, or no counter stream */
-    uint64_t ttl_live;  /* live messages with MSG_HAS_TTL; the queue may hold more */
-    uint64_t age_seq;   /* everything below was looked at for max_age */
+    Schedules *schedules; /* NULL: none yet, or no stream of schedules */
+    Counters *counters;   /* NULL: not made yet, or no counter stream */
+    uint64_t ttl_live;    /* live messages with MSG_HAS_TTL; the queue may hold more */
+    uint64_t age_seq;     /* everything below was looked at for max_age */
     Timer expiry;
     int64_t expiry_due_ns; /* what the timer is set for; INT64_MAX = not set */
     bool is_expire_in_flight;

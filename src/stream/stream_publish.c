@@ -104,16 +104,13 @@ static ApiError check_expected(Stream *stream, const Record *message, const PubH
     return API_OK;
 }
 
-/* Schedules are refused with the config, so all that names one is refused here. */
-static unsigned check_schedule(const Record *message, const PubHeaders *ask) {
-    if (ask->schedule.len)
-        return JSMessageSchedulesDisabledErr;
-    if (!ask->scheduler.len && !ask->schedule_next.len)
-        return 0;
-    bool is_request = slice_equal(ask->schedule_next, LIT("purge")) &&
-                      subject_is_literal(ask->scheduler) &&
-                      !slice_equal(ask->scheduler, message->subject);
-    return is_request ? JSMessageSchedulesDisabledErr : JSMessageSchedulesSchedulerInvalidErr;
+/* What was not found good at the door is refused, in the order it came in. */
+static unsigned check_schedule(Stream *stream, const Record *message, const PubHeaders *ask) {
+    if (ask->schedule.len && !(message->flags & RECORD_SCHEDULED)) {
+        unsigned code = schedules_check(stream, message->subject, message->headers);
+        return code ? code : JSMessageSchedulesPatternInvalidErr;
+    }
+    return schedules_check_request(stream, message->subject, ask);
 }
 
 static bool is_rollup_subject(Slice value) {
@@ -192,7 +189,7 @@ static ApiError check_headers(Stream *stream, const Record *message, const PubHe
         error = lease_check(stream, message, ask, view != NULL, &verdict->current_seq);
     if (api_failed(error))
         return error;
-    if ((code = check_schedule(message, ask)))
+    if ((code = check_schedule(stream, message, ask)))
         return api_error(code);
     if (ask->stream_source.len)
         return api_error(JSMessageSourceHdrNotAllowedErr);
@@ -410,12 +407,17 @@ bool stream_is_crowded(const Stream *stream) {
 }
 
 Record stream_draft(Stream *stream, const Message *message, const PubHeaders *ask) {
-    return (Record){.type = RECORD_PUBLISH,
+    Record draft = {.type = RECORD_PUBLISH,
                     .time_ns = stream_clock(stream),
                     .subject = stream_transformed(stream, message->subject),
                     .headers =
                         ask ? stored_headers(stream, message->headers, ask) : message->headers,
                     .payload = message->payload};
+    if (ask && ask->schedule.len && !schedules_check(stream, draft.subject, draft.headers)) {
+        draft.flags = RECORD_SCHEDULED;
+        draft.headers = schedules_stored_headers(stream, draft.headers, ask);
+    }
+    return draft;
 }
 
 /* Nothing is in flight: what the applied state refuses now, it would refuse then. */

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "bus/trace.h"
 #include "io/clock.h"
 #include "stream/packed.h"
 #include "stream/stream_fake.h"
@@ -725,6 +726,55 @@ static void damaged_states_are_refused(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
+static void publish_traced(Stream *stream, Slice headers, Trace *trace) {
+    Message message = {
+        .subject = LIT("s.a"), .headers = headers, .payload = LIT("x"), .trace = trace};
+    trace->holds = 1;
+    buf_clear(&trace->events);
+    stream_on_publish(&stream->parts->port, NULL, &message);
+}
+
+static void a_traced_message_tells_what_became_of_it(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    Trace trace = {0};
+    Slice block = LIT("NATS/1.0\r\nNats-Trace-Dest: t\r\n\r\n");
+    const Slice stored = LIT(",{\"type\":\"js\",\"stream\":\"S\",\"subject\":\"s.a\"}");
+
+    publish_traced(stream, block, &trace);
+    assert_int_equal(trace.holds, 2); /* until it is applied */
+    world_flush(stream);
+    assert_int_equal(trace.holds, 1);
+    assert_true(slice_equal(buf_slice(&trace.events), stored));
+    StoredMsg msg;
+    assert_int_equal(stream_read(stream, 1, &msg), OK);
+    assert_true(
+        slice_equal(msg.headers, LIT("NATS/1.0\r\nNats-Trace-Dest: trace disabled\r\n\r\n")));
+    stored_msg_done(&msg);
+
+    publish_traced(stream, block, &trace);
+    world_refuse(stream, ERR_FULL);
+    assert_int_equal(trace.holds, 1);
+    assert_int_not_equal(slice_find_slice(buf_slice(&trace.events), LIT("\"error\":")),
+                         trace.events.len);
+
+    publish_traced(stream,
+                   LIT("NATS/1.0\r\nNats-Trace-Dest: t\r\nNats-Expected-Last-Sequence: 9\r\n\r\n"),
+                   &trace);
+    assert_int_equal(trace.holds, 1);
+    assert_true(slice_equal(buf_slice(&trace.events),
+                            LIT(",{\"type\":\"js\",\"stream\":\"S\","
+                                "\"error\":\"last sequence mismatch: 9 vs 1\"}")));
+
+    trace.is_only = true;
+    publish_traced(stream, block, &trace);
+    assert_true(slice_equal(buf_slice(&trace.events), stored));
+    world_flush(stream);
+    assert_int_equal(stream->state.last_seq, 1);
+    buf_done(&trace.events);
+    stream_free(stream);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_header_that_asks_for_what_is_not_so_is_refused),
@@ -752,6 +802,7 @@ int main(void) {
         TEST(cold_messages_are_fetched_once_for_all_who_wait),
         TEST(a_lost_record_is_counted_and_skipped_by_nobody),
         TEST(damaged_states_are_refused),
+        cmocka_unit_test_setup_teardown(a_traced_message_tells_what_became_of_it, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
