@@ -23,6 +23,7 @@ typedef struct Bus Bus;
 typedef struct Account Account;
 typedef struct Port Port;
 typedef struct Sub Sub;
+typedef struct Trace Trace;
 
 /* Of a message without hold: the copy that the first who wanted to keep its body has made, for the
  * others too. */
@@ -40,6 +41,7 @@ typedef struct Message {
     Shared *hold; /* owns headers and payload when not NULL: receivers may keep a reference instead
                      of copying */
     MessageCopy *copy; /* NULL = bodies without hold are not worth keeping */
+    Trace *trace;      /* NULL = nobody asked where it goes (trace.h) */
 } Message;
 
 /* The message, or *room made from it, so that it has a hold. NULL: there is none to be had. */
@@ -63,6 +65,8 @@ typedef struct PortOps {
     /* May be NULL: never. Too much is pending: whoever can wait (a consumer) should; publishers are
      * slowed down. */
     bool (*is_congested)(Port *port);
+    /* May be NULL. Members of a JSON object, a comma in front of each: who that is, in traces. */
+    void (*describe)(Port *port, Buf *out);
 } PortOps;
 
 struct Port {

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "bus/bus_private.h"
+#include "bus/trace.h"
 
 /* An item lies in a chunk, aligned to 8: its struct, then its texts. Sender and receiver are
  * threads of one process. */
@@ -25,6 +26,8 @@ typedef struct InterestItem {
 typedef struct MessageItem {
     Item item;
     Shared *hold; /* owned; NULL = headers and payload follow in text */
+    Trace *trace; /* of the sender, held for us; NULL = none */
+    bool is_trace_only;
     const char *headers, *payload;
     uint32_t to_len, subject_len, reply_len, headers_len, payload_len, picks_size;
     char text[]; /* to, subject, reply, picks (length of 2 bytes and name each), headers, payload */
@@ -210,6 +213,11 @@ void exchange_send_message(Account *account, unsigned to_worker, Slice to, const
 
     MessageItem *item = add_item(bus, to_worker, size, ITEM_MESSAGE, account);
     item->hold = is_shared ? shared_ref(message->hold) : NULL;
+    item->trace = message->trace;
+    if (message->trace) {
+        trace_hold(message->trace);
+        item->is_trace_only = message->trace->is_only;
+    }
     item->to_len = (uint32_t)to.len;
     item->subject_len = (uint32_t)message->subject.len;
     item->reply_len = (uint32_t)message->reply.len;
@@ -277,8 +285,13 @@ static void on_message(Account *account, unsigned from, const MessageItem *item)
         .payload = slice_from(item->payload, item->payload_len),
         .hold = item->hold,
     };
+    if (item->trace)
+        message.trace = trace_part_new(bus->home, item->trace, from, item->is_trace_only);
     bus_deliver_from(account, from, slice_from(item->text, item->to_len), &message,
                      slice_from(reply + item->reply_len, item->picks_size));
+
+    if (message.trace)
+        trace_release(message.trace);
 
     Peer *peer = &bus->exchange.peers[from];
     peer->uncredited += message_weight(item);

@@ -4,6 +4,8 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "bus/bus_private.h"
+#include "bus/trace.h"
+#include "proto/json.h"
 
 enum { PICKS_AT_HAND = 8, PARTS_AT_HAND = 16 };
 
@@ -50,6 +52,12 @@ size_t bus_publish(Account *account, Slice to, const Message *message, Port *fro
     if (account_map(account, to, mapped)) {
         Message changed = *message;
         changed.subject = buf_slice(mapped);
+        if (message->trace) {
+            Buf *out = trace_event(message->trace, "sm");
+            buf_append_lit(out, ",\"to\":");
+            json_write_string(out, changed.subject);
+            buf_append_char(out, '}');
+        }
         receivers = fan_out(account, changed.subject, &changed, from);
     } else {
         receivers = fan_out(account, to, message, from);
@@ -87,13 +95,20 @@ const Message *message_with_hold(const Message *message, Message *room) {
 /* Delivery. The port may remove its subscriptions in it, this one too. */
 static inline void hand_over(Sub *sub, const Message *message) {
     Port *port = sub->port;
+    if (__builtin_expect(message->trace != NULL, 0) &&
+        !trace_port(message->trace, sub, message, NULL))
+        return;
     sub->delivered++;
     port->ops->deliver(port, sub, message);
 }
 
 static inline void deliver_here(Fanout *fanout, Sub *sub) {
-    if (sub->port == fanout->no_echo)
+    if (sub->port == fanout->no_echo) {
+        if (fanout->message->trace)
+            trace_port(fanout->message->trace, sub, fanout->message,
+                       "Not delivered because of no echo");
         return;
+    }
     fanout->receivers++;
     hand_over(sub, fanout->message);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "bus/trace.h"
 #include "proto/headers.h"
 #include "stream/api.h"
 #include "stream/copy.h"
@@ -231,6 +232,16 @@ static void apply_fired(Stream *stream, const Record *record, Place place, Share
         schedules_landed(stream, ticket->pointer);
 }
 
+/* What became of a traced message. */
+static void tell_trace(Stream *stream, Trace *trace, const Record *record, const PubHeaders *ask,
+                       const PubVerdict *verdict) {
+    if (api_failed(verdict->error) || verdict->is_duplicate)
+        stream_trace_refused(stream, trace, ask, verdict);
+    else
+        stream_trace_stored(stream, trace, record->subject, verdict->is_unwanted);
+    trace_release(trace);
+}
+
 static void apply_publish(Stream *stream, const Record *record, Place place, Shared *hold,
                           const Ticket *ticket) {
     PubHeaders headers, *ask = NULL;
@@ -250,6 +261,8 @@ static void apply_publish(Stream *stream, const Record *record, Place place, Sha
     else if (verdict.is_duplicate && ticket)
         puback_send(stream, ticket->data, verdict.duplicate_seq, true);
     bool is_stored = !api_failed(verdict.error) && !verdict.is_duplicate;
+    if (ticket && ticket->kind == TICKET_PUBLISH && __builtin_expect(ticket->pointer != NULL, 0))
+        tell_trace(stream, ticket->pointer, record, ask, &verdict);
     if (is_stored && !verdict.is_unwanted && stream->config->allow_msg_counter &&
         !counters_fit(stream, record)) {
         if (ticket)
@@ -392,6 +405,9 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
             counters_landed(stream, record);
         if (why != ERR_CLOSED)
             puback_refuse(stream, ticket->data, refusal(stream, why));
+        if (ticket->pointer)
+            tell_trace(stream, ticket->pointer, record, NULL,
+                       &(PubVerdict){.error = refusal(stream, why)});
         break;
     case TICKET_BATCH:
         stream->parts->in_flight_bytes -= record_bytes(record);

@@ -177,6 +177,13 @@ void stream_settle(Stream *stream);
 /* The stream goes; has_answers: waiting calls are told. */
 void stream_settle_done(Stream *stream, bool has_answers);
 
+/* stream_trace.c: events of a traced message (bus/trace.h). */
+void stream_trace_stored(Stream *stream, Trace *trace, Slice subject, bool is_unwanted);
+void stream_trace_refused(Stream *stream, Trace *trace, const PubHeaders *ask,
+                          const PubVerdict *verdict);
+/* Headers as they are stored, so that a copy is not traced again. */
+Slice stream_trace_headers(Stream *stream, Slice headers);
+
 /* stream_apply.c */
 extern const GroupOps stream_group_ops;
 /* A message that gets the next sequence. place 0: kept in memory. */

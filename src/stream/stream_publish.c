@@ -1,6 +1,7 @@
 /* A publish on its way to the journal, and the rules that decide whether it is stored. */
 #include <string.h>
 
+#include "bus/trace.h"
 #include "io/clock.h"
 #include "proto/subject.h"
 #include "stream/puback.h"
@@ -453,7 +454,10 @@ static void publish_one(Stream *stream, const Message *message, const PubHeaders
     PubVerdict verdict;
     unsigned code = check_alone(stream, message->subject, message->headers, message->payload);
     if (code) {
-        puback_refuse(stream, reply, alone_error(stream, code));
+        verdict = (PubVerdict){.error = alone_error(stream, code)};
+        puback_refuse(stream, reply, verdict.error);
+        if (message->trace)
+            stream_trace_refused(stream, message->trace, ask, &verdict);
         return;
     }
     if (stream_is_crowded(stream)) {
@@ -461,7 +465,11 @@ static void publish_one(Stream *stream, const Message *message, const PubHeaders
         return;
     }
     Record draft = stream_draft(stream, message, ask);
+    if (__builtin_expect(message->trace != NULL, 0))
+        draft.headers = stream_trace_headers(stream, draft.headers);
     if (!stream_admit(stream, &draft, ask, &verdict)) {
+        if (message->trace)
+            stream_trace_refused(stream, message->trace, ask, &verdict);
         if (verdict.is_duplicate)
             puback_send(stream, reply, verdict.duplicate_seq, true);
         else
@@ -469,10 +477,16 @@ static void publish_one(Stream *stream, const Message *message, const PubHeaders
         return;
     }
     if (stream->config->allow_msg_counter && !counter_check(ask, true, message->payload.len > 0)) {
+        if (message->trace)
+            stream_trace_stored(stream, message->trace, draft.subject, false);
         counters_publish(stream, &draft, reply);
         return;
     }
     Ticket ticket = {.kind = TICKET_PUBLISH, .data = stream->config->no_ack ? (Slice){0} : reply};
+    if (__builtin_expect(message->trace != NULL, 0)) {
+        trace_hold(message->trace);
+        ticket.pointer = message->trace;
+    }
     stream_submit(stream, &draft, &ticket);
 }
 
@@ -485,7 +499,10 @@ void stream_on_publish(Port *port, Sub *sub, const Message *message) {
         pub_headers_parse(message->headers, &headers);
         ask = &headers;
     }
-    if (is_fast_batch(message->reply))
+    if (__builtin_expect(message->trace != NULL, 0) && message->trace->is_only)
+        stream_trace_stored(stream, message->trace, stream_transformed(stream, message->subject),
+                            false);
+    else if (is_fast_batch(message->reply))
         stream_fast_on_publish(stream, message, ask);
     else if (ask && ask->batch_id.len)
         stream_batch_on_publish(stream, message, ask);

@@ -99,6 +99,7 @@ struct Clients {
     List stalled; /* first to go on first */
     Timer stall_timer;
     uint32_t congested; /* clients here */
+    uint64_t traces;    /* events sent */
     bool is_lame_duck;
     Timer closing_timer; /* lame duck: closes some each time */
     uint64_t closing_until_ns;
@@ -201,6 +202,10 @@ void clients_forget_closed(Clients *main);
 void clients_check_end(Clients *main);
 void clients_on_closing_timer(Timer *timer);
 void clients_on_end_timer(Timer *timer);
+
+/* client_tracing.c: of a message with Nats-Trace-Dest, else NULL; release it after bus_publish. */
+Trace *client_trace_message(Client *client, const NatsOp *op);
+void client_describe(Port *port, Buf *out);
 
 static inline Slice client_ip(const Client *client) {
     return slice_from(client->texts, client->ip_len);

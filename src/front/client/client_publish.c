@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "bus/trace.h"
 #include "front/client/client_private.h"
 #include "proto/subject.h"
 
@@ -39,7 +40,11 @@ void client_publish(Client *client, const NatsOp *op) {
     MessageCopy copy = {0};
     if (size >= CLIENT_SHARED_PAYLOAD_BYTES)
         message.copy = &copy;
+    if (op->header.len)
+        message.trace = client_trace_message(client, op);
     size_t receivers = bus_publish(client->account, op->subject, &message, &client->port, 0);
+    if (__builtin_expect(message.trace != NULL, 0))
+        trace_release(message.trace);
     shared_unref(copy.hold);
     if (__builtin_expect(is_user_info(op->subject), 0) && op->reply.len &&
         !is_user_info(op->reply)) {
