@@ -60,7 +60,8 @@ static void create(ApiCall *call, CreateForm form) {
     Stream *stream = NULL;
     error = check_form(call, form, &request);
     if (!api_failed(error) && !(stream = api_call_stream(call)))
-        error = api_error(JSStreamNotFoundErr);
+        error = api_error(request.config->num_replicas > 1 ? JSStreamReplicasNotSupportedErr
+                                                           : JSStreamNotFoundErr);
     if (api_failed(error)) {
         consumer_config_free(request.config);
         api_reply_error(call, error);

@@ -180,7 +180,7 @@ static ApiError check_update(ApiCall *call, StreamConfig *config, bool is_pedant
     ConfigLimits limits = limits_for(call, config);
     ApiError error = API_OK;
 
-    error = stream_config_check_update(config, asset ? asset->config : config, &limits, is_pedantic,
+    error = stream_config_check_update(config, asset ? asset->config : NULL, &limits, is_pedantic,
                                        api_arena(call));
     if (api_failed(error))
         return error;

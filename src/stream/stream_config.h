@@ -91,7 +91,8 @@ StreamConfig *stream_config_copy(const StreamConfig *config);
 ApiError stream_config_check_create(StreamConfig *config, const ConfigLimits *limits,
                                     bool is_pedantic, Arena *error_arena);
 
-/* The same for an update of `old`. */
+/* The same for an update of `old`; NULL: there is none, which the caller answers when nothing is
+ * wrong with config itself. */
 ApiError stream_config_check_update(StreamConfig *config, const StreamConfig *old,
                                     const ConfigLimits *limits, bool is_pedantic,
                                     Arena *error_arena);

@@ -395,6 +395,8 @@ ApiError stream_config_check_update(StreamConfig *config, const StreamConfig *ol
 
     if (api_failed(error))
         return error;
+    if (old == NULL)
+        return API_OK;
     if (!slice_equal(config->name, old->name))
         return api_error(JSStreamMismatchErr);
     if (api_failed(error = check_single_server(check)))

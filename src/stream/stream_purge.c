@@ -84,9 +84,10 @@ static ApiError delete_one(Stream *stream, uint64_t seq) {
     ApiError error = check_delete(stream);
     if (api_failed(error))
         return error;
-    if (seq > stream->state.last_seq)
+    bool tells_where = stream_is_file(stream); /* the original's memory streams do not */
+    if (tells_where && seq > stream->state.last_seq)
         return error_with(stream, JSStreamMsgDeleteFailedF, LIT("stream store EOF"));
-    if (seq == 0 || seq < stream->state.first_seq)
+    if (tells_where && (seq == 0 || seq < stream->state.first_seq))
         return error_with(stream, JSStreamMsgDeleteFailedF, LIT("no message found"));
     if (!msg_index_get(stream->index, seq))
         return api_error_with_u64(stream->group.home->turn, JSSequenceNotFoundErrF, seq);

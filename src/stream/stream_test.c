@@ -416,6 +416,19 @@ static void delete_answers_what_became_of_it(void **state) {
     stream_free(stream);
 }
 
+static void delete_in_memory_does_not_tell_where_a_message_would_be(void **state) {
+    (void)state;
+    Stream *stream = world_stream("{\"name\":\"S\",\"subjects\":[\"s.>\"],\"storage\":\"memory\"}");
+    world_request(stream, "s.a", NULL, "x");
+    stream_propose_delete(stream, 9, true, world_call());
+    world_flush(stream);
+    assert_string_equal(world_api_text(), "400 10043 sequence 9 not found\n");
+    stream_propose_delete(stream, 0, true, world_call());
+    world_flush(stream);
+    assert_string_equal(world_api_text(), "400 10043 sequence 0 not found\n");
+    stream_free(stream);
+}
+
 static void purge_takes_by_filter_sequence_and_keep(void **state) {
     (void)state;
     static const struct {
@@ -791,6 +804,7 @@ int main(void) {
         TEST(messages_expire_by_age_and_ttl),
         TEST(an_expired_subject_leaves_a_marker),
         TEST(delete_answers_what_became_of_it),
+        TEST(delete_in_memory_does_not_tell_where_a_message_would_be),
         TEST(purge_takes_by_filter_sequence_and_keep),
         TEST(denied_and_sealed_streams_refuse),
         TEST(a_new_config_trims_and_subscribes),
