@@ -14,11 +14,12 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "io/io_memory.h"
 
 enum {
     PARTS_AT_ONCE = 64,
-    ZEROS_AT_ONCE = 1024 * 1024,
-    FILE_MODE = 0600, /* what is stored is nobody else's business */
+    ZEROS_AT_ONCE = 2 * 1024 * 1024, /* more would keep commits waiting */
+    FILE_MODE = 0600,                /* what is stored is nobody else's business */
     DIR_MODE = 0700,
 };
 
@@ -220,8 +221,7 @@ static Status sync_parent(const char *path) {
 }
 
 static Status write_zeros(DiskFile *file, uint64_t bytes) {
-    char *memory = mem_zalloc(ZEROS_AT_ONCE + DISK_ALIGN);
-    char *zeros = memory + (-(uintptr_t)memory & (DISK_ALIGN - 1));
+    char *zeros = io_memory_new(ZEROS_AT_ONCE);
     Status status = OK;
     for (uint64_t at = 0; at < bytes && status == OK;) {
         uint64_t rest = bytes - at;
@@ -229,7 +229,7 @@ static Status write_zeros(DiskFile *file, uint64_t bytes) {
         status = disk_write(file, &part, 1, at);
         at += part.iov_len;
     }
-    mem_free(memory);
+    io_memory_free(zeros, ZEROS_AT_ONCE);
     return status;
 }
 

@@ -94,7 +94,7 @@ void log_close(Log *log) {
     vec_done(&log->spares);
     counter_table_free(log->live);
     counter_table_free(log->sizes);
-    mem_free(log->block_memory);
+    io_memory_free(log->block, log->block_cap);
     mem_free(log->bad_dir);
     mem_free(log->log_dir);
     mem_free(log->dir);

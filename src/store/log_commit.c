@@ -143,7 +143,7 @@ static void gather(Log *log, Batch *batch) {
     }
 }
 
-/* O_DIRECT wants aligned memory. What one huge chunk needed is given back at once. */
+/* What one huge chunk needed is given back at once. */
 static void reserve_block(Log *log, uint64_t bytes) {
     bool is_oversized = log->block_cap > 2 * LOG_BLOCK_BYTES_MAX && bytes <= LOG_BLOCK_BYTES_MAX;
     if (bytes <= log->block_cap && !is_oversized)
@@ -151,10 +151,8 @@ static void reserve_block(Log *log, uint64_t bytes) {
     uint64_t cap = 256 * 1024;
     while (cap < bytes)
         cap *= 2;
-    mem_free(log->block_memory);
-    log->block_memory = mem_alloc(cap + BLOCK_ALIGN);
-    uintptr_t at = (uintptr_t)log->block_memory;
-    log->block = log->block_memory + (-at & (BLOCK_ALIGN - 1));
+    io_memory_free(log->block, log->block_cap);
+    log->block = io_memory_new(cap);
     log->block_cap = cap;
 }
 

@@ -11,6 +11,7 @@
 #include "io/baton.h"
 #include "io/counter.h"
 #include "io/disk.h"
+#include "io/io_memory.h"
 #include "io/thread.h"
 #include "store/block.h"
 #include "store/log.h"
@@ -63,7 +64,7 @@ struct Log {
     uint64_t number_next, previous, durable;
 
     Mail *pending_first, *pending_last; /* chunks waiting for a block */
-    char *block_memory, *block;
+    char *block;
     uint64_t block_cap;
 
     Baton *baton;
