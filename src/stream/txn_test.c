@@ -142,13 +142,30 @@ static void other_accounts_have_other_streams(void **state) {
                "10059"));
 }
 
+static void one_on_its_way_ends_with_the_server(void **state) {
+    (void)state;
+    static const char *const body = "{\"ops\":[{\"bucket\":\"a\",\"key\":\"t\",\"text\":\"1\"},"
+                                    "{\"bucket\":\"b\",\"key\":\"t\",\"text\":\"1\"}]}";
+    for (unsigned turns = 0; turns < 6; turns++) {
+        for (int i = 0; i < 3; i++)
+            rig_tell(TXN, "r.t", body);
+        rig_tell("$KV.b.k", "r.t", "x");
+        rig_step(turns);
+        rig_close();
+        rig_open();
+        const char *a = rig_ask("$JS.API.DIRECT.GET.KV_a.$KV.a.t", "");
+        bool is_there = !strstr(a, "404");
+        const char *b = rig_ask("$JS.API.DIRECT.GET.KV_b.$KV.b.t", "");
+        assert_int_equal(is_there, !strstr(b, "404"));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_rig, close_rig)
-        TEST(all_is_stored_and_survives),
-        TEST(one_that_fails_stores_nothing),
-        TEST(writes_wait_and_keep_their_order),
-        TEST(other_accounts_have_other_streams),
+        TEST(all_is_stored_and_survives),          TEST(one_that_fails_stores_nothing),
+        TEST(writes_wait_and_keep_their_order),    TEST(other_accounts_have_other_streams),
+        TEST(one_on_its_way_ends_with_the_server),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
