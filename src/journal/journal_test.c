@@ -276,6 +276,56 @@ static void with_a_sync_interval_entries_are_applied_in_the_turn_that_made_them(
     sync_interval_ns = 0;
 }
 
+static unsigned drained_count;
+
+static void on_drained(Group *group, void *cookie) {
+    (void)cookie;
+    assert_true(group->in_flight == group->held);
+    drained_count++;
+}
+
+static void turns(unsigned count) {
+    while (count--)
+        for (unsigned i = 0; i <= WORKERS; i++)
+            worker_turn(all[i], false);
+}
+
+static void entries_of_a_held_group_wait_in_order(void **state) {
+    (void)state;
+    open_store(0);
+    Tally *one = tally_new(1, 0, false), *memory = tally_new(3, 0, true);
+    start();
+    Journal *journal = all[0]->journal;
+    drained_count = 0;
+    append(one, 1);
+    journal_hold(journal, &one->group, on_drained, NULL);
+    assert_int_equal(drained_count, 0); /* one is in flight */
+    append(one, 10);
+    append(one, 100);
+    while (!drained_count)
+        turns(1);
+    assert_true(one->sum == 1 && one->group.in_flight == 2 && one->group.held == 2);
+    uint64_t value = 1000;
+    Record draft = {.type = RECORD_PUBLISH, .payload = slice_from(&value, sizeof value)};
+    journal_append_held(journal, &one->group, &draft, &(Ticket){0}, false);
+    while (one->group.in_flight > 2)
+        turns(1);
+    assert_true(one->sum == 1001 && drained_count == 1);
+    journal_release(journal, &one->group);
+    turns_until_applied(one);
+    assert_true(one->sum == 1111 && one->group.index_applied == 4);
+    assert_string_equal(one->last_data, "reply.100");
+
+    journal_hold(journal, &memory->group, on_drained, NULL);
+    assert_int_equal(drained_count, 2); /* nothing was in flight */
+    append(memory, 7);
+    turns(2);
+    assert_true(memory->sum == 0);
+    journal_remove_group(journal, &memory->group);
+    assert_true(memory->refused == 1 && memory->why == ERR_CLOSED && memory->group.in_flight == 0);
+    close_store();
+}
+
 static void entries_of_an_unknown_group_are_skipped(void **state) {
     (void)state;
     open_store(0);
@@ -435,6 +485,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(entries_are_applied_after_the_sync_and_again_after_a_restart),
         TEST(with_a_sync_interval_entries_are_applied_in_the_turn_that_made_them),
+        TEST(entries_of_a_held_group_wait_in_order),
         TEST(entries_of_an_unknown_group_are_skipped),
         TEST(memory_entries_are_applied_in_the_same_turn_with_what_they_append),
         TEST(endless_echoes_do_not_hold_up_the_turn),
