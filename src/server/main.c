@@ -6,6 +6,7 @@
 #include "server/options.h"
 #include "server/server.h"
 #include "server/signal_command.h"
+#include "server/store_command.h"
 
 static void print(FILE *to, const Buf *text) {
     if (text->len > 0)
@@ -73,6 +74,9 @@ int main(int argc, char **argv) {
     Buf text = {0};
     CommandLine line;
     int code = 0;
+
+    if (argc > 1 && store_command_is(argv[1]))
+        return store_command_run(argc, argv);
     Status status = command_line_parse(argc, argv, &text, &line);
 
     if (status != OK) {

@@ -259,6 +259,26 @@ static Status read_checkpoint(const char *path, FileHead *out_head, char **out_b
     return OK;
 }
 
+Status checkpoint_read(const char *dir, uint64_t generation, EachState *each, void *cookie,
+                       Place *out_floor) {
+    CLEANUP(path_free) char *path = path_numbered(dir, "checkpoint.", generation, "");
+    FileHead head;
+    char *body;
+    size_t len;
+    bool is_whole;
+    Status status = read_checkpoint(path, &head, &body, &len, &is_whole);
+    if (status != OK)
+        return status == ERR_RANGE ? ERR_CORRUPT : status;
+    if (!is_whole)
+        status = ERR_CORRUPT;
+    else if (each)
+        (void)walk_entries(&head, slice_from(body, len), each, cookie);
+    mem_free(body);
+    if (status == OK && out_floor)
+        *out_floor = head.floor;
+    return status;
+}
+
 static void set_aside(const char *dir, uint64_t generation) {
     CLEANUP(path_free) char *bad = path_join(dir, "bad");
     CLEANUP(path_free) char *from = path_numbered(dir, "checkpoint.", generation, "");

@@ -26,6 +26,13 @@ void checkpoint_add(CheckpointWriter *writer, uint32_t group, uint64_t index, Sl
 MUST_CHECK Status checkpoint_finish(CheckpointWriter *writer, Place *out_floor);
 void checkpoint_abandon(CheckpointWriter *writer);
 
+/* One file, read only. OK: it is whole, and each (may be NULL) was called for every group;
+ * out_floor may be NULL. ERR_CORRUPT, ERR_NOT_FOUND, ERR_VERSION, ERR_IO. */
+MUST_CHECK Status checkpoint_read(const char *dir, uint64_t generation,
+                                  void (*each)(void *cookie, uint32_t group, uint64_t index,
+                                               Slice state),
+                                  void *cookie, Place *out_floor);
+
 /* Calls each for every group of the newest valid checkpoint, the catalogue (group 0) first.
  * ERR_NOT_FOUND when there is none. Damaged ones are moved to <dir>/bad and counted; the next older
  * one is taken. When none is valid, *out_is_whole turns false and what can still be read of the

@@ -1,0 +1,11 @@
+/* StoreCommand: what is done with a store without a server:
+ *   backup DIR TARGET [--json]
+ *   restore TARGET DIR [--at TIME | --seq BLOCK] [--json]
+ *   check-store DIR [--json]
+ * Exit codes: 0 done, and whole; 1 done, and something is damaged; 2 not done. */
+#pragma once
+
+#include <stdbool.h>
+
+bool store_command_is(const char *word);
+int store_command_run(int argc, char **argv);
