@@ -38,6 +38,10 @@ MUST_CHECK Status disk_write(DiskFile *file, const struct iovec *parts, int part
                              uint64_t offset);
 /* fdatasync. A failure is final: the caller must not sync or trust these pages again. */
 MUST_CHECK Status disk_sync(DiskFile *file);
+/* The whole file, to be read where it is touched, in no order; it must never become shorter.
+ * ERR_MEMORY. */
+MUST_CHECK Status disk_map(DiskFile *file, uint64_t bytes, const void **out_bytes);
+void disk_unmap(const void *mapped, uint64_t bytes);
 MUST_CHECK Status disk_size(DiskFile *file, uint64_t *out_bytes);
 
 /* A new file of that many zero bytes, written (not sparse) and synced, its directory too.

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -198,6 +199,20 @@ Status disk_sync(DiskFile *file) {
     if (fdatasync(file->fd) == 0)
         return OK;
     return status_of_errno() == ERR_FULL ? ERR_FULL : ERR_IO;
+}
+
+Status disk_map(DiskFile *file, uint64_t bytes, const void **out_bytes) {
+    void *mapped = mmap(NULL, bytes, PROT_READ, MAP_SHARED, file->fd, 0);
+    if (mapped == MAP_FAILED)
+        return ERR_MEMORY;
+    /* What lies beside a page that is touched would count as memory and is not asked for. */
+    (void)madvise(mapped, bytes, MADV_RANDOM);
+    *out_bytes = mapped;
+    return OK;
+}
+
+void disk_unmap(const void *mapped, uint64_t bytes) {
+    (void)munmap((void *)(uintptr_t)mapped, bytes);
 }
 
 Status disk_size(DiskFile *file, uint64_t *out_bytes) {

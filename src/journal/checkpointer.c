@@ -3,14 +3,22 @@
  * Asks one worker after the other to save its groups, a few per turn; what they were given to the
  * log before the floor was taken is applied by then, since their chunks were mailed home before the
  * log's head moved on. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/vec.h"
 #include "io/clock.h"
+#include "io/disk.h"
 #include "journal/journal_private.h"
 
 typedef enum Phase { PHASE_IDLE, PHASE_SAVING, PHASE_WRITING, PHASE_DISABLED } Phase;
+
+typedef struct RunName {
+    uint64_t group, generation;
+} RunName;
+typedef VEC(RunName) RunNames;
 
 struct Checkpointer {
     JournalStore *store;
@@ -22,6 +30,7 @@ struct Checkpointer {
     bool is_due;
     CheckpointWriter *writer;
     struct Saving *saving;
+    RunNames runs_last, runs; /* files that the newest one needs, that the one being made needs */
 };
 
 /* Goes from all[0] to a worker and back, for each worker. */
@@ -32,11 +41,14 @@ typedef struct Saving {
     Link marker; /* in that worker's list of groups: those before it are saved */
     Task task;
     Buf states; /* StateHead and state, one after the other */
+    GroupFreeze freeze;
+    uint32_t frozen; /* the group that is saved meanwhile; 0 = none */
+    bool is_freezing, has_failed;
 } Saving;
 
 typedef struct StateHead {
     uint32_t group;
-    uint64_t index, len;
+    uint64_t index, run, len;
 } StateHead;
 
 typedef struct WriteJob {
@@ -45,6 +57,8 @@ typedef struct WriteJob {
     CheckpointWriter *writer;
     Place floor;
     Status status;
+    RunNames needed; /* by the two newest checkpoints */
+    const char *run_dir;
 } WriteJob;
 
 static void begin(Checkpointer *checkpointer);
@@ -62,9 +76,16 @@ void checkpointer_free(Checkpointer *checkpointer) {
     checkpoint_abandon(checkpointer->writer);
     if (checkpointer->saving) {
         buf_done(&checkpointer->saving->states);
+        buf_done(&checkpointer->saving->freeze.state);
         mem_free(checkpointer->saving);
     }
+    vec_done(&checkpointer->runs_last);
+    vec_done(&checkpointer->runs);
     mem_free(checkpointer);
+}
+
+void checkpointer_keep_run(Checkpointer *checkpointer, uint32_t group, uint64_t generation) {
+    vec_push(&checkpointer->runs_last, ((RunName){group, generation}));
 }
 
 void checkpointer_resume(Checkpointer *checkpointer, uint64_t generation, Place floor,
@@ -101,6 +122,7 @@ static void begin(Checkpointer *checkpointer) {
     checkpointer->phase = PHASE_SAVING;
     checkpointer->is_due = false;
     checkpointer->floor = log_head(store->log);
+    vec_clear(&checkpointer->runs);
     checkpointer->writer =
         checkpoint_begin(store->dir, checkpointer->generation + 1, checkpointer->floor);
     Saving *saving = mem_zalloc(sizeof *saving);
@@ -111,6 +133,50 @@ static void begin(Checkpointer *checkpointer) {
 
 static void on_saved(Worker *here, Mail *mail);
 static void write_out(Checkpointer *checkpointer);
+
+static void add_state(Saving *saving, const Group *group, uint64_t index, Slice state) {
+    StateHead head = {.group = group->id, .index = index, .run = group->run, .len = state.len};
+    buf_append_bytes(&saving->states, &head, sizeof head);
+    buf_append(&saving->states, state);
+}
+
+static void save_now(Saving *saving, Group *group) {
+    StateHead head = {.group = group->id, .index = group->index_applied};
+    size_t at = saving->states.len;
+    buf_append_bytes(&saving->states, &head, sizeof head);
+    group->ops->save(group, &saving->states);
+    head.len = saving->states.len - at - sizeof head;
+    head.run = group->run;
+    memcpy(saving->states.ptr + at, &head, sizeof head);
+}
+
+/* The marker stands behind the group: it is the one before, if it is still there. */
+static void on_frozen(GroupFreeze *freeze) {
+    Saving *saving = CONTAINER_OF(freeze, Saving, freeze);
+    Journal *journal = &saving->checkpointer->store->journals[saving->worker];
+    Link *before = saving->marker.prev;
+    Group *group = before == &journal->groups ? NULL : CONTAINER_OF(before, Group, link);
+    bool is_there = freeze->status != ERR_CLOSED && group && group->id == saving->frozen;
+    if (is_there && freeze->status == OK)
+        add_state(saving, group, freeze->index, buf_slice(&freeze->state));
+    else if (is_there && freeze->status == ERR_AGAIN)
+        save_now(saving, group);
+    else if (is_there)
+        saving->has_failed = true;
+    buf_done(&freeze->state);
+    saving->is_freezing = false;
+    worker_ready(journal->home, &saving->task);
+}
+
+static bool begin_freeze(Saving *saving, Group *group) {
+    if (!group->ops->freeze)
+        return false;
+    saving->freeze =
+        (GroupFreeze){.generation = saving->checkpointer->generation + 1, .done = on_frozen};
+    saving->frozen = group->id;
+    saving->is_freezing = group->ops->freeze(group, &saving->freeze);
+    return saving->is_freezing;
+}
 
 /* Groups that come while it runs are pushed to the back and saved too: their entries are in the log
  * as well. */
@@ -131,12 +197,9 @@ static void save_some(Task *task) {
         Group *group = CONTAINER_OF(next, Group, link);
         if (group->is_memory)
             continue;
-        StateHead head = {.group = group->id, .index = group->index_applied};
-        size_t at = saving->states.len;
-        buf_append_bytes(&saving->states, &head, sizeof head);
-        group->ops->save(group, &saving->states);
-        head.len = saving->states.len - at - sizeof head;
-        memcpy(saving->states.ptr + at, &head, sizeof head);
+        if (begin_freeze(saving, group))
+            return; /* goes on in on_frozen */
+        save_now(saving, group);
     }
     list_remove(&saving->marker);
     saving->mail.arrive = on_saved;
@@ -167,6 +230,8 @@ static void on_saved(Worker *here, Mail *mail) {
         at += sizeof head;
         checkpoint_add(checkpointer->writer, head.group, head.index,
                        slice_from(saving->states.ptr + at, head.len));
+        if (head.run)
+            vec_push(&checkpointer->runs, ((RunName){head.group, head.run}));
         at += head.len;
     }
     buf_done(&saving->states);
@@ -174,16 +239,44 @@ static void on_saved(Worker *here, Mail *mail) {
         ask(saving);
         return;
     }
+    bool has_failed = saving->has_failed;
     mem_free(saving);
     checkpointer->saving = NULL;
-    write_out(checkpointer);
+    if (!has_failed) {
+        write_out(checkpointer);
+        return;
+    }
+    LOG_WARNING("checkpoint not made: a stream's index could not be written", "dir=%s",
+                checkpointer->store->dir);
+    checkpoint_abandon(checkpointer->writer);
+    checkpointer->writer = NULL;
+    checkpointer->phase = PHASE_IDLE;
 }
 
 /* --- writing --- */
 
+static void remove_unneeded(void *cookie, const char *name, bool is_dir) {
+    const WriteJob *write = cookie;
+    for (size_t i = 0; i < write->needed.len; i++) {
+        char needed[64];
+        (void)snprintf(needed, sizeof needed, "%llu.%llu.run",
+                       (unsigned long long)write->needed.at[i].group,
+                       (unsigned long long)write->needed.at[i].generation);
+        if (strcmp(name, needed) == 0)
+            return;
+    }
+    Buf path = {0};
+    buf_printf(&path, "%s/%s", write->run_dir, name);
+    if (!is_dir && disk_remove(buf_text(&path)) != OK)
+        LOG_DEBUG("unneeded run not removed", "path=%s", path.ptr);
+    buf_done(&path);
+}
+
 static void write_run(OffloadJob *job) {
     WriteJob *write = (WriteJob *)job;
     write->status = checkpoint_finish(write->writer, &write->floor);
+    if (write->status == OK && disk_list(write->run_dir, remove_unneeded, write) != OK)
+        LOG_DEBUG("runs not listed", "dir=%s", write->run_dir);
 }
 
 static void write_done(Worker *here, OffloadJob *job) {
@@ -194,12 +287,16 @@ static void write_done(Worker *here, OffloadJob *job) {
     if (write->status == OK) {
         checkpointer->generation++;
         checkpointer->floor_last = checkpointer->floor;
+        vec_clear(&checkpointer->runs_last);
+        for (size_t i = 0; i < checkpointer->runs.len; i++)
+            vec_push(&checkpointer->runs_last, checkpointer->runs.at[i]);
         if (write->floor != 0)
             log_set_floor(checkpointer->store->log, write->floor);
     } else {
         LOG_WARNING("checkpoint not written", "dir=%s why=%s", checkpointer->store->dir,
                     status_text(write->status));
     }
+    vec_done(&write->needed);
     mem_free(write);
 }
 
@@ -211,6 +308,11 @@ static void write_out(Checkpointer *checkpointer) {
     write->job.done = write_done;
     write->job.home = store->all[0];
     write->checkpointer = checkpointer;
+    write->run_dir = store->run_dir;
+    for (size_t i = 0; i < checkpointer->runs_last.len; i++)
+        vec_push(&write->needed, checkpointer->runs_last.at[i]);
+    for (size_t i = 0; i < checkpointer->runs.len; i++)
+        vec_push(&write->needed, checkpointer->runs.at[i]);
     write->writer = checkpointer->writer;
     checkpointer->writer = NULL;
     if (store->offload) {

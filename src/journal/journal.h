@@ -27,6 +27,17 @@ typedef struct Ticket {
     void *pointer; /* e.g. an ApiCall; passes to apply or refused */
 } Ticket;
 
+/* A large group's state as of one moment, of which the larger part goes to a file of its own while
+ * the group goes on. */
+typedef struct GroupFreeze GroupFreeze;
+struct GroupFreeze {
+    uint64_t generation;               /* of the checkpoint: the file is journal_run_path's */
+    uint64_t index;                    /* out: of the state */
+    Buf state;                         /* out; to be freed by done */
+    Status status;                     /* out: ERR_AGAIN: ask the group anew; ERR_CLOSED: it left */
+    void (*done)(GroupFreeze *freeze); /* on home; takes freeze */
+};
+
 typedef struct GroupOps {
     /* In order, once per entry. hold owns record's bytes (take a reference to keep them); place is
      * 0 for memory groups. ticket is NULL in recovery. During recovery nothing may be sent; the
@@ -44,6 +55,10 @@ typedef struct GroupOps {
 
     /* State with every applied entry, for a checkpoint. */
     void (*save)(Group *group, Buf *out);
+    /* NULL, or false: nothing begun, use save. True: freeze->done will be called, not from here.
+     * The group may leave meanwhile; then done is called before it does. */
+    bool (*freeze)(Group *group, GroupFreeze *freeze);
+
     /* The reverse, before any entry. ERR_CORRUPT, ERR_VERSION. */
     Status (*load)(Group *group, Slice state);
 } GroupOps;
@@ -60,6 +75,8 @@ struct Group {
     uint64_t index_applied;
     uint64_t in_flight;    /* appended, not yet applied or refused */
     uint64_t index_loaded; /* recovery: entries up to here are in the loaded checkpoint */
+    uint64_t run;    /* set by save, freeze and load: generation of the file that the state needs
+                        beside the checkpoint; 0 = none */
     bool needs_log;  /* set by ops->load: place wants the records up to index_loaded, from wherever
                         they lie in the log */
     GroupHold *hold; /* not NULL: held */
@@ -124,6 +141,15 @@ void journal_append_held(Journal *journal, Group *group, const Record *draft, co
 /* Reads for this worker; see store/log.h. */
 LogReader *journal_reader(Journal *journal);
 Log *journal_log(Journal *journal);
+
+/* Files that states need beside the checkpoint: <dir>/idx/<group>.<generation>.run. Owned. Those
+ * that neither of the two newest checkpoints needs are removed. */
+char *journal_run_path(const Journal *journal, uint32_t group, uint64_t generation);
+char *journal_run_dir(const Journal *journal);
+/* Up to so many messages a group keeps in the checkpoint itself. */
+uint64_t journal_inline_max(const Journal *journal);
+/* NULL in tests. */
+Offload *journal_offload(const Journal *journal);
 
 /* OK, ERR_FULL or ERR_IO: whether a publish would be accepted now. */
 Status journal_health(const Journal *journal);

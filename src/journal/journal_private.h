@@ -15,6 +15,8 @@ enum {
     /* A checkpoint is made when the log has grown by this: a start reads no more than about that.
      */
     JOURNAL_CHECKPOINT_LOG_BYTES = 256 * 1024 * 1024,
+    /* A group keeps a message in the checkpoint for so many bytes of log between two of them. */
+    JOURNAL_INLINE_SHARE = 32 * 1024,
     /* A checkpoint saves groups until one of these is passed, then lets the turn end. */
     JOURNAL_SAVES_PER_TURN = 64,
     JOURNAL_SAVE_BYTES_PER_TURN = 256 * 1024,
@@ -60,6 +62,8 @@ struct JournalStore {
     LogReport *report;
     Journal *journals; /* [count + 1] */
     Checkpointer *checkpointer;
+    char *run_dir;
+    uint64_t checkpoint_bytes;
     bool is_started;
 };
 
@@ -72,6 +76,8 @@ Checkpointer *checkpointer_new(JournalStore *store, uint64_t log_bytes);
 void checkpointer_free(Checkpointer *checkpointer);
 /* What recovery found: the newest checkpoint; is_due: another one is wanted soon. */
 void checkpointer_resume(Checkpointer *checkpointer, uint64_t generation, Place floor, bool is_due);
+/* Recovery: the loaded checkpoint needs the run. */
+void checkpointer_keep_run(Checkpointer *checkpointer, uint32_t group, uint64_t generation);
 /* No more checkpoints in this run. */
 void checkpointer_disable(Checkpointer *checkpointer);
 void checkpointer_consider(Checkpointer *checkpointer);

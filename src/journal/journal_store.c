@@ -28,9 +28,17 @@ static uint64_t space_to_leave(const JournalOptions *options) {
     return want;
 }
 
+static Status make_dirs(const char *dir) {
+    Buf run_dir = {0};
+    buf_printf(&run_dir, "%s/idx", dir);
+    Status status = disk_make_dirs(buf_text(&run_dir));
+    buf_done(&run_dir);
+    return status;
+}
+
 Status journal_store_open(const JournalOptions *options, Worker **all, LogReport *out_report,
                           JournalStore **out_store) {
-    Status status = disk_make_dirs(options->dir);
+    Status status = make_dirs(options->dir);
     if (status != OK)
         return status;
     LogOptions log_options = {
@@ -55,6 +63,12 @@ Status journal_store_open(const JournalOptions *options, Worker **all, LogReport
     store->journals = mem_zalloc(count * sizeof *store->journals);
     for (unsigned i = 0; i < count; i++)
         journal_init(&store->journals[i], store, all[i], options->cache_bytes);
+    store->checkpoint_bytes =
+        options->checkpoint_bytes ? options->checkpoint_bytes : JOURNAL_CHECKPOINT_LOG_BYTES;
+    Buf run_dir = {0};
+    buf_printf(&run_dir, "%s/idx", options->dir);
+    (void)buf_text(&run_dir);
+    store->run_dir = run_dir.ptr;
     store->checkpointer = checkpointer_new(store, options->checkpoint_bytes);
     *out_store = store;
     return OK;
@@ -77,6 +91,8 @@ static void on_state(void *cookie, uint32_t id, uint64_t index, Slice state) {
     }
     group->index_loaded = group->index_last = group->index_applied = index;
     replay->is_log_needed |= group->needs_log;
+    if (group->run)
+        checkpointer_keep_run(replay->store->checkpointer, id, group->run);
 }
 
 static const Record *copy_record(Replay *replay, const Record *record, Record *out_copy) {
@@ -146,7 +162,8 @@ static Status load_checkpoint(Replay *replay) {
     }
     if (!is_absent && is_whole && !replay->is_log_needed)
         replay->from = floor;
-    checkpointer_resume(store->checkpointer, generation, floor, damaged > 0);
+    checkpointer_resume(store->checkpointer, generation, floor,
+                        damaged > 0 || replay->is_log_needed);
     return OK;
 }
 
@@ -183,8 +200,30 @@ void journal_store_close(JournalStore *store) {
     checkpointer_free(store->checkpointer);
     log_close(store->log);
     mem_free(store->journals);
+    mem_free(store->run_dir);
     mem_free(store->dir);
     mem_free(store);
+}
+
+char *journal_run_path(const Journal *journal, uint32_t group, uint64_t generation) {
+    Buf path = {0};
+    buf_printf(&path, "%s/%u.%llu.run", journal->store->run_dir, group,
+               (unsigned long long)generation);
+    (void)buf_text(&path);
+    return path.ptr;
+}
+
+char *journal_run_dir(const Journal *journal) {
+    return mem_copy(journal->store->run_dir, strlen(journal->store->run_dir));
+}
+
+uint64_t journal_inline_max(const Journal *journal) {
+    uint64_t max = journal->store->checkpoint_bytes / JOURNAL_INLINE_SHARE;
+    return max < 16 ? 16 : max > 8192 ? 8192 : max;
+}
+
+Offload *journal_offload(const Journal *journal) {
+    return journal->store->offload;
 }
 
 uint64_t journal_store_bytes(const JournalStore *store) {

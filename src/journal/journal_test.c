@@ -114,7 +114,11 @@ static Status tally_load(Group *group, Slice state) {
     return OK;
 }
 
-static const GroupOps tally_ops = {tally_apply, tally_refused, tally_place, tally_save, tally_load};
+static const GroupOps tally_ops = {.apply = tally_apply,
+                                   .refused = tally_refused,
+                                   .place = tally_place,
+                                   .save = tally_save,
+                                   .load = tally_load};
 
 static Tally *tally_new(uint32_t id, unsigned worker, bool is_memory) {
     Tally *tally = mem_zalloc(sizeof *tally);

@@ -88,7 +88,7 @@ static CounterValue value_of(const Total *total) {
 
 static SubjectEntry *live_entry(Stream *stream, Slice subject, SubjectId *out_id) {
     SubjectIndex *subjects = &stream->parts->subjects;
-    *out_id = subject_index_find(subjects, subject);
+    *out_id = subject_index_own(subjects, subject_index_find(subjects, subject));
     SubjectEntry *entry = *out_id ? subject_index_entry(subjects, *out_id) : NULL;
     return entry && entry->count ? entry : NULL;
 }

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "stream/msg_base.h"
 
 struct MsgPage {
     uint64_t number;
@@ -76,6 +77,59 @@ static size_t lower_page(const MsgIndex *index, uint64_t number) {
     return low;
 }
 
+/* ---- pages of the base and of the heap, one behind the other ---- */
+
+static size_t base_len(const MsgIndex *index) {
+    return index->base ? index->base->len - index->base->head : 0;
+}
+
+static size_t page_count(const MsgIndex *index) {
+    return base_len(index) + index->len - index->head;
+}
+
+/* A position in both to one in the base, which it is in, or in pages. */
+static bool in_base(const MsgIndex *index, size_t at, size_t *out_at) {
+    size_t below = base_len(index);
+    *out_at = at < below ? index->base->head + at : index->head + at - below;
+    return at < below;
+}
+
+static uint64_t number_at(const MsgIndex *index, size_t at) {
+    size_t i;
+    return in_base(index, at, &i) ? index->base->pages[i].number : index->pages[i].number;
+}
+
+static const uint64_t *live_at(const MsgIndex *index, size_t at) {
+    size_t i;
+    return in_base(index, at, &i) ? index->base->pages[i].live : index->pages[i].page->live;
+}
+
+static unsigned count_at(const MsgIndex *index, size_t at) {
+    size_t i;
+    return in_base(index, at, &i) ? index->base->pages[i].count : index->pages[i].page->count;
+}
+
+/* Position in both of the first page whose number is >= number. */
+static size_t lower_of_both(const MsgIndex *index, uint64_t number) {
+    size_t below = base_len(index);
+    if (below && number <= index->base->pages[index->base->len - 1].number)
+        return msg_base_lower(index->base, number) - index->base->head;
+    return below + lower_page(index, number) - index->head;
+}
+
+/* True when seq is live in the base; *out_page says where. */
+static bool is_in_base(const MsgIndex *index, uint64_t seq, size_t *out_page) {
+    const MsgBase *base = index->base;
+    if (!base || base->head == base->len)
+        return false;
+    uint64_t number = seq / MSG_PAGE_SLOTS;
+    size_t at = msg_base_lower(base, number);
+    unsigned i = seq % MSG_PAGE_SLOTS;
+    *out_page = at;
+    return at < base->len && base->pages[at].number == number &&
+           base->pages[at].live[i / 64] >> (i % 64) & 1;
+}
+
 static MsgPage *find_page(const MsgIndex *index, uint64_t number, size_t *out_at) {
     size_t at = lower_page(index, number);
     *out_at = at;
@@ -86,6 +140,7 @@ void msg_index_done(MsgIndex *index) {
     for (size_t i = index->head; i < index->len; i++)
         mem_free(index->pages[i].page);
     mem_free(index->pages);
+    msg_base_free(index->base);
     *index = (MsgIndex){0};
 }
 
@@ -169,8 +224,13 @@ MsgSlot *msg_index_add(MsgIndex *index, uint64_t seq) {
 
 void msg_index_remove(MsgIndex *index, uint64_t seq) {
     size_t at;
-    MsgPage *page = find_page(index, seq / MSG_PAGE_SLOTS, &at);
     unsigned i = seq % MSG_PAGE_SLOTS;
+    if (is_in_base(index, seq, &at)) {
+        msg_base_remove(index->base, at, i);
+        index->live--;
+        return;
+    }
+    MsgPage *page = find_page(index, seq / MSG_PAGE_SLOTS, &at);
     ASSERT(page && page_has(page, i));
 
     if (page_is_packed(page)) {
@@ -194,11 +254,22 @@ void msg_index_remove(MsgIndex *index, uint64_t seq) {
 
 MsgSlot *msg_index_get(const MsgIndex *index, uint64_t seq) {
     size_t at;
-    MsgPage *page = find_page(index, seq / MSG_PAGE_SLOTS, &at);
     unsigned i = seq % MSG_PAGE_SLOTS;
+    if (is_in_base(index, seq, &at))
+        return msg_base_slot(index->base, at, i);
+    MsgPage *page = find_page(index, seq / MSG_PAGE_SLOTS, &at);
     if (!page || !page_has(page, i))
         return NULL;
     return &page->slots[page_slot_at(page, i)];
+}
+
+MsgSlot *msg_index_edit(MsgIndex *index, uint64_t seq) {
+    size_t at;
+    if (is_in_base(index, seq, &at))
+        return msg_base_edit(index->base, at, seq % MSG_PAGE_SLOTS);
+    MsgSlot *slot = msg_index_get(index, seq);
+    ASSERT(slot);
+    return slot;
 }
 
 uint64_t msg_index_next(const MsgIndex *index, uint64_t seq) {
@@ -215,60 +286,70 @@ uint64_t msg_index_prev(const MsgIndex *index, uint64_t seq) {
     return msg_scan_next_down(&scan, &found) ? found : 0;
 }
 
-/* Live slots of the page at or above its i-th. */
-static unsigned page_count_from(const MsgPage *page, unsigned i) {
-    return page->count - page_rank_of_word(page, i / 64) -
-           bits_in(page->live[i / 64] & bits_below(i % 64));
+/* Live slots of a page at or above its i-th. */
+static unsigned count_from(const uint64_t *live, unsigned i) {
+    unsigned count = bits_in(live[i / 64] & ~bits_below(i % 64));
+    for (unsigned word = i / 64 + 1; word < MSG_PAGE_WORDS; word++)
+        count += bits_in(live[word]);
+    return count;
 }
 
 uint64_t msg_index_count_from(const MsgIndex *index, uint64_t seq) {
     uint64_t number = seq / MSG_PAGE_SLOTS;
-    size_t at = lower_page(index, number);
-    uint64_t inside = 0, whole = 0;
+    size_t at = lower_of_both(index, number), len = page_count(index);
+    uint64_t inside = 0, whole = 0, left = 0;
     size_t above = at;
 
-    if (at < index->len && index->pages[at].number == number) {
-        inside = page_count_from(index->pages[at].page, seq % MSG_PAGE_SLOTS);
+    if (at < len && number_at(index, at) == number) {
+        inside = count_from(live_at(index, at), seq % MSG_PAGE_SLOTS);
+        left = count_at(index, at);
         above = at + 1;
     }
-    if (index->len - above <= at - index->head) {
-        for (size_t i = above; i < index->len; i++)
-            whole += index->pages[i].page->count;
+    if (len - above <= at) {
+        for (size_t i = above; i < len; i++)
+            whole += count_at(index, i);
         return inside + whole;
     }
-    for (size_t i = index->head; i < at; i++)
-        whole += index->pages[i].page->count;
-    uint64_t page_count = above > at ? index->pages[at].page->count : 0;
-    return index->live - whole - page_count + inside;
+    for (size_t i = 0; i < at; i++)
+        whole += count_at(index, i);
+    return index->live - whole - left + inside;
+}
+
+static MsgSlot *slot_at(const MsgIndex *index, size_t at, unsigned i) {
+    size_t page;
+    if (in_base(index, at, &page))
+        return msg_base_slot(index->base, page, i);
+    MsgPage *of_heap = index->pages[page].page;
+    return &of_heap->slots[page_slot_at(of_heap, i)];
 }
 
 /* Time of the last live slot of the page; count > 0. */
-static int64_t page_last_time(const MsgPage *page) {
+static int64_t page_last_time(const MsgIndex *index, size_t at) {
+    const uint64_t *live = live_at(index, at);
     unsigned word = MSG_PAGE_WORDS - 1;
-    while (!page->live[word])
+    while (!live[word])
         word--;
-    unsigned i = word * 64 + 63 - (unsigned)__builtin_clzll(page->live[word]);
-    return page->slots[page_slot_at(page, i)].time_ns;
+    return slot_at(index, at, word * 64 + 63 - (unsigned)__builtin_clzll(live[word]))->time_ns;
 }
 
 uint64_t msg_index_at_time(const MsgIndex *index, int64_t time_ns) {
-    size_t low = index->head, high = index->len;
-    if (high > low && index->pages[high - 1].page->count == 0)
-        high--; /* only the page that is added to may be empty */
+    size_t low = 0, len = page_count(index), high = len;
     while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (page_last_time(index->pages[middle].page) < time_ns)
-            low = middle + 1;
+        size_t middle = low + (high - low) / 2, at = middle;
+        while (at < high && count_at(index, at) == 0)
+            at++; /* of the base, or the one that is added to */
+        if (at < high && page_last_time(index, at) < time_ns)
+            low = at + 1;
         else
             high = middle;
     }
-    if (low == index->len)
+    if (low == len)
         return 0;
 
     MsgScan scan;
     uint64_t seq;
     MsgSlot *slot;
-    msg_scan_up(&scan, index, index->pages[low].number * MSG_PAGE_SLOTS);
+    msg_scan_up(&scan, index, number_at(index, low) * MSG_PAGE_SLOTS);
     while ((slot = msg_scan_next_up(&scan, &seq)))
         if (slot->time_ns >= time_ns)
             return seq;
@@ -276,29 +357,37 @@ uint64_t msg_index_at_time(const MsgIndex *index, int64_t time_ns) {
 }
 
 static void scan_enter_word(MsgScan *scan, uint64_t mask) {
-    const MsgPage *page = scan->index->pages[scan->at].page;
-    scan->word_bits = page->live[scan->word];
+    size_t at;
+    scan->word_bits = live_at(scan->index, scan->at)[scan->word];
     scan->bits = scan->word_bits & mask;
-    scan->rank = page_is_packed(page) ? page_rank_of_word(page, scan->word) : 0;
+    scan->rank = 0;
+    if (!in_base(scan->index, scan->at, &at)) {
+        const MsgPage *page = scan->index->pages[at].page;
+        scan->rank = page_is_packed(page) ? page_rank_of_word(page, scan->word) : 0;
+    }
 }
 
 static MsgSlot *scan_slot(const MsgScan *scan, unsigned bit, uint64_t *out_seq) {
-    MsgPage *page = scan->index->pages[scan->at].page;
-    *out_seq = page->number * MSG_PAGE_SLOTS + scan->word * 64 + bit;
+    size_t at;
+    unsigned i = scan->word * 64 + bit;
+    *out_seq = number_at(scan->index, scan->at) * MSG_PAGE_SLOTS + i;
+    if (in_base(scan->index, scan->at, &at))
+        return msg_base_slot(scan->index->base, at, i);
+    MsgPage *page = scan->index->pages[at].page;
     if (!page_is_packed(page))
-        return &page->slots[scan->word * 64 + bit];
+        return &page->slots[i];
     return &page->slots[scan->rank + bits_in(scan->word_bits & bits_below(bit))];
 }
 
 void msg_scan_up(MsgScan *scan, const MsgIndex *index, uint64_t from) {
     uint64_t number = from / MSG_PAGE_SLOTS;
     unsigned i = from % MSG_PAGE_SLOTS;
-    *scan = (MsgScan){.index = index, .at = lower_page(index, number)};
-    if (scan->at == index->len) {
+    *scan = (MsgScan){.index = index, .at = lower_of_both(index, number)};
+    if (scan->at == page_count(index)) {
         scan->is_over = true;
         return;
     }
-    if (index->pages[scan->at].number != number)
+    if (number_at(index, scan->at) != number)
         i = 0;
     scan->word = i / 64;
     scan_enter_word(scan, ~bits_below(i % 64));
@@ -310,7 +399,7 @@ MsgSlot *msg_scan_next_up(MsgScan *scan, uint64_t *out_seq) {
             return NULL;
         if (++scan->word == MSG_PAGE_WORDS) {
             scan->word = 0;
-            if (++scan->at >= scan->index->len) {
+            if (++scan->at >= page_count(scan->index)) {
                 scan->is_over = true;
                 return NULL;
             }
@@ -325,9 +414,9 @@ MsgSlot *msg_scan_next_up(MsgScan *scan, uint64_t *out_seq) {
 void msg_scan_down(MsgScan *scan, const MsgIndex *index, uint64_t from) {
     uint64_t number = from / MSG_PAGE_SLOTS;
     unsigned i = from % MSG_PAGE_SLOTS;
-    *scan = (MsgScan){.index = index, .at = lower_page(index, number)};
-    if (scan->at == index->len || index->pages[scan->at].number != number) {
-        if (scan->at == index->head) {
+    *scan = (MsgScan){.index = index, .at = lower_of_both(index, number)};
+    if (scan->at == page_count(index) || number_at(index, scan->at) != number) {
+        if (scan->at == 0) {
             scan->is_over = true;
             return;
         }
@@ -343,7 +432,7 @@ MsgSlot *msg_scan_next_down(MsgScan *scan, uint64_t *out_seq) {
         if (scan->is_over)
             return NULL;
         if (scan->word-- == 0) {
-            if (scan->at == scan->index->head) {
+            if (scan->at == 0) {
                 scan->is_over = true;
                 return NULL;
             }
@@ -355,4 +444,15 @@ MsgSlot *msg_scan_next_down(MsgScan *scan, uint64_t *out_seq) {
     unsigned bit = 63 - (unsigned)__builtin_clzll(scan->bits);
     scan->bits &= ~(1ull << bit);
     return scan_slot(scan, bit, out_seq);
+}
+
+uint64_t msg_index_base_end(const MsgIndex *index) {
+    const MsgBase *base = index->base;
+    return base && base->len ? (base->pages[base->len - 1].number + 1) * MSG_PAGE_SLOTS : 0;
+}
+
+void msg_index_drop_bytes(MsgIndex *index, uint64_t seq, uint64_t place, uint64_t bytes) {
+    size_t page;
+    if (is_in_base(index, seq, &page))
+        msg_base_drop_bytes(index->base, place, bytes);
 }

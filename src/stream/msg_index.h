@@ -4,7 +4,11 @@
  * order of rank, found by counting bits), an empty one is freed, and the directory is a sorted
  * array of the pages that exist: gaps of any size cost nothing, and deleted messages at most as
  * much as live ones. Sequences are only added at the end. Slot pointers are good until the next add
- * or remove. */
+ * or remove.
+ *
+ * Below the pages there may be a base: a mapped file with the messages as they were at a checkpoint
+ * (msg_base.h). Its slots are given as copies: who changes one asks for it with msg_index_edit. A
+ * copy is good until 32 more were asked for. */
 #pragma once
 
 #include <stdbool.h>
@@ -43,6 +47,7 @@ typedef struct __attribute__((packed, aligned(4))) MsgSlot {
 _Static_assert(sizeof(MsgSlot) == 28, "slots are many");
 
 typedef struct MsgPage MsgPage;
+typedef struct MsgBase MsgBase;
 
 typedef struct MsgPageRef {
     uint64_t number;
@@ -56,6 +61,7 @@ typedef struct MsgIndex {
     uint64_t live;
     uint64_t tail; /* number of the page that is added to */
     size_t bytes;  /* memory of pages */
+    MsgBase *base; /* owned; NULL = none. Its pages have lower numbers */
 } MsgIndex;
 
 void msg_index_done(MsgIndex *index);
@@ -69,12 +75,21 @@ void msg_index_remove(MsgIndex *index, uint64_t seq);
 /* NULL when it is not live. O(1) as long as most pages exist, else O(log pages). */
 MsgSlot *msg_index_get(const MsgIndex *index, uint64_t seq);
 
+/* seq is live: its slot, to be changed. */
+MsgSlot *msg_index_edit(MsgIndex *index, uint64_t seq);
+
 /* First live one at or above seq, last live one at or below it; 0 when there is none. */
 uint64_t msg_index_next(const MsgIndex *index, uint64_t seq);
 uint64_t msg_index_prev(const MsgIndex *index, uint64_t seq);
 
 /* Live ones at or above seq. O(pages on the shorter side). */
 uint64_t msg_index_count_from(const MsgIndex *index, uint64_t seq);
+
+/* First sequence above those that may be in the base. */
+uint64_t msg_index_base_end(const MsgIndex *index);
+/* A live message's record is live no longer: if it is in the base, its bytes are not counted there
+ * any more. */
+void msg_index_drop_bytes(MsgIndex *index, uint64_t seq, uint64_t place, uint64_t bytes);
 
 /* First live one stored at or after the time; 0 when there is none. O(log n). */
 uint64_t msg_index_at_time(const MsgIndex *index, int64_t time_ns);
@@ -84,7 +99,7 @@ uint64_t msg_index_at_time(const MsgIndex *index, int64_t time_ns);
  */
 typedef struct MsgScan {
     const MsgIndex *index;
-    size_t at; /* in pages */
+    size_t at; /* in the pages of base, then in pages */
     unsigned word;
     uint64_t bits; /* of word, still to come */
     unsigned rank; /* packed pages: slot of the lowest bit of word that is live */

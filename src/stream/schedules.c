@@ -155,7 +155,7 @@ Slice schedules_stored_headers(Stream *stream, Slice headers, const PubHeaders *
 
 static const SubjectEntry *live_entry(Stream *stream, Slice subject, SubjectId *out_id) {
     SubjectIndex *subjects = &stream->parts->subjects;
-    *out_id = subject_index_find(subjects, subject);
+    *out_id = subject_index_own(subjects, subject_index_find(subjects, subject));
     const SubjectEntry *entry = *out_id ? subject_index_entry(subjects, *out_id) : NULL;
     return entry && entry->count ? entry : NULL;
 }
@@ -284,11 +284,12 @@ Status schedules_load(Stream *stream, Slice bytes) {
         if (!packed_read_u64(&bytes, &seq) || !packed_read_i64(&bytes, &due_ns))
             return ERR_CORRUPT;
         const MsgSlot *slot = msg_index_get(stream->index, seq);
-        if (!slot || !slot->subject || map64_get(&schedules->standing, slot->subject))
+        SubjectId id = slot ? subject_index_own(&stream->parts->subjects, slot->subject) : 0;
+        if (!id || map64_get(&schedules->standing, id))
             continue;
         Standing *standing = mem_zalloc(sizeof *standing);
         standing->seq = seq;
-        map64_put(&schedules->standing, slot->subject, standing);
+        map64_put(&schedules->standing, id, standing);
         set_due(schedules, standing, due_ns);
     }
     return OK;

@@ -4,6 +4,7 @@
 #include "stream/api.h"
 #include "stream/copy.h"
 #include "stream/mirror_direct.h"
+#include "stream/msg_base.h"
 #include "stream/puback.h"
 #include "stream/puback_current.h"
 #include "stream/restore.h"
@@ -173,7 +174,14 @@ static void free_heap_messages(Stream *stream) {
     MsgScan scan;
     uint64_t seq;
     const MsgSlot *slot;
-    msg_scan_up(&scan, stream->index, 0);
+    void *edit;
+    const MsgBase *base = stream->index->base;
+    for (size_t at = 0; base && map64_next(&base->edits, &at, &seq, &edit);) {
+        slot = edit;
+        if (slot->place & MSG_IN_HEAP)
+            shared_unref(slot_heap(slot));
+    }
+    msg_scan_up(&scan, stream->index, msg_index_base_end(stream->index));
     while ((slot = msg_scan_next_up(&scan, &seq)))
         if (slot->place & MSG_IN_HEAP)
             shared_unref(slot_heap(slot));
@@ -214,6 +222,8 @@ void stream_free(Stream *stream) {
     leases_done(stream);
     map64_done(&parts->touched);
     stream_waits_done(stream);
+    if (parts->build)
+        stream_build_leave(stream);
     journal_remove_group(stream->js->journal, &stream->group);
     map64_remove(&stream->js->streams, stream->group.id);
     stream_batches_free(stream);

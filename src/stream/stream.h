@@ -109,7 +109,7 @@ uint64_t stream_count(Stream *stream, const Filters *filters, uint64_t from);
 size_t stream_last_per_subject(Stream *stream, const Filters *filters, uint64_t upto,
                                uint64_t **out_seqs);
 /* Each subject that matches, in no order: state of its live messages. Do not change the stream
- * meanwhile. */
+ * meanwhile. Its text is good until each returns. */
 typedef struct SubjectState {
     Slice subject;
     uint64_t count, first_seq, last_seq;
@@ -122,8 +122,8 @@ void stream_subject_state(Stream *stream, Slice subject, SubjectState *out_state
 int64_t stream_clock_now(Stream *stream);
 /* Ascending removed sequences between first and last, at most max. */
 size_t stream_deleted(Stream *stream, uint64_t *out_seqs, size_t max);
-/* Subject of a live message without reading it; borrowed until the stream changes. ERR_NOT_FOUND.
- */
+/* Subject of a live message without reading it; borrowed until the stream changes, or 128 more
+ * were asked for. ERR_NOT_FOUND. */
 MUST_CHECK Status stream_subject_of(Stream *stream, uint64_t seq, Slice *out_subject);
 
 /* Runs the call's endpoint when everything that was proposed before is applied: for calls that read

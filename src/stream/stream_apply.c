@@ -66,6 +66,7 @@ bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg) {
     } else {
         Shared *heap = heap_msg_new(msg->subject, msg->headers, msg->payload);
         slot->place = heap_place(heap);
+        parts->heap_count++;
         heap_msg_get(heap, out_msg);
     }
     subject_chain_add(stream->index, &parts->subjects, id, seq, slot);
@@ -458,5 +459,6 @@ const GroupOps stream_group_ops = {
     .refused = on_refused,
     .place = stream_place,
     .save = stream_save,
+    .freeze = stream_freeze,
     .load = stream_load,
 };

@@ -1,11 +1,13 @@
 #include "stream/stream_fake.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "bus/trace.h"
 #include "io/clock.h"
+#include "io/disk.h"
 #include "stream/mirror_direct.h"
 #include "stream/restore.h"
 #include "stream/snapshot.h"
@@ -27,7 +29,8 @@ int64_t clock_wall_ns(void) {
     return world.wall_ns;
 }
 uint64_t clock_mono_ns(void) {
-    return (uint64_t)world.wall_ns;
+    world.mono_ns += world.mono_step_ns;
+    return (uint64_t)world.wall_ns + world.mono_ns;
 }
 bool worker_is_current(const Worker *worker) {
     (void)worker;
@@ -134,6 +137,34 @@ Status journal_health(const Journal *journal) {
     return world.health;
 }
 Log *journal_log(Journal *journal) {
+    (void)journal;
+    return NULL;
+}
+void offload_submit(Offload *offload, OffloadJob *job) {
+    (void)offload, (void)job;
+    ASSERT(!"there is no offload");
+}
+char *journal_run_dir(const Journal *journal) {
+    (void)journal;
+    if (!world.run_dir[0]) {
+        snprintf(world.run_dir, sizeof world.run_dir, "/tmp/stream_fake-XXXXXX");
+        ASSERT(mkdtemp(world.run_dir));
+    }
+    return mem_copy(world.run_dir, strlen(world.run_dir));
+}
+char *journal_run_path(const Journal *journal, uint32_t group, uint64_t generation) {
+    char *dir = journal_run_dir(journal);
+    Buf path = {0};
+    buf_printf(&path, "%s/%u.%llu.run", dir, group, (unsigned long long)generation);
+    (void)buf_text(&path);
+    mem_free(dir);
+    return path.ptr;
+}
+uint64_t journal_inline_max(const Journal *journal) {
+    (void)journal;
+    return world.inline_max;
+}
+Offload *journal_offload(const Journal *journal) {
     (void)journal;
     return NULL;
 }
@@ -333,6 +364,7 @@ void world_begin(void) {
     world = (World){
         .options = {.is_enabled = true, .max_memory = -1, .max_file = -1, .server_name = LIT("S1")},
         .wall_ns = 1700000000ll * NS_PER_S,
+        .inline_max = UINT64_MAX,
     };
     world.worker.turn = arena_new();
     rand_init(&world.worker.rand, 1);
@@ -342,7 +374,19 @@ void world_begin(void) {
                            .batch_counts = batch_counts_new()};
 }
 
+static void remove_run(void *cookie, const char *name, bool is_dir) {
+    (void)cookie, (void)is_dir;
+    Buf path = {0};
+    buf_printf(&path, "%s/%s", world.run_dir, name);
+    ASSERT(remove(buf_text(&path)) == 0);
+    buf_done(&path);
+}
+
 void world_end(void) {
+    if (world.run_dir[0]) {
+        ASSERT(disk_list(world.run_dir, remove_run, NULL) == OK);
+        ASSERT(remove(world.run_dir) == 0);
+    }
     while (world.subs) /* as the bus does */
         sub_remove(world.subs);
     for (size_t i = 0; i < world.entry_count; i++) {

@@ -69,6 +69,7 @@ static int by_subject(const void *a, const void *b) {
 typedef struct Subjects {
     SubjectState *at;
     size_t len, cap;
+    Arena *texts; /* subjects of a run are given for a moment only */
 } Subjects;
 
 static void add_subject(void *cookie, const SubjectState *subject) {
@@ -77,12 +78,13 @@ static void add_subject(void *cookie, const SubjectState *subject) {
         subjects->cap = subjects->cap ? subjects->cap * 2 : 64;
         subjects->at = mem_realloc(subjects->at, subjects->cap * sizeof *subjects->at);
     }
-    subjects->at[subjects->len++] = *subject;
+    subjects->at[subjects->len] = *subject;
+    subjects->at[subjects->len++].subject = arena_copy(subjects->texts, subject->subject);
 }
 
 /* One page of subjects and their counts, in order. */
 static void write_subjects(Buf *out, Stream *stream, const StreamInfoOptions *options) {
-    Subjects subjects = {0};
+    Subjects subjects = {.texts = stream->group.home->turn};
     Filters filters = {&options->subjects_filter, 1};
     stream_each_subject(stream, &filters, add_subject, &subjects);
     if (options->offset < subjects.len) {

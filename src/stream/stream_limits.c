@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "stream/msg_base.h"
 #include "stream/snapshot.h"
 #include "stream/stream_parts.h"
 #include "stream/stream_touch.h"
@@ -82,9 +83,10 @@ void stream_age_drops(Stream *stream) {
 
 /* The message's bytes, in the log or on the heap. */
 static void drop_bytes(Stream *stream, const MsgSlot *slot, size_t subject_len) {
-    if (slot->place & MSG_IN_HEAP)
+    if (slot->place & MSG_IN_HEAP) {
         shared_unref(slot_heap(slot));
-    else if (!(slot->size & MSG_UNSEEN))
+        stream->parts->heap_count--;
+    } else if (!(slot->size & MSG_UNSEEN))
         note_drop(&stream->parts->drops[0], slot->place,
                   stream_record_bytes(subject_len, slot->size));
 }
@@ -95,11 +97,43 @@ static Slice slot_subject(const Stream *stream, const MsgSlot *slot) {
     return subject_entry_text(subject_index_entry(&stream->parts->subjects, slot->subject));
 }
 
+/* All that the base holds: by segment, as there may be millions. */
+static void drop_bytes_of_base(Stream *stream) {
+    const MsgBase *base = stream->index->base;
+    uint64_t seq;
+    void *value;
+    if (!base)
+        return;
+    for (size_t i = 0; i < base->segment_count; i++)
+        if (base->segments[i].bytes)
+            note_drop(&stream->parts->drops[0], place_of(base->segments[i].segment, 0),
+                      base->segments[i].bytes);
+    for (size_t at = 0; map64_next(&base->edits, &at, &seq, &value);) {
+        const MsgSlot *slot = value;
+        if (slot->place & MSG_IN_HEAP)
+            shared_unref(slot_heap(slot));
+    }
+}
+
+void stream_set_totals(Stream *stream, uint64_t messages, uint64_t bytes) {
+    JetStreamUsage *usage = stream->parts->usage;
+    uint64_t *total = stream_is_file(stream) ? &usage->storage : &usage->memory;
+    usage->messages += messages - stream->state.messages;
+    usage->bytes += bytes - stream->state.bytes;
+    *total += bytes - stream->state.bytes;
+    stream->state.messages = messages;
+    stream->state.bytes = bytes;
+}
+
 void stream_drop_log_bytes(Stream *stream) {
     MsgScan scan;
     uint64_t seq;
     const MsgSlot *slot;
-    msg_scan_up(&scan, stream->index, 0);
+    const MsgBase *base = stream->index->base;
+    for (size_t i = 0; base && i < base->segment_count; i++)
+        note_drop(&stream->parts->drops[0], place_of(base->segments[i].segment, 0),
+                  base->segments[i].bytes);
+    msg_scan_up(&scan, stream->index, msg_index_base_end(stream->index));
     while ((slot = msg_scan_next_up(&scan, &seq)))
         if (!(slot->place & MSG_IN_HEAP))
             drop_bytes(stream, slot, slot_subject(stream, slot).len);
@@ -122,10 +156,11 @@ static void forget_object(StreamParts *parts, SubjectId subject) {
 
 void stream_drop(Stream *stream, uint64_t seq, bool has_advisory) {
     StreamParts *parts = stream->parts;
-    MsgSlot *slot = msg_index_get(stream->index, seq);
-    ASSERT(slot);
-    SubjectId id = slot->subject;
-    Slice subject = slot_subject(stream, slot);
+    ASSERT(msg_index_get(stream->index, seq));
+    /* The slot may be a copy, and the subject is to change. */
+    MsgSlot slot = *msg_index_get(stream->index, seq);
+    SubjectId id = slot.subject = subject_index_own(&parts->subjects, slot.subject);
+    Slice subject = slot_subject(stream, &slot);
 
     retained_on_removed(stream, seq, id ? subject_index_entry(&parts->subjects, id)->first : 0,
                         parts->is_trimming_subject);
@@ -134,20 +169,25 @@ void stream_drop(Stream *stream, uint64_t seq, bool has_advisory) {
     if (parts->touched.len)
         stream_touch_forget(stream, seq);
     if (!list_is_empty(&parts->snapshots))
-        snapshot_on_removed(stream, seq, slot, subject.len);
+        snapshot_on_removed(stream, seq, &slot, subject.len);
+    if (parts->build)
+        stream_build_on_drop(stream, seq, &slot, subject);
     consumer_set_on_removed(stream->consumers, seq, subject, has_advisory);
-    stream_count_live(stream, subject, slot->size, -1);
-    drop_bytes(stream, slot, subject.len);
-    if (slot->size & MSG_HAS_TTL)
+    stream_count_live(stream, subject, slot.size, -1);
+    drop_bytes(stream, &slot, subject.len);
+    if (!(slot.place & MSG_IN_HEAP) && !(slot.size & MSG_UNSEEN))
+        msg_index_drop_bytes(stream->index, seq, slot.place,
+                             stream_record_bytes(subject.len, slot.size));
+    if (slot.size & MSG_HAS_TTL)
         parts->ttl_live--;
-    if (slot->size & MSG_DAMAGED)
+    if (slot.size & MSG_DAMAGED)
         stream->state.damaged--;
     if (id) {
         if (stream->config->allow_msg_counter)
             counters_on_removed(stream, id, seq);
         if (parts->schedules)
             schedules_on_removed(stream, id, seq);
-        subject_chain_remove(stream->index, &parts->subjects, seq, slot);
+        subject_chain_remove(stream->index, &parts->subjects, seq, &slot);
         if (stream->config->object_value_size_max > 0)
             forget_object(parts, id);
     }
@@ -168,14 +208,20 @@ void stream_drop_all(Stream *stream, uint64_t next_seq) {
     const MsgSlot *slot;
 
     consumer_set_on_purged_all(stream->consumers, next_seq - 1);
-    msg_scan_up(&scan, stream->index, 0);
-    while ((slot = msg_scan_next_up(&scan, &seq))) {
-        Slice subject = slot_subject(stream, slot);
-        if (!list_is_empty(&parts->snapshots))
-            snapshot_on_removed(stream, seq, slot, subject.len);
-        stream_count_live(stream, subject, slot->size, -1);
-        drop_bytes(stream, slot, subject.len);
+    if (!list_is_empty(&parts->snapshots)) {
+        msg_scan_up(&scan, stream->index, 0);
+        while ((slot = msg_scan_next_up(&scan, &seq)))
+            snapshot_on_removed(stream, seq, slot, slot_subject(stream, slot).len);
     }
+    msg_scan_up(&scan, stream->index, msg_index_base_end(stream->index));
+    while ((slot = msg_scan_next_up(&scan, &seq)))
+        drop_bytes(stream, slot, slot_subject(stream, slot).len);
+    drop_bytes_of_base(stream);
+    stream_set_totals(stream, 0, 0);
+    parts->heap_count = 0;
+    if (parts->build)
+        stream_build_on_drop_all(stream);
+    parts->run_generation = 0;
     msg_index_done(stream->index);
     subject_index_done(&parts->subjects);
     ttl_queue_done(&parts->ttls);
@@ -195,8 +241,9 @@ void stream_drop_all(Stream *stream, uint64_t next_seq) {
 
 static void enforce_subject(Stream *stream, SubjectId id) {
     int64_t max = stream->config->max_msgs_per_subject;
-    if (max <= 0)
+    if (max <= 0 || subject_index_entry(&stream->parts->subjects, id)->count <= (uint64_t)max)
         return;
+    id = subject_index_own(&stream->parts->subjects, id);
     const SubjectEntry *entry = subject_index_entry(&stream->parts->subjects, id);
     stream->parts->is_trimming_subject = true;
     while (entry->count > (uint64_t)max)

@@ -74,34 +74,41 @@ static uint64_t run_end(const Stream *stream, uint64_t seq) {
     return seq;
 }
 
-static void save_ttls(Stream *stream, Buf *out) {
+static void save_ttls(Stream *stream, uint64_t from, Buf *out) {
     const TtlQueue *ttls = &stream->parts->ttls;
     const Map64 *touched = &stream->parts->touched;
     Map64 written = {0}; /* of those that were touched: they may be in the queue more than once */
-    packed_write_u64(out, stream->parts->ttl_live);
+    Buf all = {0};
+    uint64_t count = 0;
     for (size_t i = 0; i < ttls->len; i++) {
         uint64_t seq = ttls->heap[i].seq;
+        bool is_touched = touched->len && map64_get(touched, seq);
+        if (seq < from && !is_touched)
+            continue; /* the run has it */
         const MsgSlot *slot = msg_index_get(stream->index, seq);
         if (!slot || !(slot->size & MSG_HAS_TTL))
             continue;
-        if (touched->len && map64_get(touched, seq) &&
-            (!stream_due_is_current(stream, seq, ttls->heap[i].due_ns) ||
-             map64_put(&written, seq, stream)))
+        if (is_touched && (!stream_due_is_current(stream, seq, ttls->heap[i].due_ns) ||
+                           map64_put(&written, seq, stream)))
             continue;
-        packed_write_u64(out, seq);
-        packed_write_i64(out, ttls->heap[i].due_ns);
+        count++;
+        packed_write_u64(&all, seq);
+        packed_write_i64(&all, ttls->heap[i].due_ns);
     }
+    packed_write_u64(out, count);
+    buf_append(out, buf_slice(&all));
+    buf_done(&all);
     map64_done(&written);
 }
 
-void stream_save_messages(Stream *stream, Buf *out) {
+void stream_save_messages(Stream *stream, const MessagesForm *form, Buf *out) {
     Saver saver = {.stream = stream, .out = out};
     MsgScan scan;
     uint64_t seq, end = 0;
     const MsgSlot *slot;
 
-    packed_write_u64(out, stream->state.messages);
-    msg_scan_up(&scan, stream->index, 0);
+    packed_write_u64(out, msg_index_count_from(stream->index, form->from));
+    msg_scan_up(&scan, stream->index, form->from);
     while ((slot = msg_scan_next_up(&scan, &seq))) {
         if (seq >= end) {
             packed_write_u64(out, seq - end);
@@ -111,7 +118,7 @@ void stream_save_messages(Stream *stream, Buf *out) {
         save_one(&saver, slot);
     }
     map64_done(&saver.subjects);
-    save_ttls(stream, out);
+    save_ttls(stream, form->from, out);
 }
 
 /* ---- load ---- */
@@ -188,9 +195,22 @@ static bool read_one(Loader *loader, Slice *from, Saved *out_saved) {
     return out_saved->subject || out_saved->size & (MSG_UNSEEN | MSG_DAMAGED);
 }
 
+/* Filled when its record comes, in its turn: others below it wait for theirs. */
+static void add_unseen(Stream *stream, uint64_t seq, Place place) {
+    MsgSlot *slot = msg_index_add(stream->index, seq);
+    slot->place = place;
+    slot->size = MSG_UNSEEN;
+    stream->parts->unseen++;
+    stream_count_live(stream, (Slice){0}, slot->size, 1);
+}
+
 static void add_one(Stream *stream, uint64_t seq, const Saved *saved) {
     StreamParts *parts = stream->parts;
     Slice subject = {0};
+    if (parts->unseen && !saved->is_in_heap && !(saved->size & MSG_UNSEEN)) {
+        add_unseen(stream, seq, saved->place);
+        return;
+    }
     MsgSlot *slot = msg_index_add(stream->index, seq);
 
     slot->time_ns = saved->time_ns;
@@ -202,6 +222,7 @@ static void add_one(Stream *stream, uint64_t seq, const Saved *saved) {
         subject = subject_entry_text(entry);
         if (saved->is_in_heap)
             slot->place = heap_place(heap_msg_new(subject, saved->headers, saved->payload));
+        parts->heap_count += saved->is_in_heap;
         subject_chain_add(stream->index, &parts->subjects, saved->subject, seq, slot);
         if (entry->count == 1)
             stream->state.num_subjects++;
@@ -229,13 +250,15 @@ static Status load_run(Loader *loader, uint64_t seq, uint64_t len, Slice *from) 
 static Status load_runs(Loader *loader, Slice *from) {
     const StreamState *state = &loader->stream->state;
     uint64_t count, gap, len, seq = 0;
+    uint64_t below = msg_index_prev(loader->stream->index, UINT64_MAX);
 
     if (!packed_read_u64(from, &count))
         return ERR_CORRUPT;
     while (count) {
         if (!packed_read_u64(from, &gap) || !packed_read_u64(from, &len) || len == 0 ||
             len > count || gap > state->last_seq - seq || (seq += gap) == 0 ||
-            len > state->last_seq + 1 - seq)
+            len > state->last_seq + 1 - seq || seq <= below ||
+            seq < msg_index_base_end(loader->stream->index))
             return ERR_CORRUPT;
         count -= len;
         Status status = load_run(loader, seq, len, from);
@@ -251,12 +274,14 @@ static Status load_runs(Loader *loader, Slice *from) {
 static Status load_ttls(Stream *stream, Slice *from) {
     uint64_t count, seq;
     int64_t due_ns;
-    if (!packed_read_u64(from, &count) || count != stream->parts->ttl_live)
+    if (!packed_read_u64(from, &count))
         return ERR_CORRUPT;
     for (; count; count--) {
         if (!packed_read_u64(from, &seq) || !packed_read_i64(from, &due_ns))
             return ERR_CORRUPT;
         const MsgSlot *slot = msg_index_get(stream->index, seq);
+        if (slot && slot->size & MSG_UNSEEN)
+            continue; /* its record says it again */
         if (!slot || !(slot->size & MSG_HAS_TTL))
             return ERR_CORRUPT;
         ttl_queue_push(&stream->parts->ttls, due_ns, seq);

@@ -17,6 +17,7 @@
 #include "stream/retained.h"
 #include "stream/schedules.h"
 #include "stream/stream.h"
+#include "stream/stream_build.h"
 #include "stream/subject_chain.h"
 #include "stream/subject_index.h"
 #include "stream/ttl_queue.h"
@@ -90,7 +91,7 @@ struct StreamParts {
     bool is_expire_in_flight;
     Transform *transform, *republish;
     struct MirrorDirect *mirror_direct; /* NULL: answers for no other stream */
-    struct Copies *copies; /* copy.h; NULL: takes nothing from other streams */
+    struct Copies *copies;              /* copy.h; NULL: takes nothing from other streams */
     int64_t clock_ns; /* newest time given to an entry, or expired at: entries are never older */
     Buf last_msg_id;  /* of the last stored message */
     char *ack_prefix;
@@ -123,6 +124,9 @@ struct StreamParts {
     uint64_t transaction_last;   /* newest transaction that is stored (stream_txn.c) */
     struct OpenBatches *batches; /* stream_batch.c; NULL until the first */
     struct FastBatches *fast;    /* stream_fast.c; NULL until the first */
+    StreamBuild *build;          /* NULL: none under way */
+    uint64_t heap_count;         /* live messages that are kept in memory */
+    uint64_t run_generation;     /* of the run that the index stands on; 0 = none */
     JetStreamUsage *usage;
     uint64_t usage_checked_ns; /* turn of the last look at the server's limits */
     bool is_over_usage;
@@ -228,6 +232,8 @@ void stream_enforce_limits(Stream *stream, SubjectId just_stored);
 /* Everything, at once; the next message gets next_seq. */
 void stream_drop_all(Stream *stream, uint64_t next_seq);
 void stream_count_live(Stream *stream, Slice subject, uint32_t slot_size, int sign);
+/* Sets what is counted, without looking at messages. */
+void stream_set_totals(Stream *stream, uint64_t messages, uint64_t bytes);
 /* A config took effect: trims as the original does. */
 void stream_trim(Stream *stream);
 /* At a checkpoint. */
@@ -262,12 +268,33 @@ void stream_apply_purge(Stream *stream, const Record *record, ApiCall *call);
 void stream_save(Group *group, Buf *out);
 MUST_CHECK Status stream_load(Group *group, Slice state);
 
-/* stream_messages.c */
-void stream_save_messages(Stream *stream, Buf *out);
+/* As it will be when the messages below cut are in the run of that generation. */
+void stream_save_frozen(Stream *stream, uint64_t generation, uint64_t cut, Buf *out);
+
+/* stream_messages.c. from: those below it are in the run of that generation (0: there is none),
+ * is_frozen: one that is being made. */
+typedef struct MessagesForm {
+    uint64_t generation, from;
+    bool is_frozen;
+} MessagesForm;
+void stream_save_messages(Stream *stream, const MessagesForm *form, Buf *out);
 MUST_CHECK Status stream_load_messages(Stream *stream, Slice *from);
+
+/* stream_run.c: the part of the messages that is in a run. */
+void stream_save_run(Stream *stream, const MessagesForm *form, Buf *out);
+MUST_CHECK Status stream_load_run(Stream *stream, Slice *from);
+
+/* stream_build.c */
+/* Removes seq from an index alone. */
+void stream_index_forget(MsgIndex *index, SubjectIndex *subjects, uint64_t seq);
+/* Sets flags of a live message. */
+void stream_add_flags(Stream *stream, uint64_t seq, uint32_t flags);
 
 /* stream_places.c */
 MUST_CHECK Status stream_load_places(Stream *stream, Slice *from);
+/* A message that is no record. seq is above all others. */
+void stream_load_in_heap(Stream *stream, uint64_t seq, int64_t time_ns, Slice subject,
+                         Slice headers, Slice payload);
 void stream_place(Group *group, const Record *record, Place place);
 /* The last record of the checkpoint came, or will never come. */
 void stream_settle_places(Stream *stream);

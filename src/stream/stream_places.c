@@ -10,7 +10,7 @@
 #include "stream/stream_parts.h"
 #include "stream/stream_touch.h"
 
-static void load_in_heap(Stream *stream, uint64_t seq, int64_t time_ns, Slice subject,
+void stream_load_in_heap(Stream *stream, uint64_t seq, int64_t time_ns, Slice subject,
                          Slice headers, Slice payload) {
     StreamParts *parts = stream->parts;
     PubHeaders ask;
@@ -22,6 +22,7 @@ static void load_in_heap(Stream *stream, uint64_t seq, int64_t time_ns, Slice su
     SubjectId id = subject_index_add(&parts->subjects, subject);
     MsgSlot *slot = msg_index_add(stream->index, seq);
     slot->place = heap_place(heap_msg_new(subject, headers, payload));
+    parts->heap_count++;
     slot->time_ns = time_ns;
     slot->size = size;
     slot->is_tombstone = headers.len && pub_headers_are_tombstone(&ask);
@@ -56,7 +57,7 @@ static Status load_one(Stream *stream, uint64_t seq, Slice *from, Place *last_pl
         !packed_read_slice(from, &headers) || !packed_read_slice(from, &payload) ||
         subject.len > UINT16_MAX || headers.len + payload.len > MSG_LEN_MASK)
         return ERR_CORRUPT;
-    load_in_heap(stream, seq, time_ns, subject, headers, payload);
+    stream_load_in_heap(stream, seq, time_ns, subject, headers, payload);
     return OK;
 }
 

@@ -49,10 +49,11 @@ void stored_msg_done(StoredMsg *msg) {
     *msg = (StoredMsg){0};
 }
 
-static void mark_damaged(Stream *stream, uint64_t seq, MsgSlot *slot) {
+static void mark_damaged(Stream *stream, uint64_t seq) {
+    const MsgSlot *slot = msg_index_get(stream->index, seq);
     if (slot->size & MSG_DAMAGED)
         return;
-    slot->size |= MSG_DAMAGED;
+    stream_add_flags(stream, seq, MSG_DAMAGED);
     stream->state.damaged++;
     LOG_ERR("message damaged on disk", "stream=%.*s seq=%llu place=%llx",
             SLICE_ARG(stream_name(stream)), (unsigned long long)seq,
@@ -68,7 +69,7 @@ static bool is_record_of(const Stream *stream, const MsgSlot *slot, const Record
 }
 
 Status stream_read(Stream *stream, uint64_t seq, StoredMsg *out_msg) {
-    MsgSlot *slot = msg_index_get(stream->index, seq);
+    const MsgSlot *slot = msg_index_get(stream->index, seq);
     if (!slot)
         return ERR_NOT_FOUND;
     if (slot->place & MSG_IN_HEAP) {
@@ -93,7 +94,7 @@ Status stream_read(Stream *stream, uint64_t seq, StoredMsg *out_msg) {
         status = ERR_CORRUPT;
     }
     if (status == ERR_CORRUPT)
-        mark_damaged(stream, seq, slot);
+        mark_damaged(stream, seq);
     if (status)
         return status;
     *out_msg = (StoredMsg){.seq = seq,
@@ -138,9 +139,9 @@ static void on_fetched(void *cookie, Status status) {
     StreamFetch *fetch = cookie;
     Stream *stream = fetch->stream;
     if (stream) {
-        MsgSlot *slot = msg_index_get(stream->index, fetch->seq);
+        const MsgSlot *slot = msg_index_get(stream->index, fetch->seq);
         if (slot && !(slot->place & MSG_IN_HEAP) && status && status != ERR_AGAIN)
-            mark_damaged(stream, fetch->seq, slot);
+            mark_damaged(stream, fetch->seq);
         list_remove(&fetch->link);
     }
     wake_all(&fetch->waits);

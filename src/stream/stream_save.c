@@ -1,8 +1,8 @@
 /* The stream's part of a checkpoint (docs/STORAGE.md). All numbers packed (packed.h):
  *   version | config JSON (len, bytes) | created | clock | first_seq | last_seq | last_time | last
- *   msg id (len, bytes) | messages (stream_messages.c; before version 3 only their places,
- *   stream_places.c) | duplicates (dup_window.h) | consumers (len, bytes) | sections: count, then
- *   tag and bytes of each */
+ *   msg id (len, bytes) | messages (stream_run.c, then stream_messages.c; version 3 without the
+ *   former; before only their places, stream_places.c) | duplicates (dup_window.h) | consumers
+ * (len, bytes) | sections: count, then tag and bytes of each */
 #include "stream/copy.h"
 #include "stream/packed.h"
 #include "stream/retained.h"
@@ -10,7 +10,7 @@
 #include "stream/stream_touch.h"
 #include "stream/stream_txn.h"
 
-enum { STREAM_STATE_VERSION = 3 };
+enum { STREAM_STATE_VERSION = 4 };
 
 /* What a feature keeps beside the messages. A tag is never used again for something else; a section
  * that is not there leaves the feature as a new stream has it. */
@@ -66,8 +66,7 @@ static Status load_sections(Stream *stream, Slice *from) {
     return OK;
 }
 
-void stream_save(Group *group, Buf *out) {
-    Stream *stream = (Stream *)group;
+static void save_as(Stream *stream, const MessagesForm *form, Buf *out) {
     StreamParts *parts = stream->parts;
     Buf json = {0}, consumers = {0};
 
@@ -81,13 +80,27 @@ void stream_save(Group *group, Buf *out) {
     packed_write_u64(out, stream->state.last_seq);
     packed_write_i64(out, stream->state.last_time_ns);
     packed_write_slice(out, buf_slice(&parts->last_msg_id));
-    stream_save_messages(stream, out);
+    stream_save_run(stream, form, out);
+    stream_save_messages(stream, form, out);
     dup_window_save(&parts->duplicates, out);
     packed_write_slice(out, buf_slice(&consumers));
     save_sections(stream, out);
     buf_done(&json);
     buf_done(&consumers);
     stream_age_drops(stream);
+    stream->group.run = form->generation;
+}
+
+void stream_save(Group *group, Buf *out) {
+    Stream *stream = (Stream *)group;
+    MessagesForm form = {.generation = stream->parts->run_generation,
+                         .from = msg_index_base_end(stream->index)};
+    save_as(stream, &form, out);
+}
+
+void stream_save_frozen(Stream *stream, uint64_t generation, uint64_t cut, Buf *out) {
+    MessagesForm form = {.generation = generation, .from = cut, .is_frozen = true};
+    save_as(stream, &form, out);
 }
 
 /* ---- load ---- */
@@ -105,6 +118,12 @@ static Status load_config(Stream *stream, Slice json) {
     stream->config = config;
     stream_config_took_effect(stream);
     return OK;
+}
+
+static Status load_messages(Stream *stream, uint64_t version, Slice *from) {
+    if (version < 3)
+        return stream_load_places(stream, from);
+    return version == 3 ? stream_load_messages(stream, from) : stream_load_run(stream, from);
 }
 
 Status stream_load(Group *group, Slice state) {
@@ -126,8 +145,7 @@ Status stream_load(Group *group, Slice state) {
         return ERR_CORRUPT;
     Status status = load_config(stream, json);
     if (status == OK)
-        status =
-            version < 3 ? stream_load_places(stream, &state) : stream_load_messages(stream, &state);
+        status = load_messages(stream, version, &state);
     if (status == OK)
         status = dup_window_load(&parts->duplicates, &state);
     if (status == OK && !packed_read_slice(&state, &consumers))

@@ -6,14 +6,14 @@ static void set_next(MsgSlot *slot, uint64_t distance) {
     slot->next = distance < MSG_NEXT_FAR ? (uint32_t)distance & MSG_NEXT_FAR : MSG_NEXT_FAR;
 }
 
-void subject_chain_add(const MsgIndex *index, const SubjectIndex *subjects, SubjectId id,
-                       uint64_t seq, MsgSlot *slot) {
+void subject_chain_add(MsgIndex *index, const SubjectIndex *subjects, SubjectId id, uint64_t seq,
+                       MsgSlot *slot) {
     SubjectEntry *entry = subject_index_entry(subjects, id);
     slot->subject = id;
     if (entry->count == 0)
         entry->first = seq;
     else
-        set_next(msg_index_get(index, entry->last), seq - entry->last);
+        set_next(msg_index_edit(index, entry->last), seq - entry->last);
     entry->last = seq;
     entry->count++;
 }
@@ -25,15 +25,17 @@ uint64_t subject_chain_next(const MsgIndex *index, uint64_t seq, const MsgSlot *
     MsgScan scan;
     uint64_t found;
     const MsgSlot *other;
+    SubjectId subject = slot->subject; /* the slot may be a copy that goes */
     msg_scan_up(&scan, index, seq + MSG_NEXT_FAR);
     while ((other = msg_scan_next_up(&scan, &found)))
-        if (other->subject == slot->subject)
+        if (other->subject == subject)
             return found;
     return 0;
 }
 
 uint64_t subject_chain_seek(const MsgIndex *index, const SubjectIndex *subjects, SubjectId id,
                             uint64_t from) {
+    id = subject_index_settle(subjects, id);
     const SubjectEntry *entry = subject_index_entry(subjects, id);
     if (entry->count == 0 || from > entry->last)
         return 0;
@@ -59,6 +61,7 @@ uint64_t subject_chain_seek(const MsgIndex *index, const SubjectIndex *subjects,
 
 uint64_t subject_chain_upto(const MsgIndex *index, const SubjectIndex *subjects, SubjectId id,
                             uint64_t upto) {
+    id = subject_index_settle(subjects, id);
     const SubjectEntry *entry = subject_index_entry(subjects, id);
     if (entry->count == 0 || upto < entry->first)
         return 0;
@@ -79,7 +82,7 @@ uint64_t subject_chain_upto(const MsgIndex *index, const SubjectIndex *subjects,
     }
 }
 
-void subject_chain_remove(const MsgIndex *index, const SubjectIndex *subjects, uint64_t seq,
+void subject_chain_remove(MsgIndex *index, const SubjectIndex *subjects, uint64_t seq,
                           const MsgSlot *slot) {
     SubjectEntry *entry = subject_index_entry(subjects, slot->subject);
     ASSERT(entry->count > 0);
@@ -93,7 +96,7 @@ void subject_chain_remove(const MsgIndex *index, const SubjectIndex *subjects, u
         entry->first = next;
     } else {
         uint64_t before = subject_chain_upto(index, subjects, slot->subject, seq - 1);
-        set_next(msg_index_get(index, before), next ? next - before : 0);
+        set_next(msg_index_edit(index, before), next ? next - before : 0);
         if (seq == entry->last)
             entry->last = before;
     }

@@ -12,12 +12,12 @@
 #include "stream/subject_index.h"
 
 /* seq was just added as slot, above all others; sets slot->subject and the entry. */
-void subject_chain_add(const MsgIndex *index, const SubjectIndex *subjects, SubjectId id,
-                       uint64_t seq, MsgSlot *slot);
+void subject_chain_add(MsgIndex *index, const SubjectIndex *subjects, SubjectId id, uint64_t seq,
+                       MsgSlot *slot);
 
-/* Before seq is removed from the index. The caller tells subject_index_emptied when the count fell
- * to 0. */
-void subject_chain_remove(const MsgIndex *index, const SubjectIndex *subjects, uint64_t seq,
+/* Before seq is removed from the index; its subject is owned (subject_index_own). The caller tells
+ * subject_index_emptied when the count fell to 0. */
+void subject_chain_remove(MsgIndex *index, const SubjectIndex *subjects, uint64_t seq,
                           const MsgSlot *slot);
 
 /* The one behind seq; 0 when it is the last. */

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "proto/subject.h"
+#include "stream/subject_base.h"
 #include "stream/subject_order.h"
 
 enum {
@@ -271,6 +272,11 @@ static void hash_remove(IdHash *hash, const SubjectIndex *index, KeyOf *key_of, 
 /* ---- trie ---- */
 
 SubjectEntry *subject_index_entry(const SubjectIndex *index, SubjectId id) {
+    if (id & SUBJECT_OF_RUN) {
+        id = subject_index_settle(index, id);
+        if (id & SUBJECT_OF_RUN)
+            return subject_base_copy(index->base, id & ~SUBJECT_OF_RUN);
+    }
     return slab_at(index, id);
 }
 
@@ -399,34 +405,83 @@ void subject_index_done(SubjectIndex *index) {
     for (size_t i = 0; i < index->chunk_count; i++)
         mem_free(index->chunks[i]);
     mem_free(index->chunks);
+    subject_base_free(index->base);
     *index = (SubjectIndex){0};
 }
 
-SubjectId subject_index_find(SubjectIndex *index, Slice subject) {
-    return hash_find(&index->subjects, index, key_of_subject, (IdKey){subject, 0},
-                     hash_slice(subject));
+/* Only in the base; 0 when there is none, or it was taken over. */
+static SubjectId find_in_base(const SubjectIndex *index, Slice subject) {
+    uint32_t ordinal;
+    if (!index->base || !run_find(index->base->run, subject, &ordinal) ||
+        subject_base_is_changed(index->base, ordinal))
+        return 0;
+    return ordinal | SUBJECT_OF_RUN;
 }
 
-SubjectId subject_index_add(SubjectIndex *index, Slice subject) {
-    uint64_t hash = hash_slice(subject);
-    SubjectId id = hash_find(&index->subjects, index, key_of_subject, (IdKey){subject, 0}, hash);
-    if (id)
-        return id;
+SubjectId subject_index_find(SubjectIndex *index, Slice subject) {
+    SubjectId id = hash_find(&index->subjects, index, key_of_subject, (IdKey){subject, 0},
+                             hash_slice(subject));
+    return id ? id : find_in_base(index, subject);
+}
 
+static SubjectId make_entry(SubjectIndex *index, Slice subject) {
     uint32_t parent = node_get(index, subject);
-    id = slab_alloc(index, offsetof(SubjectEntry, text) + subject.len);
-    SubjectEntry *entry = subject_index_entry(index, id);
+    SubjectId id = slab_alloc(index, offsetof(SubjectEntry, text) + subject.len);
+    SubjectEntry *entry = slab_at(index, id);
     entry->first = entry->last = 0;
     entry->count = 0;
     entry->parent = parent;
     entry->len = (uint16_t)subject.len;
     memcpy(entry->text, subject.ptr, subject.len);
     node_list_push(index, node_at(index, parent), id);
-    hash_add(&index->subjects, index, key_of_subject, hash, id);
+    hash_add(&index->subjects, index, key_of_subject, hash_slice(subject), id);
     index->entry_count++;
     if (index->order)
         subject_order_on_added(index->order, id);
     return id;
+}
+
+SubjectId subject_index_add(SubjectIndex *index, Slice subject) {
+    SubjectId id = hash_find(&index->subjects, index, key_of_subject, (IdKey){subject, 0},
+                             hash_slice(subject));
+    if (id)
+        return id;
+    id = find_in_base(index, subject);
+    return id ? subject_index_own(index, id) : make_entry(index, subject);
+}
+
+SubjectId subject_index_own(SubjectIndex *index, SubjectId id) {
+    id = subject_index_settle(index, id);
+    if (!(id & SUBJECT_OF_RUN))
+        return id;
+    uint32_t ordinal = id & ~SUBJECT_OF_RUN;
+    if (index->order)
+        subject_order_on_removed(index->order, id);
+    const SubjectEntry *copy = subject_base_copy(index->base, ordinal);
+    SubjectId own = make_entry(index, subject_entry_text(copy));
+    SubjectEntry *entry = slab_at(index, own);
+    entry->first = copy->first;
+    entry->last = copy->last;
+    entry->count = copy->count;
+    subject_base_take(index->base, ordinal, own);
+    return own;
+}
+
+SubjectId subject_index_settle(const SubjectIndex *index, SubjectId id) {
+    if (!(id & SUBJECT_OF_RUN))
+        return id;
+    uint32_t ordinal = id & ~SUBJECT_OF_RUN;
+    return subject_base_is_changed(index->base, ordinal) ? subject_base_taken(index->base, ordinal)
+                                                         : id;
+}
+
+SubjectId subject_id_of_run(const SubjectIndex *index, uint32_t ordinal) {
+    return subject_index_settle(index, ordinal | SUBJECT_OF_RUN);
+}
+
+void subject_index_set_base(SubjectIndex *index, const Run *run) {
+    ASSERT(!index->base && index->entry_count == 0);
+    index->base = subject_base_new(run);
 }
 
 static void remove_entry(SubjectIndex *index, SubjectId id) {
@@ -464,10 +519,32 @@ size_t subject_index_bytes(const SubjectIndex *index) {
     return buckets * sizeof(IdBucket) + (chunks + index->units_cap) * UNIT + index->list_bytes;
 }
 
+/* Those that are not on the heap. */
+static void each_of_base(const SubjectIndex *index,
+                         void (*each)(void *cookie, const SubjectId *ids, size_t count),
+                         void *cookie) {
+    enum { AT_ONCE = 1024 };
+    SubjectId ids[AT_ONCE];
+    size_t len = 0;
+    uint32_t count = index->base ? run_subject_count(index->base->run) : 0;
+    for (uint32_t ordinal = 0; ordinal < count; ordinal++) {
+        if (subject_base_is_changed(index->base, ordinal))
+            continue;
+        ids[len++] = ordinal | SUBJECT_OF_RUN;
+        if (len == AT_ONCE) {
+            each(cookie, ids, len);
+            len = 0;
+        }
+    }
+    if (len)
+        each(cookie, ids, len);
+}
+
 void subject_index_each_list(const SubjectIndex *index,
                              void (*each)(void *cookie, const SubjectId *ids, size_t count),
                              void *cookie) {
     uint32_t id = index->root;
+    each_of_base(index, each, cookie);
     while (id) {
         SubjectNode *node = node_at(index, id);
         if (node->count)
@@ -542,9 +619,12 @@ static bool scan_child(const Scan *scan, uint32_t id, Slice token) {
         buf_append_char(&text, '.');
     }
     buf_append(&text, token);
-    bool goes_on = scan_literal(scan, buf_slice(&text));
+    IdKey key = {buf_slice(&text), 0};
+    SubjectId found =
+        hash_find(&scan->index->subjects, scan->index, key_of_subject, key, hash_slice(key.text));
     buf_done(&text);
-    return goes_on;
+    SubjectEntry *entry = found ? slab_at(scan->index, found) : NULL;
+    return !entry || !entry->count || scan->each(scan->cookie, found, entry);
 }
 
 /* Recursion goes as deep as the trie. */
@@ -571,11 +651,40 @@ static bool scan_node(const Scan *scan, uint32_t id, unsigned depth, Slice rest)
     return true;
 }
 
+/* What every subject that pattern covers begins with. */
+static Slice leading_literal(Slice pattern) {
+    size_t len = 0;
+    for (size_t i = 0; i < pattern.len && pattern.ptr[i] != '*' && pattern.ptr[i] != '>'; i++)
+        if (pattern.ptr[i] == '.')
+            len = i + 1;
+    return slice_first(pattern, len);
+}
+
+static bool scan_base(const Scan *scan) {
+    SubjectBase *base = scan->index->base;
+    RunScan run;
+    uint32_t ordinal;
+    Slice text;
+    bool is_all = slice_equal(scan->pattern, LIT(">")), goes_on = true;
+    run_scan_begin(&run, base->run, leading_literal(scan->pattern));
+    while (goes_on && run_scan_next(&run, &ordinal, &text)) {
+        if (subject_base_is_changed(base, ordinal) ||
+            (!is_all && !subject_matches(scan->pattern, text)))
+            continue;
+        goes_on = scan->each(scan->cookie, ordinal | SUBJECT_OF_RUN,
+                             subject_base_copy_as(base, ordinal, text));
+    }
+    run_scan_done(&run);
+    return goes_on;
+}
+
 bool subject_index_scan(SubjectIndex *index, Slice pattern, SubjectEach *each, void *cookie) {
     Scan scan = {index, pattern, each, cookie};
-    if (pattern.len == 0 || !index->root)
+    if (pattern.len == 0)
         return true;
     if (!subject_has_wildcard(pattern))
         return scan_literal(&scan, pattern);
-    return scan_node(&scan, index->root, 0, pattern);
+    if (index->root && !scan_node(&scan, index->root, 0, pattern))
+        return false;
+    return !index->base || scan_base(&scan);
 }

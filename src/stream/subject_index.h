@@ -8,6 +8,10 @@
  * a stream of ten million subjects below one prefix pays 4 to 5 bytes each for it (an ordered tree
  * over whole texts would cost 10 to 20 and be slower to look up).
  *
+ * Below it there may be a base: the subjects of a run (store/run.h). Their ids have the highest bit
+ * set, their entries are given as copies; a subject that is to change is taken over to the heap
+ * first (subject_index_own), where its entry counts from then on.
+ *
  * An entry whose count fell to 0 stays for a moment (a ring of few), as a subject that is emptied
  * is often filled again. Pointers to entries are good until the next subject_index_add. */
 #pragma once
@@ -40,6 +44,9 @@ typedef struct IdHash { /* private */
     size_t moved, len;  /* buckets of old; ids in both */
 } IdHash;
 
+typedef struct SubjectBase SubjectBase;
+struct Run;
+
 enum { SUBJECT_FREE_LISTS = 64 + 9, SUBJECT_RING = 16 };
 
 /* Zero-initialised is empty. */
@@ -55,6 +62,7 @@ typedef struct SubjectIndex {
     uint64_t entry_count; /* with those in the ring */
     size_t list_bytes;
     struct SubjectOrder *order; /* subject_order.h; NULL = nobody asked for it */
+    SubjectBase *base;          /* owned; NULL = none */
 } SubjectIndex;
 
 void subject_index_done(SubjectIndex *index);
@@ -69,7 +77,17 @@ SubjectId subject_index_add(SubjectIndex *index, Slice subject);
 /* Its count fell to 0. */
 void subject_index_emptied(SubjectIndex *index, SubjectId id);
 
+/* Of a subject that is only in the base: a copy, good until 128 more were asked for. */
 SubjectEntry *subject_index_entry(const SubjectIndex *index, SubjectId id);
+
+/* An empty index over the subjects of run, which outlives it. */
+void subject_index_set_base(SubjectIndex *index, const struct Run *run);
+/* The id under which the subject can be changed. id as given by find or a slot. */
+SubjectId subject_index_own(SubjectIndex *index, SubjectId id);
+/* What an id that was given earlier is now: a subject may have been taken over since. */
+SubjectId subject_index_settle(const SubjectIndex *index, SubjectId id);
+/* The n-th subject of the run. */
+SubjectId subject_id_of_run(const SubjectIndex *index, uint32_t ordinal);
 static inline Slice subject_entry_text(const SubjectEntry *entry) {
     return (Slice){entry->text, entry->len};
 }

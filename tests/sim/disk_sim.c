@@ -406,6 +406,22 @@ Status disk_sync(DiskFile *file) {
     return turn == TURN_GO ? OK : ERR_IO;
 }
 
+Status disk_map(DiskFile *file, uint64_t bytes, const void **out_bytes) {
+    char *copy = mem_alloc(bytes);
+    Status status = disk_read(file, copy, bytes, 0);
+    if (status) {
+        mem_free(copy);
+        return status;
+    }
+    *out_bytes = copy;
+    return OK;
+}
+
+void disk_unmap(const void *mapped, uint64_t bytes) {
+    (void)bytes;
+    mem_free((void *)(uintptr_t)mapped);
+}
+
 Status disk_size(DiskFile *file, uint64_t *out_bytes) {
     if (is_stale(file))
         return ERR_IO;

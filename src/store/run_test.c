@@ -1,0 +1,340 @@
+#include "store/run.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "base/vec.h"
+#include "io/disk.h"
+
+/* What a run should hold, as arrays that are searched from end to end. */
+typedef struct Known {
+    uint64_t seq;
+    char subject[32];
+    RunMessage message;
+} Known;
+typedef VEC(Known) Knowns;
+
+static char dir[64], path[96];
+
+static int make_dir(void **state) {
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/run_test-XXXXXX");
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(path, sizeof path, "%s/1.1.run", dir);
+    return 0;
+}
+
+static int remove_dir(void **state) {
+    (void)state;
+    (void)remove(path);
+    return remove(dir);
+}
+
+static size_t bytes_of(size_t subject_len, uint32_t size) {
+    return 40 + subject_len + size % 1000;
+}
+
+static Knowns make_messages(Rand *rand, uint64_t from, size_t count, unsigned subjects) {
+    Knowns all = {0};
+    Place place = place_of(3 + from / 1000, 96);
+    for (size_t i = 0; i < count; i++) {
+        from += rand_below(rand, 50) ? 1 + rand_below(rand, 3) : 1000;
+        place += 8 * (1 + rand_below(rand, 40));
+        Known known = {.seq = from};
+        uint64_t n = rand_below(rand, subjects);
+        snprintf(known.subject, sizeof known.subject, "k.%llu.%llu", (unsigned long long)n % 7,
+                 (unsigned long long)n);
+        known.message = (RunMessage){.place = rand_below(rand, 100) ? place : 0,
+                                     .time_ns = (int64_t)(from * 1000 + rand_below(rand, 900)),
+                                     .size = (uint32_t)rand_below(rand, 3000),
+                                     .is_marked = rand_below(rand, 9) == 0};
+        if (rand_below(rand, 200) == 0)
+            known.subject[0] = 0;
+        vec_push(&all, known);
+    }
+    return all;
+}
+
+static void write_run(const Run *base, const uint64_t (*has)[RUN_PAGE_WORDS],
+                      const RunSize *resized, size_t resized_count, const Knowns *added) {
+    VEC(RunNew) messages = {0};
+    VEC(Slice) texts = {0};
+    for (size_t i = 0; i < added->len; i++) {
+        RunNew new = {added->at[i].seq, added->at[i].message};
+        Slice text = slice_of_text(added->at[i].subject);
+        uint32_t t = 0;
+        while (t < texts.len && !slice_equal(texts.at[t], text))
+            t++;
+        if (text.len == 0)
+            t = RUN_NO_SUBJECT;
+        else if (t == texts.len)
+            vec_push(&texts, text);
+        new.message.subject = t;
+        vec_push(&messages, new);
+    }
+    RunDue due = {7, 8};
+    RunInput input = {.base = base,
+                      .base_has = has,
+                      .resized = resized,
+                      .resized_count = resized_count,
+                      .added = messages.at,
+                      .added_count = messages.len,
+                      .texts = texts.at,
+                      .text_count = texts.len,
+                      .dues = &due,
+                      .due_count = 1,
+                      .record_bytes = bytes_of};
+    assert_int_equal(run_write(dir, path, &input), OK);
+    vec_done(&messages);
+    vec_done(&texts);
+}
+
+static void check_messages(const Run *run, const Knowns *all) {
+    size_t pages, segments, at = 0;
+    const RunPage *page = run_pages(run, &pages);
+    uint64_t bytes = 0, want = 0;
+    Buf text = {0};
+    for (size_t p = 0; p < pages; p++)
+        for (unsigned i = 0; i < RUN_PAGE_SLOTS; i++) {
+            if (!(page[p].has[i / 64] >> (i % 64) & 1))
+                continue;
+            RunMessage message;
+            const Known *known = &all->at[at++];
+            run_message(run, &page[p], i, &message);
+            assert_true(known->seq == page[p].number * RUN_PAGE_SLOTS + i);
+            assert_true(known->message.place == message.place);
+            assert_true(known->message.time_ns == message.time_ns);
+            assert_int_equal(known->message.size, message.size);
+            assert_int_equal(known->message.is_marked, message.is_marked);
+            if (!known->subject[0]) {
+                assert_true(message.subject == RUN_NO_SUBJECT);
+                continue;
+            }
+            run_subject_text(run, message.subject, &text);
+            assert_true(slice_equal(buf_slice(&text), slice_of_text(known->subject)));
+            uint64_t next = 0;
+            for (size_t k = at; k < all->len && !next; k++)
+                if (strcmp(all->at[k].subject, known->subject) == 0)
+                    next = all->at[k].seq;
+            assert_true(message.next == (next ? next - known->seq : 0));
+            if (message.place)
+                want += bytes_of(text.len, message.size);
+        }
+    assert_true(at == all->len && run_message_count(run) == at);
+    const RunSegment *segment = run_segments(run, &segments);
+    for (size_t i = 0; i < segments; i++)
+        bytes += segment[i].bytes;
+    assert_true(bytes == want);
+    buf_done(&text);
+}
+
+static void check_subjects(const Run *run, const Knowns *all) {
+    uint32_t ordinal, seen = 0;
+    for (size_t i = 0; i < all->len; i++) {
+        RunSubject subject, want = {0};
+        Slice text = slice_of_text(all->at[i].subject);
+        if (!text.len)
+            continue;
+        assert_true(run_find(run, text, &ordinal));
+        run_subject(run, ordinal, &subject);
+        for (size_t k = 0; k < all->len; k++)
+            if (strcmp(all->at[k].subject, all->at[i].subject) == 0) {
+                want.first = want.count++ ? want.first : all->at[k].seq;
+                want.last = all->at[k].seq;
+            }
+        assert_memory_equal(&subject, &want, sizeof want);
+    }
+    assert_false(run_find(run, LIT("k"), &ordinal));
+    assert_false(run_find(run, LIT("k.1.not"), &ordinal));
+
+    RunScan scan;
+    Slice text;
+    char last[32] = "";
+    run_scan_begin(&scan, run, (Slice){0});
+    while (run_scan_next(&scan, &ordinal, &text)) {
+        assert_int_equal(ordinal, seen++);
+        char now[32];
+        snprintf(now, sizeof now, "%.*s", SLICE_ARG(text));
+        assert_true(strcmp(last, now) < 0);
+        memcpy(last, now, sizeof last);
+    }
+    run_scan_done(&scan);
+    assert_int_equal(seen, run_subject_count(run));
+    uint32_t below = 0, known = 0;
+    run_scan_begin(&scan, run, LIT("k.3."));
+    while (run_scan_next(&scan, &ordinal, &text))
+        below += slice_starts_with(text, LIT("k.3."));
+    run_scan_done(&scan);
+    run_scan_begin(&scan, run, (Slice){0});
+    while (run_scan_next(&scan, &ordinal, &text))
+        known += slice_starts_with(text, LIT("k.3."));
+    run_scan_done(&scan);
+    assert_int_equal(below, known);
+}
+
+static Run *open_run(void) {
+    Run *run;
+    assert_int_equal(run_open(path, &run), OK);
+    return run;
+}
+
+static void a_run_gives_back_what_was_written(void **state) {
+    (void)state;
+    Rand rand;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        rand_init(&rand, seed);
+        Knowns all = make_messages(&rand, seed * 500, 100 + rand_below(&rand, 2000),
+                                   1 + (unsigned)rand_below(&rand, 800));
+        write_run(NULL, NULL, NULL, 0, &all);
+        Run *run = open_run();
+        check_messages(run, &all);
+        check_subjects(run, &all);
+        size_t count;
+        assert_int_equal(run_dues(run, &count)->seq, 7);
+        assert_int_equal(count, 1);
+        run_free(run);
+        vec_done(&all);
+    }
+}
+
+/* Takes away at random, as the next run shall not have it. */
+static void take_away(Rand *rand, const Run *base, Knowns *all,
+                      uint64_t (**out_has)[RUN_PAGE_WORDS]) {
+    size_t pages;
+    const RunPage *page = run_pages(base, &pages);
+    uint64_t(*has)[RUN_PAGE_WORDS] = mem_alloc(pages * sizeof *has);
+    for (size_t p = 0; p < pages; p++)
+        memcpy(has[p], page[p].has, sizeof has[p]);
+    size_t to = 0;
+    for (size_t i = 0, p = 0; i < all->len; i++) {
+        uint64_t number = all->at[i].seq / RUN_PAGE_SLOTS;
+        unsigned bit = all->at[i].seq % RUN_PAGE_SLOTS;
+        while (page[p].number < number)
+            p++;
+        if (p % 3 == 1 || rand_below(rand, 4) == 0)
+            has[p][bit / 64] &= ~(1ull << (bit % 64));
+        else
+            all->at[to++] = all->at[i];
+    }
+    all->len = to;
+    *out_has = has;
+}
+
+static void a_merged_run_is_as_one_written_at_once(void **state) {
+    (void)state;
+    Rand rand;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        rand_init(&rand, seed);
+        unsigned subjects = 1 + (unsigned)rand_below(&rand, 500);
+        Knowns all = make_messages(&rand, 1, 200 + rand_below(&rand, 1500), subjects);
+        write_run(NULL, NULL, NULL, 0, &all);
+        for (int generation = 0; generation < 3; generation++) {
+            Run *base = open_run();
+            uint64_t(*has)[RUN_PAGE_WORDS];
+            uint64_t last = (all.at[all.len - 1].seq / RUN_PAGE_SLOTS + 1) * RUN_PAGE_SLOTS;
+            take_away(&rand, base, &all, &has);
+            all.at[all.len / 2].message.size = 123;
+            RunSize resized = {all.at[all.len / 2].seq, 123};
+            Knowns added = make_messages(&rand, last, rand_below(&rand, 700), subjects + 50);
+            write_run(base, (const void *)has, &resized, 1, &added);
+            for (size_t i = 0; i < added.len; i++)
+                vec_push(&all, added.at[i]);
+            run_free(base);
+            Run *merged = open_run();
+            check_messages(merged, &all);
+            check_subjects(merged, &all);
+            run_free(merged);
+            vec_done(&added);
+            mem_free(has);
+        }
+        vec_done(&all);
+    }
+}
+
+static void a_run_without_messages_is_one(void **state) {
+    (void)state;
+    Knowns none = {0};
+    uint32_t ordinal;
+    write_run(NULL, NULL, NULL, 0, &none);
+    Run *run = open_run();
+    check_messages(run, &none);
+    assert_false(run_find(run, LIT("a"), &ordinal));
+    run_free(run);
+}
+
+typedef struct Told {
+    const Knowns *all;
+    size_t at, wrong;
+} Told;
+
+static void tell(void *cookie, uint64_t seq, Place place) {
+    Told *told = cookie;
+    while (told->at < told->all->len && told->all->at[told->at].seq < seq)
+        told->at++;
+    if (told->at == told->all->len || told->all->at[told->at].seq != seq ||
+        told->all->at[told->at].message.place != place)
+        told->wrong++;
+}
+
+/* Any flipped bit is found; the places are there all the same, unless they were hit. */
+static void damage_is_found_and_the_places_survive(void **state) {
+    (void)state;
+    Rand rand;
+    rand_init(&rand, 5);
+    Knowns all = make_messages(&rand, 1, 3000, 400);
+    write_run(NULL, NULL, NULL, 0, &all);
+    char *text;
+    size_t len;
+    unsigned complete = 0, unseen = 0;
+    assert_int_equal(disk_read_file(path, 1 << 24, &text, &len), OK);
+    for (int round = 0; round < 400; round++) {
+        size_t at = round < 100 ? (size_t)round * 4 : rand_below(&rand, len);
+        char flip = (char)(1 << rand_below(&rand, 8));
+        bool is_padding = at >= 224 && at < 4096;
+        text[at] ^= flip;
+        assert_int_equal(disk_write_file(path, slice_from(text, len), 0600), OK);
+        Run *run = NULL;
+        Status status = run_open(path, &run);
+        bool is_found = status == ERR_CORRUPT || status == ERR_VERSION;
+        if (!is_padding && !is_found) { /* in the places: everything else is whole */
+            assert_int_equal(status, OK);
+            check_messages(run, &all);
+            unseen++;
+        }
+        run_free(run);
+        Told told = {&all, 0, 0};
+        uint64_t lost = run_read_places(path, tell, &told);
+        assert_int_equal(told.wrong, 0);
+        complete += !is_found || lost == 0 || (lost == UINT64_MAX && told.at + 1 >= all.len);
+        text[at] ^= flip;
+    }
+    assert_int_equal(complete, 400);
+    assert_in_range(unseen, 1, 100);
+    for (size_t cut = 0; cut < len; cut += len / 50) {
+        Run *run;
+        assert_int_equal(disk_write_file(path, slice_from(text, cut), 0600), OK);
+        assert_int_equal(run_open(path, &run), ERR_CORRUPT);
+    }
+    mem_free(text);
+    vec_done(&all);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_run_gives_back_what_was_written),
+        TEST(a_merged_run_is_as_one_written_at_once),
+        TEST(a_run_without_messages_is_one),
+        TEST(damage_is_found_and_the_places_survive),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
