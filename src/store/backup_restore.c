@@ -38,7 +38,12 @@ typedef struct Restoring {
     uint64_t checkpoint;
     Place floor;
     uint64_t epoch;
+    int64_t cut_ns, transaction_ns; /* of the first entry, the first transaction left out */
+    bool has_transaction;
 } Restoring;
+
+/* No checkpoint takes longer to be made. */
+static const int64_t CHECKPOINT_NS_MAX = 60ll * 1000000000;
 
 static Status fail(Restoring *restoring, Status status, const char *why) {
     if (!restoring->report->why)
@@ -47,6 +52,12 @@ static Status fail(Restoring *restoring, Status status, const char *why) {
 }
 
 static void note_after(Restoring *restoring, const Record *record) {
+    if (restoring->after.len == 0)
+        restoring->cut_ns = record->time_ns;
+    if (record->type == RECORD_TRANSACTION && !restoring->has_transaction) {
+        restoring->has_transaction = true;
+        restoring->transaction_ns = record->time_ns;
+    }
     if (!map64_get(&restoring->after, record->group))
         map64_put(&restoring->after, record->group, (void *)(uintptr_t)record->index);
 }
@@ -146,14 +157,27 @@ static bool reaches(const Restoring *restoring, Place floor) {
            (place_segment(start) == place_segment(floor) + 1 && place_offset(start) == 0);
 }
 
+/* A transaction is an entry of the catalogue, and no index of a stream tells whether the stream's
+ * state has it. Where one follows the cut closely, only a checkpoint that was finished before the
+ * cut will do: one before another one that began before it. */
+static bool must_be_finished(const Restoring *restoring) {
+    return restoring->has_transaction &&
+           restoring->transaction_ns - restoring->cut_ns < CHECKPOINT_NS_MAX;
+}
+
 /* The newest one that knows of nothing behind the cut, and from which on the log has no gap. */
 static Status choose_checkpoint(Restoring *restoring) {
     const StoreScan *scan = &restoring->scan;
+    Place cut = place_of(restoring->cut.segment, restoring->cut.offset);
+    bool is_finished = !must_be_finished(restoring);
     for (size_t i = scan->checkpoints.len; i-- > 0;) {
         Suits suits = {restoring, true};
         Place floor = 0;
-        if (checkpoint_read(scan->dir, scan->checkpoints.at[i], on_state, &suits, &floor) != OK ||
-            !suits.is_good)
+        if (checkpoint_read(scan->dir, scan->checkpoints.at[i], on_state, &suits, &floor) != OK)
+            continue;
+        bool was_finished = is_finished;
+        is_finished |= floor <= cut;
+        if (!suits.is_good || !was_finished)
             continue;
         if (reaches(restoring, floor)) {
             restoring->checkpoint = scan->checkpoints.at[i];
