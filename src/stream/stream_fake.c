@@ -459,6 +459,14 @@ void world_flush(Stream *stream) {
         arena_reset(world.worker.turn);
 }
 
+void world_forget(size_t kept) {
+    for (size_t i = kept; i < world.entry_count; i++) {
+        shared_unref(world.entries[i].bytes);
+        mem_free((void *)(uintptr_t)world.entries[i].ticket.data.ptr);
+    }
+    world.entry_count = world.applied_count = kept;
+}
+
 void world_refuse(Stream *stream, Status why) {
     while (world.applied_count < world.entry_count) {
         FakeEntry entry = world.entries[world.applied_count++];

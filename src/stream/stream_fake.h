@@ -60,6 +60,8 @@ void world_publish(Stream *stream, const char *subject, const char *headers, Sli
                    const char *reply);
 /* Applies what waits. */
 void world_flush(Stream *stream);
+/* Forgets all entries but the first ones. */
+void world_forget(size_t kept);
 /* Refuses it. */
 void world_refuse(Stream *stream, Status why);
 /* Publishes and applies; the answer, "" when there was none. */
