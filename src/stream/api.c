@@ -248,8 +248,10 @@ static void on_flow(ApiPort *port, const Message *message) {
         return;
     }
     Consumer *consumer = find_consumer(port, names[0], names[1], ON_FLOW, message);
-    if (consumer)
+    if (consumer && consumer_has_flow_control(consumer))
         consumer_on_flow_reply(consumer, names[2], message);
+    else if (consumer)
+        api_send_no_responders(port, message);
 }
 
 static void on_pull(ApiPort *port, Slice names, const Message *message) {
@@ -325,18 +327,30 @@ static ApiCall *new_call(ApiPort *port, const Message *message) {
 /* What can be said without looking at anything: API_OK when nothing. */
 static ApiError refuse_early(const ApiPort *port, const ApiCall *call) {
     const ApiEndpoint *endpoint = call->endpoint;
+    bool looks_first = endpoint->flags & API_BODY_FIRST;
 
-    if (!api_level_is_met(call->headers))
-        return api_error(JSRequiredApiLevelErr);
+    if (endpoint->flags & API_BY_CONSUMER)
+        return API_OK;
     if (endpoint->flags & API_CLUSTER)
         return api_error(JSClusterRequiredErr);
-    if (!port->is_enabled)
+    if (!api_level_is_met(call->headers))
+        return api_error(JSRequiredApiLevelErr);
+    if (!port->is_enabled && !looks_first)
         return api_error(JSNotEnabledForAccountErr);
     if (endpoint->body == API_BODY_EMPTY && !json_is_empty_object(call->body))
         return api_error(JSNotEmptyRequestErr);
     if (endpoint->body == API_BODY_REQUIRED && json_is_empty_object(call->body))
         return api_error(JSBadRequestErr);
     return API_OK;
+}
+
+/* The system account has no JetStream of its own; there the original says so under a name that no
+ * endpoint has, except to account info. */
+static const ApiEndpoint in_system_account = {.type = LIT("system_response")};
+
+static bool is_refused_in_system(const ApiPort *port, const ApiEndpoint *endpoint) {
+    return port->index == 1 && !port->is_enabled &&
+           (!endpoint || !(endpoint->flags & (API_SYSTEM | API_OF_ACCOUNT)));
 }
 
 static Worker *place_of_call(const ApiCall *call) {
@@ -349,6 +363,12 @@ static Worker *place_of_call(const ApiCall *call) {
     return call->home;
 }
 
+/* Nobody answers: endpoints of the system account elsewhere, and those of them that need a cluster.
+ */
+static bool is_for_others(const ApiPort *port, const ApiEndpoint *endpoint) {
+    return endpoint->flags & API_SYSTEM && (port->index != 1 || endpoint->flags & API_CLUSTER);
+}
+
 static void run_call(ApiPort *port, const Message *message) {
     ApiCall *call = new_call(port, message);
 
@@ -357,7 +377,12 @@ static void run_call(ApiPort *port, const Message *message) {
     /* The names are slices of the call's own copy. */
     Slice tail = slice_from_at(call->subject, prefixes[ON_API].len);
     call->endpoint = api_find_endpoint(tail, &call->stream, &call->consumer, &call->rest);
-    if (!call->endpoint || ((call->endpoint->flags & API_SYSTEM) && port->index != 1)) {
+    if (is_refused_in_system(port, call->endpoint)) {
+        call->endpoint = &in_system_account;
+        api_reply_error(call, api_error(JSNotEnabledForAccountErr));
+        return;
+    }
+    if (!call->endpoint || is_for_others(port, call->endpoint)) {
         api_drop(call);
         return;
     }
@@ -379,7 +404,8 @@ static void on_api(ApiPort *port, const Message *message) {
     Slice tail = slice_from_at(message->subject, prefixes[ON_API].len);
     bool is_direct = slice_starts_with(tail, direct), is_pull = slice_starts_with(tail, pull);
 
-    if (!is_direct && !is_pull && !slice_starts_with(tail, bare)) {
+    if ((!is_direct && !is_pull && !slice_starts_with(tail, bare)) ||
+        is_refused_in_system(port, NULL)) {
         run_call(port, message);
         return;
     }

@@ -41,7 +41,7 @@ static void send_and_free(ApiCall *call, Slice headers, Buf *out, bool is_error)
         buf_append_char(out, '}');
         usage->api_total++;
         usage->api_errors += is_error;
-        uint8_t flags = call->endpoint->flags;
+        unsigned flags = call->endpoint->flags;
         api_send(api, call->account, call->reply, headers, buf_slice(out));
         if (!(flags & (is_error ? API_UNAUDITED : API_QUIET)))
             api_audit(call, buf_slice(out));
@@ -74,7 +74,8 @@ void api_reply_success(ApiCall *call) {
     Buf out;
 
     api_begin(call, &out);
-    buf_append_lit(&out, ",\"success\":true");
+    buf_append(&out, call->endpoint->flags & API_INITIATED ? LIT(",\"initiated\":true")
+                                                           : LIT(",\"success\":true"));
     api_finish(call, &out);
 }
 
@@ -135,6 +136,10 @@ void api_move(ApiCall *call, Worker *to) {
     api_detach(call);
     call->mail.arrive = call_arrived;
     worker_post(call->home, to, &call->mail);
+}
+
+bool api_is_enabled(const ApiCall *call) {
+    return call->js->options->account_is_enabled[account_index(call->account)];
 }
 
 Stream *api_call_stream(ApiCall *call) {
@@ -236,5 +241,7 @@ bool api_level_is_met(Slice headers) {
 
     if (headers.len == 0 || !header_get(headers, LIT("Nats-Required-Api-Level"), &value))
         return true;
-    return slice_parse_i64(value, &level) == OK && level <= SERVER_API_LEVEL;
+    /* The original cuts blanks before the value only. */
+    bool is_clean = value.ptr[value.len] == '\r' || value.ptr[value.len] == '\n';
+    return is_clean && slice_parse_i64(value, &level) == OK && level <= SERVER_API_LEVEL;
 }

@@ -3,8 +3,18 @@
 
 /* CONSUMER.* on the stream's home. */
 
+/* The account may not use JetStream: endpoints that look at the body before that say it here. */
+static bool is_refused(ApiCall *call) {
+    if (api_is_enabled(call))
+        return false;
+    api_reply_error(call, api_error(JSNotEnabledForAccountErr));
+    return true;
+}
+
 /* The stream of the call; NULL: answered. */
 static Stream *need_stream(ApiCall *call) {
+    if (is_refused(call))
+        return NULL;
     Stream *stream = api_call_stream(call);
 
     if (!stream)
@@ -43,6 +53,8 @@ static ApiError check_form(ApiCall *call, CreateForm form, const ConsumerRequest
         config->name = arena_copy(config->arena, call->consumer);
     }
     ApiError error = check_filter_tokens(config, call->rest);
+    if (form == FORM_DURABLE && !api_failed(error) && config->name.len > LIMIT_NAME_BYTES)
+        error = api_error_with_u64(api_arena(call), JSConsumerNameTooLongErrF, LIMIT_NAME_BYTES);
     if (!api_failed(error) && config->name.len)
         error = consumer_name_check(config->name, api_arena(call));
     return error;
@@ -55,6 +67,11 @@ static void create(ApiCall *call, CreateForm form) {
 
     if (api_failed(error)) {
         api_reply_error(call, error);
+        return;
+    }
+    if (!api_is_enabled(call)) {
+        consumer_config_free(request.config);
+        api_reply_error(call, api_error(JSNotEnabledForAccountErr));
         return;
     }
     Stream *stream = NULL;
@@ -214,6 +231,10 @@ void api_on_consumer_reset(ApiCall *call) {
      */
     if (!stream || !consumer_set_find(stream->consumers, call->consumer)) {
         api_drop(call);
+        return;
+    }
+    if (!api_level_is_met(call->headers)) {
+        api_reply_error(call, api_error(JSRequiredApiLevelErr));
         return;
     }
     if (call->body.len && !api_read_body(call, &reset_schema, JSON_LOOSE, &request))

@@ -42,10 +42,33 @@ static void a_placeholder_is_replaced(void **state) {
     arena_free(arena);
 }
 
+static void two_placeholders_are_replaced_in_order(void **state) {
+    (void)state;
+    Arena *arena = arena_new();
+    static const struct {
+        unsigned code;
+        Slice first, second, want;
+    } cases[] = {
+        {JSStreamExternalApiOverlapErrF, LIT("$JS.API"), LIT("$JS.API"),
+         LIT("stream external api prefix $JS.API must not overlap with $JS.API")},
+        {JSStreamExternalDelPrefixOverlapsErrF, LIT("{subject}"), LIT("s.>"),
+         LIT("stream external delivery prefix {subject} overlaps with stream subject s.>")},
+        {JSRestoreSubscribeFailedErrF, LIT(""), LIT(""),
+         LIT("JetStream unable to subscribe to restore snapshot : ")},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ApiError error = api_error_with_both(arena, cases[i].code, cases[i].first, cases[i].second);
+        assert_int_equal(error.code, cases[i].code);
+        assert_true(slice_equal(error.text, cases[i].want));
+    }
+    arena_free(arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_is_found_by_its_code),
         cmocka_unit_test(a_placeholder_is_replaced),
+        cmocka_unit_test(two_placeholders_are_replaced_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,17 +22,22 @@ typedef enum ApiBody {
 } ApiBody;
 
 enum {
-    API_QUIET = 1,      /* success is not audited */
-    API_SYSTEM = 2,     /* only in the system account; silence elsewhere */
-    API_UNAUDITED = 16, /* errors neither */
-    API_CLUSTER = 4,    /* 10010 on a single server */
-    API_SETTLED = 8,    /* reads a stream's state: waits for what was proposed before */
+    API_QUIET = 1,        /* success is not audited */
+    API_UNAUDITED = 2,    /* errors neither */
+    API_SYSTEM = 4,       /* only in the system account; silence elsewhere */
+    API_CLUSTER = 8,      /* 10010 on a single server; silence for those of the system account */
+    API_SETTLED = 16,     /* reads a stream's state: waits for what was proposed before */
+    API_BODY_FIRST = 32,  /* the handler says 10039 itself, after it looked at the body */
+    API_BY_CONSUMER = 64, /* the handler says everything, since the original's consumer does */
+    API_INITIATED = 128,  /* success is called "initiated" */
+    API_OF_ACCOUNT = 256, /* asked in the system account, its own figures */
 };
 
 typedef struct ApiEndpoint {
     Slice verb;                     /* between "$JS.API." and the names */
     uint8_t tokens_min, tokens_max; /* behind the verb; more than two go to rest */
-    uint8_t body, place, flags;
+    uint8_t body, place;
+    uint16_t flags;
     Slice type;         /* behind "io.nats.jetstream.api.v1." */
     Slice error_fields; /* what errors carry too, beginning with a comma */
     void (*run)(ApiCall *call);
@@ -76,6 +81,8 @@ void api_send_no_responders(ApiPort *port, const Message *message);
 /* True when the request may be served: no Nats-Required-Api-Level, or one that we have. */
 bool api_level_is_met(Slice headers);
 
+/* The call's account has JetStream. */
+bool api_is_enabled(const ApiCall *call);
 /* The stream of the call when it lives here, or NULL. */
 Stream *api_call_stream(ApiCall *call);
 Arena *api_arena(const ApiCall *call);

@@ -238,14 +238,13 @@ static void what_cannot_be_done_is_said_as_the_original_says_it(void **state) {
         TYPE("stream_names_response") ERROR(
             412, 10185, "JetStream minimum api level required") ",\"total\":0,\"offset\":0,"
                                                                 "\"limit\":0,\"streams\":null}");
-    assert_string_equal(
-        rig_ask_as(1, API "STREAM.INFO.a", ""),
-        TYPE("stream_info_response")
-            ERROR(503, 10039,
-                  "JetStream not enabled for account") ",\"total\":0,\"offset\":0,\"limit\":0}");
-    assert_string_equal(rig_ask_as(1, API "META.LEADER.STEPDOWN", ""),
-                        TYPE("meta_leader_stepdown_response")
-                            ERROR(503, 10010, "JetStream clustering support required") "}");
+    for (const char *const *subject =
+             (const char *const[]){API "STREAM.INFO.a", API "FOO", API "DIRECT.GET.a", NULL};
+         *subject; subject++)
+        assert_string_equal(rig_ask_as(1, *subject, ""),
+                            TYPE("system_response")
+                                ERROR(503, 10039, "JetStream not enabled for account") "}");
+    assert_string_equal(rig_ask_as(1, API "META.LEADER.STEPDOWN", ""), "silence");
 }
 
 static void make_stream(const char *name, const char *more) {
@@ -254,6 +253,19 @@ static void make_stream(const char *name, const char *more) {
     (void)snprintf(body, sizeof body, "{\"name\":\"%s\",\"subjects\":[\"%s.>\"]%s}", name, name,
                    more);
     assert_non_null(strstr(rig_ask(subject, body), "\"did_create\":true"));
+}
+
+static void an_account_is_purged(void **state) {
+    (void)state;
+    static const char initiated[] = TYPE("account_purge_response") ",\"initiated\":true}";
+    for (const char *const *name = (const char *const[]){"a", "b", "c", NULL}; *name; name++)
+        make_stream(*name, "");
+    assert_string_equal(rig_ask(API "ACCOUNT.PURGE.$G", ""), "silence");
+    assert_string_equal(rig_ask_as(1, API "ACCOUNT.PURGE.other", ""), initiated);
+    assert_non_null(strstr(rig_ask(API "STREAM.NAMES", ""), "\"a\",\"b\",\"c\""));
+    assert_string_equal(rig_ask_as(1, API "ACCOUNT.PURGE.$G", "x"), initiated);
+    assert_non_null(strstr(rig_ask(API "STREAM.NAMES", ""), "\"streams\":null"));
+    make_stream("a", "");
 }
 
 static void a_message_is_read_in_every_way(void **state) {
@@ -703,6 +715,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_stream_is_created_shown_updated_and_deleted),
         TEST(what_cannot_be_done_is_said_as_the_original_says_it),
+        TEST(an_account_is_purged),
         TEST(a_message_is_read_in_every_way),
         TEST(a_batch_ends_with_its_end),
         TEST(messages_are_deleted_and_purged),

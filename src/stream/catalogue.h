@@ -23,3 +23,5 @@ void catalogue_on_stream_restore(ApiCall *call);
 void catalogue_on_stream_names(ApiCall *call);
 void catalogue_on_stream_list(ApiCall *call);
 void catalogue_on_account_info(ApiCall *call);
+/* Deletes all streams of the account that the subject names; of one that is not configured none. */
+void catalogue_on_account_purge(ApiCall *call);

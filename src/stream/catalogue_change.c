@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "io/clock.h"
 #include "stream/catalogue_private.h"
@@ -144,9 +145,11 @@ static ApiError check_create(ApiCall *call, StreamConfig *config, bool is_pedant
     if (existing)
         return stream_config_equal(existing->config, config) ? API_OK
                                                              : api_error(JSStreamNameExistErr);
-    if (catalogue_overlaps(call->js->catalogue, account_name(call->account), config))
-        return api_error(JSStreamSubjectOverlapErr);
-    return catalogue_check_limits(call, config, NULL);
+    if (api_failed(error = catalogue_check_limits(call, config, NULL)))
+        return error;
+    return catalogue_overlaps(call->js->catalogue, account_name(call->account), config)
+               ? api_error(JSStreamSubjectOverlapErr)
+               : API_OK;
 }
 
 void catalogue_on_stream_create(ApiCall *call) {
@@ -228,4 +231,42 @@ void catalogue_on_stream_delete(ApiCall *call) {
     }
     catalogue_propose(call, RECORD_STREAM_DELETE, slice_from(&asset->group, sizeof asset->group),
                       NULL, NULL);
+}
+
+/* Takes call, which may be NULL. */
+static void propose_delete(Catalogue *catalogue, Slice key, uint32_t group, ApiCall *call) {
+    Proposal *proposal = mem_zalloc(sizeof *proposal);
+
+    proposal->call = call;
+    list_push_back(&catalogue->proposals, &proposal->link);
+    Record draft = {.type = RECORD_STREAM_DELETE,
+                    .time_ns = clock_wall_ns(),
+                    .subject = key,
+                    .payload = slice_from(&group, sizeof group)};
+    Ticket ticket = {.pointer = proposal};
+    journal_append(catalogue->js->journal, &catalogue->group, &draft, &ticket, true);
+}
+
+void catalogue_on_account_purge(ApiCall *call) {
+    Catalogue *catalogue = catalogue_of(call);
+    struct {
+        Slice key;
+        uint32_t group;
+    } *doomed = arena_alloc(api_arena(call), (catalogue->assets.len + 1) * sizeof *doomed);
+    size_t count = 0;
+    Slice key;
+    void *value;
+
+    for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);) {
+        const Asset *asset = value;
+        if (!asset->account || !slice_equal(asset_account(asset), call->stream))
+            continue;
+        doomed[count].key = arena_copy(api_arena(call), key);
+        doomed[count++].group = asset->group;
+    }
+    LOG_INFO("account purge asked for", "account=%.*s streams=%zu", SLICE_ARG(call->stream), count);
+    for (size_t i = 0; i < count; i++) /* the last one answers */
+        propose_delete(catalogue, doomed[i].key, doomed[i].group, i + 1 < count ? NULL : call);
+    if (count == 0)
+        api_reply_success(call);
 }

@@ -350,14 +350,19 @@ static AckVerb verb_of(Slice body, Slice *out_rest) {
 }
 
 static void act(Consumer *consumer, const AckTokens *tokens, const Message *message) {
-    Slice rest;
-    switch (verb_of(message->payload, &rest)) {
+    Slice rest, reply = message->reply;
+    AckVerb verb = verb_of(message->payload, &rest);
+    bool is_final = verb == VERB_ACK || verb == VERB_TERM;
+    /* The original leaves sequence 0 unanswered, except to explicit acks. */
+    if (tokens->sseq == 0 && (!is_final || consumer->ack_policy == ACK_ALL))
+        reply = (Slice){0};
+    switch (verb) {
     case VERB_ACK:
         sample(consumer, find_pending(consumer, tokens->sseq), tokens);
-        acknowledge(consumer, tokens, message->reply);
+        acknowledge(consumer, tokens, reply);
         return;
     case VERB_TERM:
-        terminate(consumer, tokens, rest, message->reply);
+        terminate(consumer, tokens, rest, reply);
         return;
     case VERB_NEXT:
         sample(consumer, find_pending(consumer, tokens->sseq), tokens);
@@ -372,6 +377,26 @@ static void act(Consumer *consumer, const AckTokens *tokens, const Message *mess
         progress(consumer, tokens);
         break;
     case VERB_UNKNOWN:
+        break;
+    }
+    consumer_send_empty(consumer, reply);
+}
+
+/* What was not delivered, or is no number: nothing changes. Acks are not answered then, except by
+ * consumers with flow control. */
+static void act_beyond(Consumer *consumer, const Message *message) {
+    Slice rest;
+    switch (verb_of(message->payload, &rest)) {
+    case VERB_NEXT:
+        if (message->reply.len)
+            pull_on_request(consumer, message->reply, rest);
+        return;
+    case VERB_ACK:
+    case VERB_TERM:
+        if (!consumer_has_flow_control(consumer))
+            return;
+        break;
+    default:
         break;
     }
     consumer_send_empty(consumer, message->reply);
@@ -406,8 +431,13 @@ bool consumer_on_ack(Consumer *consumer, Slice tokens, const Message *message) {
     Status status = parse_tokens(tokens, &parsed);
     if (status == ERR_NOT_FOUND)
         return false;
-    if (status != OK || parsed.sseq > consumer->delivered.sseq || consumer->is_gone)
+    if (consumer->is_gone)
         return true;
+    if (status != OK || parsed.sseq > consumer->delivered.sseq) {
+        act_beyond(consumer, message);
+        consumer_pump(consumer);
+        return true;
+    }
     if (!consumer->is_logged) /* else it acts when it is applied */
         consumer_set_note_time(consumer->set);
     act(consumer, &parsed, message);

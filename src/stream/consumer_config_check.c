@@ -9,9 +9,9 @@
  * what the client sees. */
 
 enum { MAX_WAITING_DEFAULT = 512, MAX_ACK_PENDING_DEFAULT = 1000, GROUP_NAME_MAX = 16 };
-static const int64_t ack_wait_default_ns = 30000000000, ephemeral_threshold_ns = 5000000000,
-                     pinned_timeout_ns = 120000000000, heartbeat_min_ns = 100000000,
-                     flow_heartbeat_ns = 1000000000, expires_min_ns = 1000000;
+static const int64_t ack_wait_default_ns = 30000000000, pinned_timeout_ns = 120000000000,
+                     heartbeat_min_ns = 100000000, flow_heartbeat_ns = 1000000000,
+                     expires_min_ns = 1000000;
 
 typedef struct Check {
     ConsumerConfig *config;
@@ -78,7 +78,7 @@ static ApiError default_from_stream(Check *check) {
     return API_OK;
 }
 
-static ApiError default_acks(Check *check) {
+static ApiError default_redelivery(Check *check) {
     ConsumerConfig *config = check->config;
 
     if (config->max_deliver < -1 && check->is_pedantic)
@@ -88,8 +88,7 @@ static ApiError default_acks(Check *check) {
     if (config->backoff_count) {
         if (check->is_pedantic && config->ack_wait_ns != config->backoff_ns[0])
             return pedantic(check, "first backoff value has to equal batch AckWait");
-        if (config->ack_policy != ACK_FLOW_CONTROL)
-            config->ack_wait_ns = config->backoff_ns[0];
+        config->ack_wait_ns = config->backoff_ns[0];
     }
     if (config->ack_wait_ns == 0 &&
         (config->ack_policy == ACK_EXPLICIT || config->ack_policy == ACK_ALL))
@@ -100,9 +99,23 @@ static ApiError default_acks(Check *check) {
         if (config->ack_policy != ACK_FLOW_CONTROL)
             config->max_ack_pending = -1;
     }
+    return API_OK;
+}
+
+static ApiError default_from_server(Check *check) {
+    ConsumerConfig *config = check->config;
+
     if (config->max_ack_pending == 0 && config->ack_policy != ACK_NONE)
         config->max_ack_pending =
             smaller_limit(MAX_ACK_PENDING_DEFAULT, check->limits->max_ack_pending);
+    if (is_pull(config) && config->max_batch == 0 && check->limits->max_request_batch > 0) {
+        if (check->is_pedantic)
+            return pedantic(check,
+                            "max_request_batch must be set if it's JetStream limits are set");
+        config->max_batch = check->limits->max_request_batch;
+    }
+    if (config->priority_policy == PRIORITY_PINNED && config->priority_timeout_ns == 0)
+        config->priority_timeout_ns = pinned_timeout_ns;
     return API_OK;
 }
 
@@ -110,21 +123,18 @@ static ApiError set_defaults(Check *check) {
     ConsumerConfig *config = check->config;
     ApiError error;
 
-    if (is_pull(config) && config->max_waiting <= 0) {
-        if (check->is_pedantic && config->max_waiting < 0)
+    if (config->max_waiting < 0) {
+        if (check->is_pedantic)
             return pedantic(check, "max_waiting must not be negative");
-        config->max_waiting = MAX_WAITING_DEFAULT;
+        config->max_waiting = 0;
     }
+    if (is_pull(config) && config->max_waiting == 0)
+        config->max_waiting = MAX_WAITING_DEFAULT;
     if (api_failed(error = default_negatives(check)) ||
-        api_failed(error = default_from_stream(check)) || api_failed(error = default_acks(check)))
+        api_failed(error = default_redelivery(check)) ||
+        api_failed(error = default_from_stream(check)))
         return error;
-    if (config->durable_name.len == 0 && config->inactive_threshold_ns == 0)
-        config->inactive_threshold_ns = ephemeral_threshold_ns;
-    if (is_pull(config) && config->max_batch == 0 && check->limits->max_request_batch > 0)
-        config->max_batch = check->limits->max_request_batch;
-    if (config->priority_policy == PRIORITY_PINNED && config->priority_timeout_ns == 0)
-        config->priority_timeout_ns = pinned_timeout_ns;
-    return API_OK;
+    return default_from_server(check);
 }
 
 static ApiError check_flow_control_acks(Check *check) {
@@ -145,11 +155,14 @@ static ApiError check_flow_control_acks(Check *check) {
     return API_OK;
 }
 
+/* First of all, before defaults. */
+static ApiError check_server_alone(Check *check) {
+    return check->config->num_replicas > 1 ? api_error(JSStreamReplicasNotSupportedErr) : API_OK;
+}
+
 static ApiError check_replicas(Check *check) {
     int64_t replicas = check->config->num_replicas;
 
-    if (replicas > 1)
-        return api_error(JSStreamReplicasNotSupportedErr);
     if (replicas < 0)
         return api_error(JSReplicasCountCannotBeNegative);
     if (check->stream->retention != RETENTION_LIMITS && replicas != 0 &&
@@ -166,6 +179,12 @@ static ApiError check_waits(Check *check) {
             return api_error(JSConsumerBackOffNegativeErr);
     if (config->ack_wait_ns < 0)
         return api_error(JSConsumerAckWaitNegativeErr);
+    return API_OK;
+}
+
+static ApiError check_deliveries(Check *check) {
+    const ConsumerConfig *config = check->config;
+
     if (config->backoff_count && config->max_deliver != -1 &&
         (uint64_t)config->max_deliver < config->backoff_count)
         return api_error(JSConsumerMaxDeliverBackoffErr);
@@ -234,7 +253,7 @@ static ApiError check_ceilings(Check *check) {
     }
     if (config->direct && is_pull(config))
         return api_error(JSConsumerDirectRequiresPushErr);
-    if (config->direct && config->durable_name.len)
+    if (config->direct && config->durable_name.len && !config->sourcing)
         return api_error(JSConsumerDirectRequiresEphemeralErr);
     return API_OK;
 }
@@ -373,7 +392,7 @@ static ApiError check_priority(Check *check) {
 static ApiError check_work_queue(Check *check) {
     const ConsumerConfig *config = check->config;
 
-    if (check->stream->retention != RETENTION_WORKQUEUE)
+    if (check->stream->retention != RETENTION_WORKQUEUE || config->direct || config->sourcing)
         return API_OK;
     if (config->ack_policy != ACK_EXPLICIT && config->ack_policy != ACK_FLOW_CONTROL)
         return api_error(JSConsumerWQRequiresExplicitAckErr);
@@ -389,7 +408,7 @@ static ApiError check_mode(Check *check) {
 void consumer_config_set_level(ConsumerConfig *config, Arena *arena) {
     unsigned level = 0;
     if ((config->has_pause_until && config->pause_until_ns != TIME_ZERO) ||
-        config->priority_policy != PRIORITY_NONE)
+        config->priority_policy != PRIORITY_NONE || config->priority_timeout_ns != 0)
         level = 1;
     if (config->ack_policy == ACK_FLOW_CONTROL)
         level = 4;
@@ -400,19 +419,19 @@ void consumer_config_set_level(ConsumerConfig *config, Arena *arena) {
 ApiError consumer_config_check(ConsumerConfig *config, const StreamConfig *stream,
                                const ConfigLimits *limits, bool is_pedantic, Arena *error_arena) {
     static ApiError (*const checks[])(Check *) = {
-        set_defaults,   check_flow_control_acks, check_replicas, check_waits,    check_mode,
-        check_ceilings, check_filters,           check_start,    check_sampling, check_rest,
-        check_priority, check_work_queue,
+        check_server_alone, set_defaults, check_replicas, check_waits,      check_flow_control_acks,
+        check_deliveries,   check_mode,   check_ceilings, check_filters,    check_start,
+        check_sampling,     check_rest,   check_priority, check_work_queue,
     };
     Check check = {config, stream, limits, is_pedantic, error_arena};
 
+    /* By what was asked for, before defaults. */
+    consumer_config_set_level(config, config->arena);
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
         ApiError error = checks[i](&check);
         if (api_failed(error))
             return error;
     }
-
-    consumer_config_set_level(config, config->arena);
     return API_OK;
 }
 
@@ -427,10 +446,13 @@ ApiError consumer_config_check_update(const ConsumerConfig *config, const Consum
         bool is_changed;
         Slice text;
     } rules[] = {
-        {config->deliver_policy != old->deliver_policy, LIT("deliver policy can not be updated")},
+        {config->deliver_policy != old->deliver_policy && !config->sourcing,
+         LIT("deliver policy can not be updated")},
         {config->mem_storage != old->mem_storage, LIT("storage type can not be updated")},
-        {config->opt_start_seq != old->opt_start_seq, LIT("start sequence can not be updated")},
-        {!same_start_time(config, old), LIT("start time can not be updated")},
+        {config->opt_start_seq != old->opt_start_seq && !config->sourcing,
+         LIT("start sequence can not be updated")},
+        {!same_start_time(config, old) && !config->sourcing, LIT("start time can not be updated")},
+        {config->sourcing != old->sourcing, LIT("sourcing can not be updated")},
         {config->ack_policy != old->ack_policy, LIT("ack policy can not be updated")},
         {config->replay_policy != old->replay_policy, LIT("replay policy can not be updated")},
         {config->idle_heartbeat_ns != old->idle_heartbeat_ns,

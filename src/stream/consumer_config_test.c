@@ -59,7 +59,7 @@ static void defaults_are_filled_in(void **state) {
         {"\"config\":null",
          "{\"deliver_policy\":\"all\",\"ack_policy\":\"none\",\"max_deliver\":-1,\"replay_policy\":"
          "\"instant\","
-         "\"max_waiting\":512,\"inactive_threshold\":5000000000,\"num_replicas\":0," META "}"},
+         "\"max_waiting\":512,\"num_replicas\":0," META "}"},
         {"\"config\":{\"durable_name\":\"ft\",\"name\":\"ft\",\"ack_policy\":\"explicit\"}",
          "{\"durable_name\":\"ft\",\"name\":\"ft\",\"deliver_policy\":\"all\",\"ack_policy\":"
          "\"explicit\","

@@ -14,14 +14,13 @@
 #include "stream/consumer.h"
 
 enum { GENERATED_NAME_LEN = 8 };
+#define CONSUMER_EPHEMERAL_THRESHOLD_NS INT64_C(5000000000)
 
 /* A checked request. */
 typedef struct ConsumerDraft {
     Link link; /* in set->drafts while it waits */
     ConsumerConfig *config;
     ConsumerAction action;
-    bool is_bare; /* ephemeral without an inactive_threshold of its own: never identical to an
-                     existing one */
     ApiCall *call;
     uint16_t name_len;
     char name[];
@@ -135,7 +134,7 @@ static ApiError check_new(ConsumerSet *set, const ConsumerDraft *draft) {
 static ApiError check_existing(ConsumerSet *set, Consumer *consumer, const ConsumerDraft *draft,
                                const ConsumerConfig *old) {
     const ConsumerConfig *config = draft->config;
-    if (draft->action == CONSUMER_CREATE && (draft->is_bare || !consumer_config_equal(config, old)))
+    if (draft->action == CONSUMER_CREATE && !consumer_config_equal(config, old))
         return api_error(JSConsumerAlreadyExists);
     if (set->stream->config->retention == RETENTION_WORKQUEUE) {
         ApiError error = check_unique(set, consumer, config);
@@ -149,6 +148,13 @@ static ApiError check_existing(ConsumerSet *set, Consumer *consumer, const Consu
         bus_has_interest(set->stream->account, old->deliver_subject))
         return api_error(JSConsumerNameExistErr);
     return API_OK;
+}
+
+/* Ephemerals have one; given behind the comparison, so that a create never finds an ephemeral
+ * without one of its own identical. */
+static void set_threshold(ConsumerConfig *config, bool is_durable) {
+    if (!is_durable && config->inactive_threshold_ns == 0)
+        config->inactive_threshold_ns = CONSUMER_EPHEMERAL_THRESHOLD_NS;
 }
 
 /* A copier begins anew behind what it acknowledged, and must have the answer before the first
@@ -172,13 +178,12 @@ static void put_existing(ConsumerSet *set, Consumer *consumer, ConsumerDraft *dr
     consumer_config_set_level(config, config->arena);
     if (config->name.len == 0) /* as it was created */
         config->name = old.name;
-    if (draft->is_bare && consumer->is_durable) /* the default is for new ones only */
-        config->inactive_threshold_ns = old.inactive_threshold_ns;
     ApiError error = check_existing(set, consumer, draft, &old);
     if (api_failed(error)) {
         draft_fail(draft, error);
         return;
     }
+    set_threshold(config, consumer->is_durable);
     bool is_same = consumer_config_equal(config, &old);
     if (!is_same && consumer->is_logged) {
         consumer_log_flush(consumer);
@@ -202,6 +207,7 @@ static void put_new(ConsumerSet *set, ConsumerDraft *draft) {
         draft_fail(draft, error);
         return;
     }
+    set_threshold(draft->config, draft->config->durable_name.len > 0);
     ConsumerBirth birth = {draft_name(draft), consumer_set_logs(set, draft->config),
                            clock_wall_ns()};
     if (!birth.is_logged) {
@@ -334,7 +340,6 @@ void consumer_set_create(ConsumerSet *set, ConsumerRequest *request, Slice name,
     name = prepare_copier(set, config, name);
     if (name.len)
         config->name = arena_copy(config->arena, name);
-    bool is_bare = config->durable_name.len == 0 && config->inactive_threshold_ns <= 0;
     ApiError error = config->sourcing ? consumer_check_identity(set, call) : API_OK;
     if (!api_failed(error) && name.len)
         error = consumer_name_check(name, set->home->turn);
@@ -352,7 +357,6 @@ void consumer_set_create(ConsumerSet *set, ConsumerRequest *request, Slice name,
     link_init(&draft->link);
     draft->config = config;
     draft->action = request->action;
-    draft->is_bare = is_bare;
     draft->call = call;
     draft->name_len = (uint16_t)name.len;
     memcpy(draft->name, name.ptr, name.len);

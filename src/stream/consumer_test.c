@@ -456,6 +456,15 @@ static void create_update_and_their_errors(void **state) {
         create("E", "{}");
         assert_string_equal(rig_create_with(rig, "E", "{}", CONSUMER_CREATE),
                             "10148 consumer already exists");
+        /* What became ephemeral by an update has no threshold. */
+        create("D", "{\"durable_name\":\"D\"}");
+        assert_null(strstr(rig_create(rig, "D", "{}"), "inactive_threshold"));
+        assert_non_null(strstr(rig_create_with(rig, "D", "{}", CONSUMER_CREATE), "stream_name"));
+        rig_delete_consumer(rig, "D");
+        assert_string_equal(rig_create(rig, "C",
+                                       "{\"durable_name\":\"C\"," EXPLICIT
+                                       ",\"deliver_subject\":\"e\",\"sourcing\":true}"),
+                            "10012 sourcing can not be updated");
         create("I", "{\"inactive_threshold\":7000000000}");
         assert_non_null(strstr(
             rig_create_with(rig, "I", "{\"inactive_threshold\":7000000000}", CONSUMER_CREATE),

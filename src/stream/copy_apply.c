@@ -86,7 +86,7 @@ void copy_apply(Stream *stream, const Record *record, Place place, Shared *hold,
     Record message = *record;
     PubHeaders headers, *ask = NULL;
     if (ticket)
-        stream->parts->in_flight_bytes -= record_bytes(record);
+        stream_note_landed(stream, record);
     if (copy_entry_read(record, &entry) || !stream_unwrap_copy(&message, &entry.seq) ||
         message.subject.len == 0 || entry.seq == UINT64_MAX)
         return;

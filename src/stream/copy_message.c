@@ -157,7 +157,7 @@ static void append(CopySource *source, const Message *message, const Delivered *
     source->taken_seq = delivered->sseq;
     source->in_flight++;
     source->appended++;
-    stream->parts->in_flight_bytes += record_bytes(&draft);
+    stream_note_flight(stream, &draft);
     journal_append(stream->js->journal, &stream->group, &draft, &ticket, false);
 }
 
@@ -179,7 +179,7 @@ static void on_data(CopySource *source, const Message *message) {
     source->lag = delivered.pending;
     if (delivered.sseq <= source->taken_seq) /* delivered once more */
         return;
-    if (api_failed(stream_check_server(copy_stream(source)))) {
+    if (api_failed(stream_check_server(copy_stream(source), NULL))) {
         copy_source_restart(source);
         return;
     }

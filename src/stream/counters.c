@@ -7,6 +7,7 @@
 #include "stream/packed.h"
 #include "stream/puback.h"
 #include "stream/stream_parts.h"
+#include "stream/usage.h"
 
 typedef enum CounterKind { COUNTER_KNOWN, COUNTER_BROKEN, COUNTER_UNKNOWN } CounterKind;
 
@@ -315,7 +316,8 @@ void counters_fetch(Stream *stream, Slice subject, StreamWait *wait) {
 
 static void append_counted(Stream *stream, const Record *draft, Slice reply) {
     Ticket ticket = {.kind = TICKET_PUBLISH, .data = stream->config->no_ack ? (Slice){0} : reply};
-    stream->parts->in_flight_bytes += record_bytes(draft);
+    stream_note_flight(stream, draft);
+    usage_propose(stream, draft);
     journal_append(stream->js->journal, &stream->group, draft, &ticket, false);
 }
 

@@ -9,6 +9,7 @@
 #include "stream/catalogue.h"
 #include "stream/pull.h"
 #include "stream/stream.h"
+#include "stream/usage.h"
 
 /* What recovery needs to know again. */
 typedef struct Recovery {
@@ -66,6 +67,7 @@ static void new_on_worker(const JetStreamOptions *options, Worker *worker) {
     js->home = worker;
     js->options = options;
     js->usage = mem_zalloc(bus_account_count(worker->bus) * sizeof *js->usage);
+    js->held = usage_table_new(bus_account_count(worker->bus));
     worker->jetstream = js;
 }
 
@@ -200,6 +202,7 @@ static void free_on_worker(Worker *worker) {
         mem_free(value);
     map_done(&js->directory);
     map64_done(&js->streams);
+    usage_table_free(js->held);
     mem_free(js->usage);
     mem_free(js);
     worker->jetstream = NULL;

@@ -81,6 +81,7 @@ struct JetStream {
     Catalogue *catalogue;      /* on worker 0 */
     struct Api *api;           /* ports and counters of this worker */
     JetStreamUsage *usage;     /* [account], of the streams at home here */
+    struct UsageTable *held;   /* usage.h: the bytes among it, as other workers may read them */
     BatchCounts *batch_counts; /* one for all workers */
 };
 

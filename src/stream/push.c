@@ -135,6 +135,10 @@ static bool header_u64(Slice headers, Slice name, uint64_t *out_value) {
            slice_parse_u64(text, out_value) == OK;
 }
 
+bool consumer_has_flow_control(const Consumer *consumer) {
+    return consumer->push && consumer->push->window_bytes > 0;
+}
+
 void consumer_on_flow_reply(Consumer *consumer, Slice token, const Message *message) {
     ASSERT_HOME(consumer);
     Push *push = consumer->push;

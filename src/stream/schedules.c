@@ -340,7 +340,7 @@ static void append_fired(Stream *stream, uint64_t seq, int64_t next_ns, Record *
     journal_append(stream->js->journal, &stream->group, &fire_record, &nobody, false);
     Ticket ticket = {.kind = TICKET_FIRED, .pointer = (void *)(uintptr_t)seq};
     message->time_ns = fire_record.time_ns;
-    stream->parts->in_flight_bytes += record_bytes(message);
+    stream_note_flight(stream, message);
     journal_append(stream->js->journal, &stream->group, message, &ticket, false);
     buf_done(&payload);
 }

@@ -14,6 +14,7 @@
 #include "stream/stream_fast.h"
 #include "stream/stream_keys.h"
 #include "stream/stream_parts.h"
+#include "stream/usage.h"
 
 static const PortOps port_ops = {.kind = PORT_STREAM, .deliver = stream_on_publish};
 
@@ -163,8 +164,7 @@ void stream_config_took_effect(Stream *stream) {
 
 static void drop_from_usage(Stream *stream) {
     JetStreamUsage *usage = stream->parts->usage;
-    *(stream_is_file(stream) ? &usage->storage : &usage->memory) -= stream->state.bytes;
-    usage->bytes -= stream->state.bytes;
+    usage_count(stream, -(int64_t)stream->state.bytes);
     usage->messages -= stream->state.messages;
     usage->streams -= !stream->is_hidden;
     *reserved_of(stream) -= stream_config_reserves(stream->config);

@@ -220,7 +220,7 @@ static void apply_fired(Stream *stream, const Record *record, Place place, Share
                         const Ticket *ticket) {
     PubHeaders ask;
     if (ticket)
-        stream->parts->in_flight_bytes -= record_bytes(record);
+        stream_note_landed(stream, record);
     if (schedules_take_fired(stream, record)) {
         pub_headers_parse(record->headers, &ask);
         PubVerdict verdict = {.is_unwanted =
@@ -253,7 +253,7 @@ static void apply_publish(Stream *stream, const Record *record, Place place, Sha
         ask = &headers;
     }
     if (ticket)
-        stream->parts->in_flight_bytes -= record_bytes(record);
+        stream_note_landed(stream, record);
     stream_decide(stream, record, ask, NULL, &verdict);
     if (ticket && ticket->kind == TICKET_FAST)
         stream_fast_applied(stream, ticket->pointer, &verdict);
@@ -401,7 +401,7 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
     Stream *stream = (Stream *)group;
     switch (ticket->kind) {
     case TICKET_PUBLISH:
-        stream->parts->in_flight_bytes -= record_bytes(record);
+        stream_note_landed(stream, record);
         if (record->flags & RECORD_COUNTED)
             counters_landed(stream, record);
         if (why != ERR_CLOSED)
@@ -411,12 +411,12 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
                        &(PubVerdict){.error = refusal(stream, why)});
         break;
     case TICKET_BATCH:
-        stream->parts->in_flight_bytes -= record_bytes(record);
+        stream_note_landed(stream, record);
         if (why != ERR_CLOSED)
             puback_refuse(stream, ticket->data, refusal(stream, why));
         break;
     case TICKET_FAST:
-        stream->parts->in_flight_bytes -= record_bytes(record);
+        stream_note_landed(stream, record);
         stream_fast_applied(stream, ticket->pointer, &(PubVerdict){.error = refusal(stream, why)});
         if (why != ERR_CLOSED)
             stream_fast_drain(stream);
@@ -430,7 +430,7 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
         break;
     case TICKET_COPY:
         if (record->flags & (COPY_OF_MIRROR | COPY_OF_SOURCE)) {
-            stream->parts->in_flight_bytes -= record_bytes(record);
+            stream_note_landed(stream, record);
             copy_refused(stream, record);
             break;
         }
@@ -439,7 +439,7 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
             stream_copied(stream, record);
         break;
     case TICKET_FIRED:
-        stream->parts->in_flight_bytes -= record_bytes(record);
+        stream_note_landed(stream, record);
         schedules_landed(stream, ticket->pointer);
         schedules_arm(stream);
         break;

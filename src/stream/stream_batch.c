@@ -239,12 +239,12 @@ static void commit(Stream *stream, OpenBatch *batch, bool is_marked, Slice reply
         error = stream_decide_batch(stream, &entry, &count);
     }
     if (!api_failed(error))
-        error = stream_check_server(stream);
+        error = stream_check_server(stream, &entry);
     if (api_failed(error)) {
         puback_refuse(stream, reply, error);
     } else {
         Ticket ticket = {.kind = TICKET_BATCH, .data = stream->config->no_ack ? (Slice){0} : reply};
-        stream->parts->in_flight_bytes += record_bytes(&entry);
+        stream_note_flight(stream, &entry);
         journal_append(stream->js->journal, &stream->group, &entry, &ticket, false);
     }
     buf_done(&members);

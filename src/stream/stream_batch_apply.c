@@ -79,7 +79,7 @@ void stream_apply_batch(Stream *stream, const Record *record, Place place, Share
     uint64_t count;
 
     if (ticket)
-        stream->parts->in_flight_bytes -= record_bytes(record);
+        stream_note_landed(stream, record);
     ApiError error = stream_decide_batch(stream, record, &count);
     if (api_failed(error) || !count) {
         if (ticket)

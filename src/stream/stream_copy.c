@@ -37,7 +37,7 @@ bool stream_unwrap_copy(Record *record, uint64_t *out_seq) {
 
 static void propose(Stream *stream, const Record *draft) {
     Ticket ticket = {.kind = TICKET_COPY};
-    stream->parts->in_flight_bytes += record_bytes(draft);
+    stream_note_flight(stream, draft);
     journal_append(stream->js->journal, &stream->group, draft, &ticket, false);
 }
 
@@ -80,7 +80,7 @@ void stream_propose_restored(Stream *stream, Slice consumer) {
 
 void stream_copied(Stream *stream, const Record *record) {
     StreamParts *parts = stream->parts;
-    parts->in_flight_bytes -= record_bytes(record);
+    stream_note_landed(stream, record);
     if (parts->copied && parts->in_flight_bytes < STREAM_COPIES_FEW_BYTES)
         worker_ready(stream->group.home, parts->copied);
 }

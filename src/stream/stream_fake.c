@@ -371,6 +371,7 @@ void world_begin(void) {
     world.js = (JetStream){.home = &world.worker,
                            .options = &world.options,
                            .usage = world.usage,
+                           .held = usage_table_new(sizeof world.usage / sizeof world.usage[0]),
                            .batch_counts = batch_counts_new()};
 }
 
@@ -394,6 +395,7 @@ void world_end(void) {
         mem_free((void *)(uintptr_t)world.entries[i].ticket.data.ptr);
     }
     mem_free(world.entries);
+    usage_table_free(world.js.held);
     for (size_t i = 0; i < world.sent_count; i++) {
         mem_free(world.sent[i].to);
         mem_free(world.sent[i].headers);

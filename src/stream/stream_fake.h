@@ -5,6 +5,7 @@
 
 #include "stream/api.h"
 #include "stream/stream_parts.h"
+#include "stream/usage.h"
 
 typedef struct FakeEntry {
     Record record; /* borrows from bytes */

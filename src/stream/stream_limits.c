@@ -6,6 +6,7 @@
 #include "stream/snapshot.h"
 #include "stream/stream_parts.h"
 #include "stream/stream_touch.h"
+#include "stream/usage.h"
 
 enum { FILE_OVERHEAD = 22 + 8, FILE_HEADERS_OVERHEAD = 4, MEMORY_OVERHEAD = 16 };
 
@@ -24,22 +25,18 @@ size_t stream_record_bytes(size_t subject_len, uint32_t slot_size) {
 
 /* A message whose record never came counts as a message of no bytes. */
 void stream_count_live(Stream *stream, Slice subject, uint32_t slot_size, int sign) {
-    JetStreamUsage *usage = stream->parts->usage;
     uint64_t bytes =
         slot_size & MSG_UNSEEN ? 0 : stream_accounted_bytes(stream, subject.len, slot_size);
-    uint64_t *total = stream_is_file(stream) ? &usage->storage : &usage->memory;
     if (sign > 0) {
         stream->state.messages++;
-        usage->messages++;
+        stream->parts->usage->messages++;
         stream->state.bytes += bytes;
-        usage->bytes += bytes;
-        *total += bytes;
+        usage_count(stream, (int64_t)bytes);
     } else {
         stream->state.messages--;
-        usage->messages--;
+        stream->parts->usage->messages--;
         stream->state.bytes -= bytes;
-        usage->bytes -= bytes;
-        *total -= bytes;
+        usage_count(stream, -(int64_t)bytes);
     }
 }
 

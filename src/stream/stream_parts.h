@@ -21,6 +21,7 @@
 #include "stream/subject_chain.h"
 #include "stream/subject_index.h"
 #include "stream/ttl_queue.h"
+#include "stream/usage.h"
 
 enum {
     /* Publishes of one stream that wait for their sync: over either, 10167 with status 429. */
@@ -128,9 +129,18 @@ struct StreamParts {
     uint64_t heap_count;         /* live messages that are kept in memory */
     uint64_t run_generation;     /* of the run that the index stands on; 0 = none */
     JetStreamUsage *usage;
-    uint64_t usage_checked_ns; /* turn of the last look at the server's limits */
-    bool is_over_usage;
 };
+
+/* An entry with messages was proposed; it was applied or refused. */
+static inline void stream_note_flight(Stream *stream, const Record *record) {
+    stream->parts->in_flight_bytes += record_bytes(record);
+    usage_propose(stream, record);
+}
+
+static inline void stream_note_landed(Stream *stream, const Record *record) {
+    stream->parts->in_flight_bytes -= record_bytes(record);
+    usage_land(stream, record);
+}
 
 static inline bool stream_is_file(const Stream *stream) {
     return !stream->group.is_memory;
@@ -170,7 +180,8 @@ bool stream_fits(const Stream *stream, const Record *message);
 /* Limits under discard new: what the original says when they refuse the message, or NULL. */
 const char *stream_check_discard_new(Stream *stream, const Record *message, const BatchView *view);
 /* What depends on more than the stream: health of the log, the server's limits. */
-ApiError stream_check_server(Stream *stream);
+/* entry: what it would propose, against the account's limit; NULL: the server alone. */
+ApiError stream_check_server(Stream *stream, const Record *entry);
 /* The subject as the stream's transform makes it; may lie in the turn's arena. */
 Slice stream_transformed(Stream *stream, Slice subject);
 

@@ -9,6 +9,7 @@
 #include "stream/stream_batch.h"
 #include "stream/stream_fast.h"
 #include "stream/stream_parts.h"
+#include "stream/usage.h"
 
 enum { CHUNK_PREFIX_TOKENS = 3, NS_PER_SECOND = 1000000000 };
 
@@ -331,35 +332,20 @@ void stream_decide(Stream *stream, const Record *message, const PubHeaders *ask,
         out_verdict->error = error_with(stream, JSStreamStoreFailedF, slice_of_text(text));
 }
 
-/* Looked at once a turn: what one turn adds is bounded by what it reads. */
-static bool is_over_usage(Stream *stream) {
-    StreamParts *parts = stream->parts;
-    JetStream *js = stream->js;
-    int64_t limit = stream_is_file(stream) ? js->options->max_file : js->options->max_memory;
-    if (limit < 0)
-        return false;
-    if (parts->usage_checked_ns == stream->group.home->now_ns && parts->usage_checked_ns)
-        return parts->is_over_usage;
-
-    uint64_t used = 0;
-    size_t accounts = bus_account_count(account_bus(stream->account));
-    for (size_t i = 0; i < accounts; i++)
-        used += stream_is_file(stream) ? js->usage[i].storage : js->usage[i].memory;
-    parts->usage_checked_ns = stream->group.home->now_ns;
-    parts->is_over_usage = used > (uint64_t)limit;
-    return parts->is_over_usage;
-}
-
 /* What depends on more than this stream's entries can only be refused at the door. */
-ApiError stream_check_server(Stream *stream) {
+ApiError stream_check_server(Stream *stream, const Record *entry) {
     Status health = stream_is_file(stream) ? journal_health(stream->js->journal) : OK;
     if (health == ERR_FULL)
         return api_error(JSStorageResourcesExceededErr);
     if (health)
         return error_with(stream, JSStreamStoreFailedF, LIT("write error on the log"));
-    if (is_over_usage(stream))
-        return api_error(JSInsufficientResourcesErr);
-    return API_OK;
+    return usage_check(stream, entry);
+}
+
+/* What the original looks at behind the limits of server and account. */
+static bool is_late_verdict(const PubVerdict *verdict) {
+    return verdict->error.code == JSStreamStoreFailedF ||
+           verdict->error.code == JSMessageTTLInvalidErr;
 }
 
 /* Headers as they are stored; the result may lie in the turn's arena. */
@@ -434,14 +420,17 @@ bool stream_admit(Stream *stream, const Record *draft, const PubHeaders *ask,
     *out_verdict = (PubVerdict){0};
     if (stream->group.in_flight == 0)
         decide_early(stream, draft, ask, out_verdict);
-    if (api_failed(out_verdict->error) || out_verdict->is_duplicate)
+    if (out_verdict->is_duplicate ||
+        (api_failed(out_verdict->error) && !is_late_verdict(out_verdict)))
         return false;
-    out_verdict->error = stream_check_server(stream);
+    ApiError error = stream_check_server(stream, draft);
+    if (api_failed(error))
+        out_verdict->error = error;
     return !api_failed(out_verdict->error);
 }
 
 void stream_submit(Stream *stream, const Record *draft, const Ticket *ticket) {
-    stream->parts->in_flight_bytes += record_bytes(draft);
+    stream_note_flight(stream, draft);
     journal_append(stream->js->journal, &stream->group, draft, ticket, false);
 }
 

@@ -565,6 +565,65 @@ static void a_refused_entry_is_answered(void **state) {
     stream_free(stream);
 }
 
+/* A message of this stream takes 34 bytes in a file, 20 in memory. */
+static void the_account_may_not_exceed_its_limit(void **state) {
+    (void)state;
+    static const char full[] = ERR(400, 10002, "resource limits exceeded for account");
+    JetStreamAccountLimits limits = {100, 100, -1, -1, -1, -1, -1, false};
+    world.options.account_limits = &limits;
+    Stream *stream = world_stream(PLAIN);
+    for (int i = 0; i < 2; i++)
+        world_request(stream, "s.a", NULL, "x");
+    assert_string_equal(world_request(stream, "s.a", NULL, "x"), full);
+    limits.max_file = 102;
+    world_publish(stream, "s.a", NULL, LIT("x"), "first");
+    size_t at = world.sent_count;
+    world_publish(stream, "s.a", NULL, LIT(""), "second"); /* the first is on its way */
+    assert_string_equal(world.sent[at].payload, full);
+    world_refuse(stream, ERR_FULL);
+    assert_string_equal(world_request(stream, "s.a", NULL, "x"), "{\"stream\":\"S\",\"seq\":3}");
+    assert_string_equal(world_request(stream, "s.a", "Nats-Expected-Last-Sequence: 9\n", "x"),
+                        ERR(400, 10071, "wrong last sequence: 3"));
+    stream_propose_purge(stream, (Slice){0}, 0, 0, world_call());
+    world_flush(stream);
+    assert_string_equal(world_request(stream, "s.a", NULL, "x"), "{\"stream\":\"S\",\"seq\":4}");
+    stream_free(stream);
+
+    stream = world_stream("{\"name\":\"S\",\"subjects\":[\"s.>\"],\"storage\":\"memory\"}");
+    for (int i = 0; i < 5; i++)
+        world_request(stream, "s.a", NULL, "x");
+    assert_string_equal(world_request(stream, "s.a", NULL, "x"), full);
+    stream_free(stream);
+}
+
+static void the_server_counts_what_all_workers_hold(void **state) {
+    (void)state;
+    static const char full[] = ERR(503, 10023, "insufficient resources");
+    Worker other = {.index = 1, .count = 2}, *all[] = {&world.worker, &other};
+    JetStreamUsage usage[1] = {0};
+    JetStream there = {
+        .home = &other, .options = &world.options, .usage = usage, .held = usage_table_new(1)};
+    world.worker.count = 2;
+    world.worker.now_ns = 1;
+    world.worker.all = other.all = all;
+    world.worker.jetstream = &world.js;
+    other.jetstream = &there;
+    world.options.max_file = 70;
+    Stream *stream = world_stream(PLAIN), elsewhere = *stream;
+    elsewhere.js = &there;
+    usage_count(&elsewhere, 40);
+    world_request(stream, "s.a", NULL, "x"); /* 74 now */
+    assert_string_equal(world_request(stream, "s.a", NULL, "x"), full);
+    usage_count(&elsewhere, -20);
+    assert_string_equal(world_request(stream, "s.a", NULL, "x"), full); /* looked at once a turn */
+    world.worker.now_ns++;
+    assert_string_equal(world_request(stream, "s.a", NULL, "x"), "{\"stream\":\"S\",\"seq\":2}");
+    assert_string_equal(world_request(stream, "s.a", NULL, "x"), full);
+    stream_free(stream);
+    usage_table_free(there.held);
+    world.worker.count = 0;
+}
+
 static void too_many_in_flight_are_refused(void **state) {
     (void)state;
     Stream *stream = world_stream(PLAIN);
@@ -810,6 +869,8 @@ int main(void) {
         TEST(a_new_config_trims_and_subscribes),
         TEST(info_shows_subjects_deleted_and_lost),
         TEST(a_refused_entry_is_answered),
+        TEST(the_account_may_not_exceed_its_limit),
+        TEST(the_server_counts_what_all_workers_hold),
         TEST(too_many_in_flight_are_refused),
         TEST(a_domain_is_in_the_ack),
         TEST(an_object_larger_than_allowed_is_refused),

@@ -3,6 +3,7 @@
 
   oracle.py --ours BINARY [--genuine BINARY] [WORD ...]     only scenarios whose name contains a word
   oracle.py --show WORD                                     prints what the genuine server answers
+  oracle.py --ours BINARY --errors                          all scenarios; then writes errors.md anew
 
 A scenario is a function with @scenario(...) in tests/oracle/*_scenarios.py; it is given a Trial and does things to it."""
 import argparse, difflib, glob, importlib.util, json, os, re, sys, time
@@ -12,6 +13,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 sys.path.insert(0, HERE)
 from server import Server  # noqa: E402
 from wire import Closed, Msg, Wire  # noqa: E402
+import errors  # noqa: E402
 
 SCENARIOS = []
 
@@ -216,6 +218,7 @@ def main():
     parser.add_argument("--ours")
     parser.add_argument("--genuine", default=os.path.join(HERE, "..", "..", ".deps", "venv", "bin", "nats-server"))
     parser.add_argument("--show", action="store_true")
+    parser.add_argument("--errors", action="store_true")
     parser.add_argument("words", nargs="*")
     options = parser.parse_args()
     load()
@@ -223,6 +226,7 @@ def main():
     genuine = Side("genuine", options.genuine)
     ours = None if options.show else Side("ours", options.ours)
     passed = failed = 0
+    reached = {}  # error code -> scenarios
     try:
         for i, one in enumerate(chosen):
             want = genuine.run(one, f"T{i}")
@@ -232,6 +236,8 @@ def main():
             have = ours.run(one, f"T{i}")
             if want == have and want:
                 passed += 1
+                for code in errors.codes_in(have):
+                    reached.setdefault(code, []).append(one["name"])
                 continue
             failed += 1
             print(f"FAILED {one['name']}")
@@ -241,6 +247,11 @@ def main():
         genuine.close()
         if ours:
             ours.close()
+    if options.errors:
+        errors.write(reached)
+    if ours and not options.words:
+        for wrong in errors.check(reached):
+            print("errors:", wrong)
     if not options.show:
         print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
