@@ -113,11 +113,8 @@ static void drop_bytes_of_base(Stream *stream) {
 }
 
 void stream_set_totals(Stream *stream, uint64_t messages, uint64_t bytes) {
-    JetStreamUsage *usage = stream->parts->usage;
-    uint64_t *total = stream_is_file(stream) ? &usage->storage : &usage->memory;
-    usage->messages += messages - stream->state.messages;
-    usage->bytes += bytes - stream->state.bytes;
-    *total += bytes - stream->state.bytes;
+    stream->parts->usage->messages += messages - stream->state.messages;
+    usage_count(stream, (int64_t)(bytes - stream->state.bytes));
     stream->state.messages = messages;
     stream->state.bytes = bytes;
 }
