@@ -245,7 +245,7 @@ def fast(trial, flow, gap, seq, op, batch="f", data="x", subject="s.a", headers=
 def came(trial):
     """What comes until it is quiet for a moment: nothing tells that an answer will not come."""
     seen = []
-    while (op := trial.main.take(timeout=0.06)) is not None:
+    while (op := trial.main.take(timeout=0.2)) is not None:
         seen.append(trial.show(op))
     return seen
 
