@@ -146,10 +146,10 @@ struct InterestWatch {
     Slice subject, queue; /* borrowed from the owner while it is added */
     uint64_t count;       /* now; read-only for the owner */
     void (*changed)(InterestWatch *watch);
-    InterestWatch *next; /* private */
-    Account *account;    /* private */
-    Link due;            /* private */
-    bool was_wanted;     /* private: what the owner was told last */
+    InterestWatch *previous, *next; /* private: of the same subject */
+    Account *account;               /* private */
+    Link due;                       /* private */
+    bool was_wanted;                /* private: what the owner was told last */
 };
 void interest_watch_add(Account *account, InterestWatch *watch);
 void interest_watch_remove(Account *account, InterestWatch *watch);

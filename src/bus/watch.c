@@ -43,10 +43,13 @@ void interest_watch_add(Account *account, InterestWatch *watch) {
     watch->count = interest_count(&account->interest, watch->subject, watch->queue);
     watch->was_wanted = watch->count > 0;
     link_init(&watch->due);
-    watch->next = NULL;
+    watch->previous = watch->next = NULL;
     InterestWatch *first = map_get(&account->watches, watch->subject);
     if (first) {
+        watch->previous = first;
         watch->next = first->next;
+        if (watch->next)
+            watch->next->previous = watch;
         first->next = watch;
         return;
     }
@@ -57,19 +60,15 @@ void interest_watch_remove(Account *account, InterestWatch *watch) {
     ASSERT_HOME(account->bus);
     ASSERT(watch->account == account);
     list_remove(&watch->due);
-    InterestWatch *first = map_get(&account->watches, watch->subject);
-    ASSERT(first != NULL);
-    if (first == watch) {
-        (void)map_remove(&account->watches, watch->subject);
+    if (watch->next)
+        watch->next->previous = watch->previous;
+    if (watch->previous) {
+        watch->previous->next = watch->next;
+    } else {
+        ASSERT(map_remove(&account->watches, watch->subject) == watch);
         if (watch->next)
             (void)map_put(&account->watches, watch->next->subject, watch->next);
-    } else {
-        while (first->next != watch) {
-            first = first->next;
-            ASSERT(first != NULL);
-        }
-        first->next = watch->next;
     }
-    watch->next = NULL;
+    watch->previous = watch->next = NULL;
     watch->account = NULL;
 }

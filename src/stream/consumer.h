@@ -129,9 +129,10 @@ struct ConsumerSet {
     Stream *stream;
     Map by_name;
     VEC(Consumer *) all;
-    VEC(Consumer *) gone; /* freed by sweep */
-    Map creating;         /* name -> ConsumerDraft whose entry is on its way */
-    List drafts;          /* ConsumerDraft that wait for those */
+    VEC(Consumer *) gone;  /* freed by sweep */
+    Map creating;          /* name -> ConsumerDraft whose entry is on its way */
+    FilterIndex in_flight; /* of a work queue: what those want; its slots' consumers are none */
+    List drafts;           /* ConsumerDraft that wait for those */
     List behind; /* consumers with something undelivered, pending or given up, and quiet ones that
                     nobody has looked at since */
     size_t behind_count, odd_count;

@@ -29,6 +29,7 @@ typedef struct ConsumerDraft {
 /* A name whose creation is in flight: key and value of set->creating. */
 typedef struct Creating {
     ConsumerFilters *filters; /* NULL = everything */
+    FilterLink *links;        /* in set->in_flight, on a work queue */
     uint16_t name_len;
     char name[];
 } Creating;
@@ -200,6 +201,36 @@ static void put_existing(ConsumerSet *set, Consumer *consumer, ConsumerDraft *dr
     draft_free(draft);
 }
 
+static size_t creating_links(const Creating *creating) {
+    return creating->filters ? creating->filters->count : 1;
+}
+
+static void note_creating(ConsumerSet *set, const ConsumerDraft *draft) {
+    Creating *creating = mem_zalloc(sizeof *creating + draft->name_len);
+    creating->name_len = draft->name_len;
+    memcpy(creating->name, draft->name, draft->name_len);
+    if (set->stream->config->retention == RETENTION_WORKQUEUE) {
+        ConsumerFilters *filters = creating->filters = consumer_filters_new(draft->config);
+        creating->links = mem_zalloc(creating_links(creating) * sizeof(FilterLink));
+        /* The index only looks whether there is somebody. */
+        Consumer *somebody = (Consumer *)(void *)creating;
+        for (size_t i = 0; i < creating_links(creating); i++)
+            filter_index_add(&set->in_flight, filters ? filters->patterns[i] : (Slice){0}, somebody,
+                             &creating->links[i]);
+    }
+    map_put(&set->creating, slice_from(creating->name, creating->name_len), creating);
+}
+
+static void creating_free(ConsumerSet *set, Creating *creating) {
+    if (creating == NULL)
+        return;
+    for (size_t i = 0; creating->links && i < creating_links(creating); i++)
+        filter_index_remove(&set->in_flight, &creating->links[i]);
+    mem_free(creating->links);
+    mem_free(creating->filters);
+    mem_free(creating);
+}
+
 /* Takes draft. */
 static void put_new(ConsumerSet *set, ConsumerDraft *draft) {
     ApiError error = check_new(set, draft);
@@ -213,45 +244,42 @@ static void put_new(ConsumerSet *set, ConsumerDraft *draft) {
     if (!birth.is_logged) {
         install(set, draft->config, &birth, draft->call);
     } else {
-        Creating *creating = mem_alloc(sizeof *creating + draft->name_len);
-        creating->filters = consumer_filters_new(draft->config);
-        creating->name_len = draft->name_len;
-        memcpy(creating->name, draft->name, draft->name_len);
-        map_put(&set->creating, slice_from(creating->name, creating->name_len), creating);
+        note_creating(set, draft);
         propose_put(set, PUT_CREATE, draft_name(draft), draft->config, birth.created_ns,
                     draft->call);
     }
     draft_free(draft);
 }
 
-static bool overlaps(const ConsumerFilters *filters, const ConsumerConfig *config) {
-    if (filters == NULL || config->filter_count == 0)
-        return true;
-    for (size_t a = 0; a < filters->count; a++)
-        for (size_t b = 0; b < config->filter_count; b++)
-            if (subject_overlaps(filters->patterns[a], config->filters[b]))
-                return true;
-    return false;
+static bool is_there(void *cookie, FilterNode *node) {
+    (void)cookie;
+    return node->slots.len > 0;
 }
 
-static bool overlaps_one_in_flight(const ConsumerSet *set, const ConsumerConfig *config) {
-    Slice name;
-    void *creating;
-    for (size_t at = 0; map_next(&set->creating, &at, &name, &creating);)
-        if (overlaps(((Creating *)creating)->filters, config))
+static bool overlaps_one_in_flight(ConsumerSet *set, const ConsumerConfig *config) {
+    if (config->filter_count == 0)
+        return set->in_flight.links > 0;
+    for (size_t i = 0; i < config->filter_count; i++)
+        if (filter_index_visit_overlaps(&set->in_flight, config->filters[i], is_there, NULL))
             return true;
     return false;
 }
 
+/* The limit on consumers is not reached, but would be with those in flight. */
+static bool is_on_the_brink(const ConsumerSet *set) {
+    int64_t max = consumers_max(set->stream);
+    size_t count = consumer_set_visible_count(set);
+    return max > 0 && count < (size_t)max && count + set->creating.len >= (size_t)max;
+}
+
 /* Whether what is in flight may change what to say to the draft. */
-static bool must_wait(const ConsumerSet *set, const ConsumerDraft *draft,
-                      const Consumer *existing) {
+static bool must_wait(ConsumerSet *set, const ConsumerDraft *draft, const Consumer *existing) {
     const StreamConfig *stream = set->stream->config;
     if (existing)
         return existing->is_deleting;
     if (set->creating.len == 0)
         return false;
-    return map_get(&set->creating, draft_name(draft)) || consumers_max(set->stream) > 0 ||
+    return map_get(&set->creating, draft_name(draft)) || is_on_the_brink(set) ||
            (stream->retention == RETENTION_WORKQUEUE && overlaps_one_in_flight(set, draft->config));
 }
 
@@ -275,14 +303,8 @@ void consumer_set_run_drafts(ConsumerSet *set) {
         decide(set, CONTAINER_OF(link, ConsumerDraft, link));
 }
 
-static void creating_free(Creating *creating) {
-    if (creating)
-        mem_free(creating->filters);
-    mem_free(creating);
-}
-
 void consumer_set_forget_draft(ConsumerSet *set, Slice name) {
-    creating_free(map_remove(&set->creating, name));
+    creating_free(set, map_remove(&set->creating, name));
 }
 
 void consumer_set_drop_drafts(ConsumerSet *set) {
@@ -291,7 +313,7 @@ void consumer_set_drop_drafts(ConsumerSet *set) {
     for (Link *link; (link = list_pop_front(&set->drafts)) != NULL;)
         draft_fail(CONTAINER_OF(link, ConsumerDraft, link), api_error(JSStreamNotFoundErr));
     for (size_t at = 0; map_next(&set->creating, &at, &name, &creating);)
-        creating_free(creating);
+        creating_free(set, creating);
     map_done(&set->creating);
 }
 

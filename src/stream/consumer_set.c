@@ -43,6 +43,7 @@ void consumer_set_free(ConsumerSet *set) {
     map64_done(&set->options);
     consumer_set_forget_sorted(set);
     filter_index_done(&set->index);
+    filter_index_done(&set->in_flight);
     mem_free(set);
 }
 
@@ -219,10 +220,18 @@ void consumer_set_on_removed(ConsumerSet *set, uint64_t seq, Slice subject, bool
     pass_removed(CONTAINER_OF(link, Consumer, behind), &removal);
 }
 
+static bool pass_purged_to_node(void *cookie, FilterNode *node) {
+    Slice filter = *(const Slice *)cookie;
+    for (size_t i = 0, n = node->slots.len; i < n; i++)
+        if (node->slots.at[i].consumer)
+            consumer_pass_purged(node->slots.at[i].consumer, filter);
+    return false;
+}
+
+/* One with several filters that overlap may be told twice, which changes nothing. */
 void consumer_set_on_purged(ConsumerSet *set, Slice filter) {
     ASSERT_HOME(set);
-    for (size_t i = 0; i < set->all.len; i++)
-        consumer_pass_purged(set->all.at[i], filter);
+    (void)filter_index_visit_overlaps(&set->index, filter, pass_purged_to_node, &filter);
 }
 
 void consumer_set_on_purged_all(ConsumerSet *set, uint64_t last_seq) {
@@ -243,11 +252,17 @@ static bool needs(const Consumer *consumer, uint64_t seq) {
     return consumer->acks && pending_find(&consumer->acks->pending, seq);
 }
 
+/* Whoever needed the last message that was asked for is asked first: of many equal consumers, each
+ * is passed over once on the way to the slowest. */
 static bool node_needs(void *cookie, FilterNode *node) {
     uint64_t seq = *(const uint64_t *)cookie;
-    for (size_t i = 0; i < node->slots.len; i++)
-        if (node->slots.at[i].consumer && needs(node->slots.at[i].consumer, seq))
+    size_t len = node->slots.len, at = node->last_at < len ? node->last_at : 0;
+    for (size_t i = 0; i < len; i++, at = at + 1 < len ? at + 1 : 0) {
+        if (node->slots.at[at].consumer && needs(node->slots.at[at].consumer, seq)) {
+            node->last_at = (uint32_t)at;
             return true;
+        }
+    }
     return false;
 }
 

@@ -86,8 +86,7 @@ void consumer_on_timer(Timer *timer) {
     if (!tick_inactive(consumer, now_ns, &next_ns)) {
         tick_pause(consumer);
         sooner(&next_ns, tick_acks(consumer, now_ns));
-        sooner(&next_ns,
-               consumer->push ? push_tick(consumer, now_ns) : pull_tick(consumer, now_ns));
+        sooner(&next_ns, consumer->push ? push_tick(consumer, now_ns) : 0);
         sooner(&next_ns, priority_tick(consumer, now_ns));
     }
     consumer->is_pumping = false;

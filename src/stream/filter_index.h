@@ -32,7 +32,8 @@ struct FilterNode {
     bool is_rest;       /* ends with ">" */
     bool is_dirty;
     uint32_t text_len;
-    char text[]; /* the filter */
+    uint32_t last_at; /* the callers': where a search through slots ended */
+    char text[];      /* the filter */
 };
 
 typedef struct FilterIndex {

@@ -5,6 +5,7 @@
 #include "stream/priority.h"
 
 static void drained(DrainWait *wait);
+static void request_due(Timer *timer);
 
 void pull_new(Consumer *consumer) {
     Pull *pull = mem_zalloc(sizeof *pull);
@@ -19,16 +20,28 @@ static PullRequest *request_at(Link *link) {
     return CONTAINER_OF(link, PullRequest, link);
 }
 
+/* Does not wait when there is nothing to be had. */
+static bool is_hasty(const PullRequest *request) {
+    return request->no_wait && (request->served > 0 || request->expires_ns == 0);
+}
+
 static void leave_queue(Pull *pull, PullRequest *request) {
     if (!link_is_listed(&request->link))
         return;
     list_remove(&request->link);
     pull->count--;
+    pull->hasty_count -= is_hasty(request);
+    pull->asked -= (uint64_t)request->batch_left;
+}
+
+static void request_free(PullRequest *request) {
+    timer_cancel(request->consumer->home, &request->timer);
+    mem_free(request);
 }
 
 static void drop(Pull *pull, PullRequest *request) {
     leave_queue(pull, request);
-    mem_free(request);
+    request_free(request);
 }
 
 void pull_free(Consumer *consumer) {
@@ -57,6 +70,8 @@ static void enter_queue(Pull *pull, PullRequest *request, bool is_prioritized) {
         before = before->prev;
     list_push_back(before, &request->link);
     pull->count++;
+    pull->hasty_count += is_hasty(request);
+    pull->asked += (uint64_t)request->batch_left;
 }
 
 static bool has_interest(const Consumer *consumer, const PullRequest *request) {
@@ -75,14 +90,13 @@ void pull_end(Consumer *consumer, PullRequest *request, Slice status, bool has_l
     consumer_send_status(consumer, pull_request_inbox(request), (Slice){0}, status,
                          buf_slice(&lines));
     buf_done(&lines);
-    mem_free(request);
+    request_free(request);
 }
 
 void pull_end_all(Consumer *consumer, Slice status) {
-    for (Link *link; (link = list_pop_front(&consumer->pull->waiting)) != NULL;) {
-        consumer->pull->count--;
-        pull_end(consumer, request_at(link), status, false);
-    }
+    Pull *pull = consumer->pull;
+    while (!list_is_empty(&pull->waiting))
+        pull_end(consumer, request_at(pull->waiting.next), status, false);
 }
 
 void pull_end_everywhere(ConsumerSet *set, Slice status) {
@@ -157,7 +171,7 @@ void pull_served(Consumer *consumer, PullRequest *request, size_t bytes) {
         }
     }
     if (is_done || consumer->is_gone) {
-        mem_free(request);
+        request_free(request);
         return;
     }
     if (request->heartbeat_ns)
@@ -167,9 +181,11 @@ void pull_served(Consumer *consumer, PullRequest *request, size_t bytes) {
 }
 
 void pull_on_nothing(Consumer *consumer) {
+    if (consumer->pull->hasty_count == 0)
+        return;
     LIST_FOR_EACH(link, &consumer->pull->waiting) {
         PullRequest *request = request_at(link);
-        if (request->no_wait && (request->served > 0 || request->expires_ns == 0))
+        if (is_hasty(request))
             pull_end(consumer, request, LIT("404 No Messages"), false);
     }
 }
@@ -180,41 +196,49 @@ static uint64_t sooner(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-static void send_heartbeat(Consumer *consumer, PullRequest *request, uint64_t now_ns) {
+/* A heartbeat that moves away meanwhile is noticed when the timer fires. */
+static void arm(PullRequest *request) {
+    uint64_t due_ns = sooner(request->expires_ns, request->beat_due_ns);
+    if (due_ns)
+        timer_set(request->consumer->home, &request->timer, due_ns);
+}
+
+static void send_heartbeat(Consumer *consumer, const PullRequest *request) {
     Buf lines = {0};
     consumer_heartbeat_lines(consumer, &lines);
-    request->beat_due_ns = now_ns + request->heartbeat_ns;
     consumer_send_status(consumer, pull_request_inbox(request), (Slice){0},
                          LIT("100 Idle Heartbeat"), buf_slice(&lines));
     buf_done(&lines);
 }
 
-uint64_t pull_tick(Consumer *consumer, uint64_t now_ns) {
-    uint64_t next_ns = 0;
-    bool has_expired = false;
-    LIST_FOR_EACH(link, &consumer->pull->waiting) {
-        PullRequest *request = request_at(link);
-        if (request->expires_ns && request->expires_ns <= now_ns) {
-            has_expired = true;
-            if (has_interest(consumer, request))
-                pull_end(consumer, request, LIT("408 Request Timeout"), true);
-            else
-                drop(consumer->pull, request);
-            continue;
-        }
-        if (request->heartbeat_ns && request->beat_due_ns <= now_ns) {
-            if (!has_interest(consumer, request)) {
-                drop(consumer->pull, request);
-                continue;
-            }
-            send_heartbeat(consumer, request, now_ns);
-        }
-        next_ns = sooner(next_ns, sooner(request->expires_ns, request->beat_due_ns));
+/* request may be gone afterwards. */
+static void tick(Consumer *consumer, PullRequest *request, uint64_t now_ns) {
+    bool is_expired = request->expires_ns && request->expires_ns <= now_ns;
+    bool is_beat = request->heartbeat_ns && request->beat_due_ns <= now_ns;
+    if ((is_expired || is_beat) && !has_interest(consumer, request)) {
+        drop(consumer->pull, request);
+    } else if (is_expired) {
+        pull_end(consumer, request, LIT("408 Request Timeout"), true);
+    } else {
+        if (is_beat)
+            request->beat_due_ns = now_ns + request->heartbeat_ns;
+        arm(request);
+        if (is_beat)
+            send_heartbeat(consumer, request);
     }
-    if (has_expired) /* the consumer's next evaluation, for those that wait although they would not
-                      */
+    if (is_expired) /* the next evaluation, for those that wait although they would not */
         pull_on_nothing(consumer);
-    return next_ns;
+}
+
+static void request_due(Timer *timer) {
+    PullRequest *request = CONTAINER_OF(timer, PullRequest, timer);
+    Consumer *consumer = request->consumer;
+    consumer_set_note_time(consumer->set);
+    consumer->is_pumping = true; /* what it sends must not come back to it before the end */
+    tick(consumer, request, consumer->home->now_ns);
+    consumer->is_pumping = false;
+    if (!consumer->is_gone)
+        consumer_pump(consumer);
 }
 
 static void refuse(const Consumer *consumer, Slice inbox, const char *format, ...)
@@ -271,21 +295,20 @@ static bool is_turned_away(Consumer *consumer, Slice inbox, const PullBody *body
         refuse(consumer, inbox, "404 No Messages");
         return true;
     }
-    uint64_t asked = 0;
-    LIST_FOR_EACH(link, &pull->waiting)
-    asked += (uint64_t)request_at(link)->batch_left;
-    if (available > 0 && available < asked) {
+    if (available > 0 && available < pull->asked) {
         refuse(consumer, inbox, "408 Requests Pending");
         return true;
     }
     return false;
 }
 
-static PullRequest *request_new(const Consumer *consumer, Slice inbox, const PullBody *body,
+static PullRequest *request_new(Consumer *consumer, Slice inbox, const PullBody *body,
                                 int16_t group) {
     uint64_t now_ns = consumer->home->now_ns;
     PullRequest *request = mem_zalloc(sizeof *request + inbox.len);
     link_init(&request->link);
+    timer_init(&request->timer, request_due);
+    request->consumer = consumer;
     request->expires_ns = body->expires_ns > 0 ? now_ns + (uint64_t)body->expires_ns : 0;
     request->heartbeat_ns = body->heartbeat_ns > 0 ? (uint64_t)body->heartbeat_ns : 0;
     request->beat_due_ns = request->heartbeat_ns ? now_ns + request->heartbeat_ns : 0;
@@ -328,12 +351,8 @@ void pull_on_request(Consumer *consumer, Slice inbox, Slice text) {
             PullRequest *request = request_new(consumer, inbox, &body, group);
             enter_queue(consumer->pull, request,
                         consumer_config(consumer)->priority_policy == PRIORITY_PRIORITIZED);
+            arm(request);
             consumer_pump(consumer);
-            consumer_arm(
-                consumer,
-                sooner(body.expires_ns > 0 ? consumer->home->now_ns + (uint64_t)body.expires_ns : 0,
-                       body.heartbeat_ns > 0 ? consumer->home->now_ns + (uint64_t)body.heartbeat_ns
-                                             : 0));
         }
     }
     buf_done(&error);

@@ -9,6 +9,8 @@ struct Pull {
     List waiting; /* PullRequest, whose turn comes first is first; by priority where the consumer
                      has some */
     size_t count;
+    size_t hasty_count; /* of those: end when there is nothing to be had */
+    uint64_t asked;     /* messages that they want */
     DrainWait drain;
     Consumer *consumer;
     bool is_draining;
@@ -33,8 +35,6 @@ void pull_on_nothing(Consumer *consumer);
 void pull_end_all(Consumer *consumer, Slice status);
 /* Every request of all consumers ends with status and what was left of it. */
 void pull_end_everywhere(ConsumerSet *set, Slice status);
-/* Expiries and heartbeats; when the next one is due, 0 = none. */
-uint64_t pull_tick(Consumer *consumer, uint64_t now_ns);
 /* Requests whose inbox still has interest; drops the others. */
 size_t pull_count(Consumer *consumer);
 /* A request ends with status and what was left of it. Takes request, which may be in the queue. */

@@ -5,6 +5,9 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/slice.h"
+#include "io/timer.h"
+
+typedef struct Consumer Consumer;
 
 /* What the body asks for (reference: CONSUMER.MSG.NEXT). */
 typedef struct PullBody {
@@ -23,6 +26,8 @@ enum { PIN_BYTES = 22, GROUP_NONE = -1 };
 
 typedef struct PullRequest {
     Link link;
+    Consumer *consumer;
+    Timer timer;           /* expiry or heartbeat, whichever is next */
     uint64_t expires_ns;   /* mono; 0 = never */
     uint64_t heartbeat_ns; /* interval; 0 = none */
     uint64_t beat_due_ns;
