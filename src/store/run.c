@@ -261,6 +261,18 @@ static Slice first_of_block(const Run *run, uint32_t block) {
     return slice_from(at, len);
 }
 
+void run_common_prefix(const Run *run, Buf *out) {
+    buf_clear(out);
+    if (run->head.subject_count == 0)
+        return;
+    Slice first = first_of_block(run, 0);
+    size_t same = 0;
+    run_subject_text(run, run->head.subject_count - 1, out);
+    while (same < first.len && same < out->len && first.ptr[same] == out->ptr[same])
+        same++;
+    out->len = same;
+}
+
 void run_scan_begin(RunScan *scan, const Run *run, Slice prefix) {
     uint32_t blocks = (run->head.subject_count + RUN_TEXT_BLOCK - 1) / RUN_TEXT_BLOCK;
     uint32_t low = 0, high = blocks;

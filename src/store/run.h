@@ -71,6 +71,9 @@ void run_subject(const Run *run, uint32_t ordinal, RunSubject *out_subject);
 /* Clears *out. */
 void run_subject_text(const Run *run, uint32_t ordinal, Buf *out);
 
+/* What every subject begins with. Clears *out. */
+void run_common_prefix(const Run *run, Buf *out);
+
 /* Subjects that begin with prefix, in order. Borrows prefix. */
 typedef struct RunScan {
     const Run *run;

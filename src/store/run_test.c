@@ -178,6 +178,15 @@ static void check_subjects(const Run *run, const Knowns *all) {
         known += slice_starts_with(text, LIT("k.3."));
     run_scan_done(&scan);
     assert_int_equal(below, known);
+    Buf common = {0};
+    run_common_prefix(run, &common);
+    assert_true(slice_starts_with(buf_slice(&common), LIT("k.")));
+    run_scan_begin(&scan, run, buf_slice(&common));
+    for (below = 0; run_scan_next(&scan, &ordinal, &text);)
+        below++;
+    run_scan_done(&scan);
+    assert_int_equal(below, run_subject_count(run));
+    buf_done(&common);
 }
 
 static Run *open_run(void) {

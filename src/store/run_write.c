@@ -157,11 +157,23 @@ static void sort_texts(Merge *merge) {
         qsort(merge->keys, in->text_count, sizeof *merge->keys, by_text);
 }
 
+/* Nothing of the base went. */
+static bool is_whole(const RunInput *in, const RunPage *pages, size_t page_count) {
+    for (size_t p = 0; p < page_count; p++)
+        if (memcmp(in->base_has[p], pages[p].has, sizeof pages[p].has) != 0)
+            return false;
+    return true;
+}
+
 static void find_alive(Merge *merge) {
     const RunInput *in = merge->in;
     size_t page_count;
     const RunPage *pages = run_pages(in->base, &page_count);
     merge->base_alive = mem_zalloc((merge->base_subjects / 64 + 1) * sizeof(uint64_t));
+    if (is_whole(in, pages, page_count)) {
+        memset(merge->base_alive, 0xff, (merge->base_subjects / 64 + 1) * sizeof(uint64_t));
+        return;
+    }
     for (size_t p = 0; p < page_count; p++)
         for (unsigned i = 0; i < RUN_PAGE_SLOTS; i++) {
             RunMessage message;

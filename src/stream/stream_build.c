@@ -54,6 +54,7 @@ struct StreamBuild {
     MsgIndex *index;
     SubjectIndex *subjects;
     uint64_t caught_seq; /* the next one to be added */
+    uint64_t slice_ended_ns;
 };
 
 static void run_slice(Task *task);
@@ -195,11 +196,11 @@ static Slice subject_text(const SubjectIndex *subjects, SubjectId id) {
 }
 
 /* True when there is time for more. */
-static bool has_time(uint64_t began_ns, unsigned *left) {
+static bool has_time(uint64_t began_ns, uint64_t slice_ns, unsigned *left) {
     if (--*left)
         return true;
     *left = SLICE_LOOK;
-    return clock_mono_ns() - began_ns < SLICE_NS;
+    return clock_mono_ns() - began_ns < slice_ns;
 }
 
 /* True when all are copied. */
@@ -210,7 +211,7 @@ static bool copy_some(StreamBuild *build) {
     MsgScan scan;
     const MsgSlot *slot;
     msg_scan_up(&scan, stream->index, build->copy_seq);
-    while (has_time(began_ns, &left)) {
+    while (has_time(began_ns, SLICE_NS, &left)) {
         slot = msg_scan_next_up(&scan, &seq);
         if (!slot || seq >= build->cut)
             return true;
@@ -256,6 +257,15 @@ static Slice *make_texts(const StreamBuild *build) {
     return texts;
 }
 
+static void make_index(StreamBuild *build) {
+    build->subjects = mem_zalloc(sizeof *build->subjects);
+    build->index = mem_zalloc(sizeof *build->index);
+    subject_index_set_base(build->subjects, build->run);
+    build->index->live = run_message_count(build->run);
+    build->index->base = msg_base_new(build->run, build->subjects);
+    build->run = NULL; /* the index owns it */
+}
+
 static void write_run(OffloadJob *job) {
     StreamBuild *build = (StreamBuild *)job;
     Slice *texts = make_texts(build);
@@ -277,6 +287,8 @@ static void write_run(OffloadJob *job) {
     build->status = run_write(build->dir, build->path, &input);
     if (build->status == OK)
         build->status = run_open(build->path, &build->run);
+    if (build->status == OK)
+        make_index(build);
     mem_free(texts);
     vec_done(&build->added);
     vec_done(&build->texts);
@@ -302,12 +314,7 @@ static void on_written(Worker *here, OffloadJob *job) {
     }
     build->phase = PHASE_CATCHING_UP;
     build->caught_seq = build->cut;
-    build->subjects = mem_zalloc(sizeof *build->subjects);
-    build->index = mem_zalloc(sizeof *build->index);
-    subject_index_set_base(build->subjects, build->run);
-    build->index->live = run_message_count(build->run);
-    build->index->base = msg_base_new(build->run, build->subjects);
-    build->run = NULL; /* the index owns it */
+    build->slice_ended_ns = clock_mono_ns();
     worker_ready(here, &build->task);
 }
 
@@ -324,10 +331,13 @@ static void catch_up_add(StreamBuild *build, uint64_t seq, const MsgSlot *from, 
         subject_chain_add(build->index, build->subjects, id, seq, slot);
 }
 
-/* True when the new index knows what the old one does. */
+/* True when the new index knows what the old one does. Where turns are long since much comes in,
+ * the slices are too: else it would never end. */
 static bool catch_up_some(StreamBuild *build) {
     Stream *stream = build->stream;
     uint64_t began_ns = clock_mono_ns(), seq;
+    uint64_t slice_ns = (began_ns - build->slice_ended_ns) / 4 * 3;
+    slice_ns = slice_ns < SLICE_NS ? SLICE_NS : slice_ns;
     unsigned left = SLICE_LOOK;
     for (;;) {
         if (build->removed_at < build->removed.len) {
@@ -341,7 +351,7 @@ static bool catch_up_some(StreamBuild *build) {
         } else {
             return true;
         }
-        if (!has_time(began_ns, &left))
+        if (!has_time(began_ns, slice_ns, &left))
             return false;
     }
 }
@@ -431,6 +441,7 @@ static void run_slice(Task *task) {
         return;
     }
     if (!catch_up_some(build)) {
+        build->slice_ended_ns = clock_mono_ns();
         worker_ready(stream->group.home, &build->task);
         return;
     }

@@ -26,9 +26,18 @@ bool filters_match(const Filters *filters, Slice subject) {
     return false;
 }
 
-static bool covers_all(const Filters *filters) {
+/* "a.b.>" while there is nothing else. */
+static bool is_below_all(Stream *stream, Slice pattern) {
+    if (pattern.len < 3 || pattern.ptr[pattern.len - 1] != '>' || stream->state.damaged)
+        return false;
+    Slice prefix = slice_first(pattern, pattern.len - 1);
+    return !subject_has_wildcard(prefix) &&
+           subject_index_is_all_below(&stream->parts->subjects, prefix);
+}
+
+static bool covers_all(Stream *stream, const Filters *filters) {
     for (size_t i = 0; i < filters->count; i++)
-        if (stream_all_filter(filters->patterns[i]))
+        if (stream_all_filter(filters->patterns[i]) || is_below_all(stream, filters->patterns[i]))
             return true;
     return filters->count == 0;
 }
@@ -52,7 +61,7 @@ static bool each_once(void *cookie, SubjectId id, SubjectEntry *entry) {
 
 static bool each_match(Stream *stream, const Filters *filters, SubjectEach *each, void *cookie) {
     SubjectIndex *subjects = &stream->parts->subjects;
-    if (covers_all(filters))
+    if (covers_all(stream, filters))
         return subject_index_scan(subjects, LIT(">"), each, cookie);
     EachMatch match = {filters, 0, each, cookie};
     for (; match.at < filters->count; match.at++)
@@ -177,7 +186,7 @@ static uint64_t next_by_scan(Stream *stream, const Filters *filters, uint64_t fr
 
 uint64_t stream_next(Stream *stream, const Filters *filters, uint64_t from) {
     SubjectIndex *subjects = &stream->parts->subjects;
-    if (covers_all(filters))
+    if (covers_all(stream, filters))
         return msg_index_next(stream->index, from);
     if (from > stream->state.last_seq)
         return 0;
@@ -216,7 +225,7 @@ static bool take_newest(void *cookie, SubjectId id, SubjectEntry *entry) {
 
 uint64_t stream_last(Stream *stream, const Filters *filters, uint64_t upto) {
     Newest newest = {stream, upto ? upto : UINT64_MAX, 0};
-    if (covers_all(filters))
+    if (covers_all(stream, filters))
         return msg_index_prev(stream->index, newest.upto);
 
     bool has_wildcard = false;
@@ -264,7 +273,7 @@ static bool add_count(void *cookie, SubjectId id, SubjectEntry *entry) {
 uint64_t stream_count(Stream *stream, const Filters *filters, uint64_t from) {
     if (from > stream->state.last_seq)
         return 0;
-    if (covers_all(filters))
+    if (covers_all(stream, filters))
         return msg_index_count_from(stream->index, from);
     Count count = {stream, from, 0};
     each_match(stream, filters, add_count, &count);

@@ -8,6 +8,7 @@ SubjectBase *subject_base_new(const Run *run) {
     SubjectBase *base = mem_zalloc(sizeof *base);
     base->run = run;
     base->changed = mem_zalloc((run_subject_count(run) / 64 + 1) * sizeof *base->changed);
+    run_common_prefix(run, &base->common);
     return base;
 }
 
@@ -18,6 +19,7 @@ void subject_base_free(SubjectBase *base) {
         mem_free(base->copies[i]);
     map64_done(&base->taken);
     buf_done(&base->text);
+    buf_done(&base->common);
     mem_free(base->changed);
     mem_free(base);
 }

@@ -18,6 +18,7 @@ struct SubjectBase {
     size_t copy_caps[SUBJECT_BASE_COPIES];
     unsigned copy_at;
     Buf text;
+    Buf common; /* what all begin with */
 };
 
 SubjectBase *subject_base_new(const Run *run);

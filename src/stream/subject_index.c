@@ -519,6 +519,24 @@ size_t subject_index_bytes(const SubjectIndex *index) {
     return buckets * sizeof(IdBucket) + (chunks + index->units_cap) * UNIT + index->list_bytes;
 }
 
+bool subject_index_is_all_below(const SubjectIndex *index, Slice prefix) {
+    uint32_t id = index->root;
+    Slice rest = prefix, token;
+    if (index->base && !slice_starts_with(buf_slice(&index->base->common), prefix) &&
+        run_subject_count(index->base->run))
+        return false;
+    for (unsigned depth = 0; id && rest.len; depth++) {
+        const SubjectNode *node = node_at(index, id);
+        slice_cut(&rest, '.', &token);
+        if (depth == DEPTH_MAX || node->count)
+            return false;
+        id = node->child;
+        if (id && (node_at(index, id)->next || !slice_equal(key_of_node(index, id).text, token)))
+            return false;
+    }
+    return true;
+}
+
 /* Those that are not on the heap. */
 static void each_of_base(const SubjectIndex *index,
                          void (*each)(void *cookie, const SubjectId *ids, size_t count),

@@ -98,6 +98,10 @@ static inline Slice subject_entry_text(const SubjectEntry *entry) {
 typedef bool SubjectEach(void *cookie, SubjectId id, SubjectEntry *entry);
 bool subject_index_scan(SubjectIndex *index, Slice pattern, SubjectEach *each, void *cookie);
 
+/* True when every subject begins with prefix, which ends with a dot. False may be wrong. O(tokens).
+ */
+bool subject_index_is_all_below(const SubjectIndex *index, Slice prefix);
+
 /* The ids of all subjects (count 0 too), list by list. O(nodes). */
 void subject_index_each_list(const SubjectIndex *index,
                              void (*each)(void *cookie, const SubjectId *ids, size_t count),
