@@ -177,7 +177,7 @@ static bool is_consistent(Backup *backup) {
 
 static void on_name(void *cookie, const char *name, bool is_dir) {
     Backup *backup = cookie;
-    if (is_dir && strcmp(name, "log") != 0 && strcmp(name, "bad") != 0)
+    if (is_dir && strcmp(name, "log") != 0 && strcmp(name, "bad") != 0 && strcmp(name, "idx") != 0)
         backup->has_strange_dir = true;
 }
 
@@ -186,6 +186,9 @@ static Status copy_all(Backup *backup) {
         BackupReport *report = backup->report;
         report->segments = report->damaged_blocks = 0;
         Status status = copy_checkpoints(backup);
+        if (status == OK)
+            status = store_scan_copy_folder(&backup->scan, "idx", backup->target,
+                                            &report->bytes_written);
         if (status == OK)
             status = copy_log(backup);
         if (status != OK)

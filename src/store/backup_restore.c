@@ -311,6 +311,9 @@ static Status run(Restoring *restoring) {
         status = disk_make_dirs(restoring->dir);
     if (status == OK)
         status = copy_log(restoring);
+    uint64_t bytes = 0;
+    if (status == OK && restoring->checkpoint)
+        status = store_scan_copy_folder(&restoring->scan, "idx", restoring->dir, &bytes);
     if (status == OK)
         status = copy_checkpoint(restoring);
     if (status == OK)

@@ -179,3 +179,89 @@ bool store_scan_next(const StoreScan *scan, uint64_t at, const BlockHead *previo
     }
     return false;
 }
+
+/* ---- folders of whole files ---- */
+
+typedef struct FolderCopy {
+    const char *from, *to;
+    uint64_t bytes;
+    Status status;
+} FolderCopy;
+
+static uint64_t size_of(const char *path) {
+    DiskFile *file;
+    uint64_t size = 0;
+    if (disk_open(path, DISK_READ, &file) != OK)
+        return UINT64_MAX;
+    if (disk_size(file, &size) != OK)
+        size = UINT64_MAX;
+    disk_close(file);
+    return size;
+}
+
+static Status copy_bytes(DiskFile *from, DiskFile *to, uint64_t size) {
+    enum { PIECE = 1024 * 1024 };
+    char *piece = mem_alloc(PIECE);
+    Status status = OK;
+    for (uint64_t at = 0; at < size && status == OK; at += PIECE) {
+        size_t len = size - at < PIECE ? (size_t)(size - at) : PIECE;
+        status = disk_read(from, piece, len, at);
+        struct iovec part = {piece, len};
+        if (status == OK)
+            status = disk_write(to, &part, 1, at);
+    }
+    mem_free(piece);
+    return status == OK ? disk_sync(to) : status;
+}
+
+static Status copy_file(const char *from_path, const char *to_path, uint64_t *out_bytes) {
+    CLEANUP(path_free) char *temporary = path_numbered(to_path, ".", 0, ".tmp");
+    DiskFile *from, *to;
+    uint64_t size = 0;
+    Status status = disk_open(from_path, DISK_READ, &from);
+    if (status != OK)
+        return status;
+    status = disk_size(from, &size);
+    if (status == OK)
+        status = disk_open(temporary, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, &to);
+    if (status == OK) {
+        status = copy_bytes(from, to, size);
+        disk_close(to);
+    }
+    disk_close(from);
+    if (status == OK)
+        status = disk_rename(temporary, to_path);
+    if (status == OK)
+        *out_bytes += size;
+    return status;
+}
+
+static void on_folder_file(void *cookie, const char *name, bool is_dir) {
+    FolderCopy *copy = cookie;
+    if (is_dir || copy->status != OK || strstr(name, ".tmp"))
+        return;
+    CLEANUP(path_free) char *from = path_join(copy->from, name);
+    CLEANUP(path_free) char *to = path_join(copy->to, name);
+    uint64_t size = size_of(from);
+    if (size == UINT64_MAX || size == size_of(to))
+        return;
+    Status status = copy_file(from, to, &copy->bytes);
+    if (status != ERR_NOT_FOUND)
+        copy->status = status;
+}
+
+Status store_scan_copy_folder(const StoreScan *scan, const char *name, const char *to_dir,
+                              uint64_t *out_bytes) {
+    CLEANUP(path_free) char *from = path_join(scan->dir, name);
+    CLEANUP(path_free) char *to = path_join(to_dir, name);
+    FolderCopy copy = {.from = from, .to = to};
+    Status status = disk_make_dirs(to);
+    if (status == OK)
+        status = disk_list(from, on_folder_file, &copy);
+    if (status == ERR_NOT_FOUND)
+        return OK;
+    *out_bytes += copy.bytes;
+    if (status == OK)
+        status = copy.status;
+    return status == OK ? disk_sync_dir(to) : status;
+}

@@ -42,6 +42,10 @@ bool store_scan_next(const StoreScan *scan, uint64_t at, const BlockHead *previo
 static inline uint64_t scan_block_end(const ScanBlock *block) {
     return block->head.offset + block_bytes(block->head.body_len);
 }
+/* Copies the files of folder `name` (index runs: never changed once they are there) that to_dir
+ * lacks; those that go meanwhile are left out. */
+MUST_CHECK Status store_scan_copy_folder(const StoreScan *scan, const char *name,
+                                         const char *to_dir, uint64_t *out_bytes);
 /* Lists anew. */
 MUST_CHECK Status store_scan_list(StoreScan *scan);
 char *store_scan_path(const StoreScan *scan, uint64_t segment);
