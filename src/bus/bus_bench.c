@@ -52,12 +52,12 @@ static void add(Bench *bench, Slice subject) {
 
 /* The i-th of n subjects, in an order that caches cannot guess. */
 static Slice subject_of(char *out, const char *form, size_t i, size_t n) {
-    return slice_from(out, (size_t)snprintf(out, 64, form, (unsigned)(i * 2654435761u % n)));
+    return slice_from(out, (size_t)snprintf(out, 80, form, (unsigned)(i * 2654435761u % n)));
 }
 
 static void run(Bench *bench, const char *what, size_t subs, const char *form, size_t distinct) {
     enum { TEXTS = 1 << 16, ROUNDS = 1 << 21 };
-    char(*texts)[64] = mem_alloc((size_t)TEXTS * 64);
+    char(*texts)[80] = mem_alloc((size_t)TEXTS * 80);
     Slice *subjects = mem_alloc(TEXTS * sizeof *subjects);
     for (size_t i = 0; i < TEXTS; i++)
         subjects[i] = subject_of(texts[i], form, i % distinct, distinct);
@@ -77,11 +77,29 @@ static void run(Bench *bench, const char *what, size_t subs, const char *form, s
     mem_free(subjects);
 }
 
+/* What each message of a stream asks for once: its ack, a key, the answer to a request. */
+static void run_once_only(void) {
+    Bench *bench = bench_new();
+    add(bench, LIT("$JS.API.>"));
+    add(bench, LIT("$JS.ACK.>"));
+    add(bench, LIT("$JS.FC.>"));
+    add(bench, LIT("$KV.bucket.>"));
+    add(bench, LIT("_INBOX.abcdefghijklmno.*"));
+    run(bench, "one-time acks", 5, "$JS.ACK.KV_bucket.consumer.1.%07u.17.1764000000000000000.0",
+        1000000);
+    run(bench, "keys of a bucket", 5, "$KV.bucket.some.key.%07u", 1000000);
+    run(bench, "direct gets of a bucket", 5, "$JS.API.DIRECT.GET.KV_bucket.$KV.bucket.key.%07u",
+        1000000);
+    run(bench, "one-time answers", 5, "_INBOX.abcdefghijklmno.%07u", 1000000);
+    bench_free(bench);
+}
+
 int main(void) {
+    run_once_only();
     static const size_t counts[] = {1, 1000, 1000000};
     for (size_t c = 0; c < 3; c++) {
         size_t n = counts[c];
-        char text[64];
+        char text[80];
         Bench *bench = bench_new();
         size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
         uint64_t begin = clock_mono_ns();

@@ -1,5 +1,9 @@
 #include "bus/interest.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -439,7 +443,18 @@ static void put(Interest *interest, const Place *place, Slice subject, Ref ref) 
 /* A subject with an empty token is covered by nothing. */
 static bool has_empty_token(Slice subject) {
     bool at_begin = true;
-    for (size_t i = 0; i < subject.len; i++) {
+    size_t i = 0;
+#ifdef __SSE2__
+    const __m128i dots = _mm_set1_epi8('.');
+    for (; i + 16 <= subject.len; i += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(subject.ptr + i));
+        unsigned dot = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, dots));
+        if (dot & (dot << 1 | at_begin))
+            return true;
+        at_begin = dot >> 15;
+    }
+#endif
+    for (; i < subject.len; i++) {
         bool is_dot = subject.ptr[i] == '.';
         if (is_dot && at_begin)
             return true;

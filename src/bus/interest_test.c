@@ -340,10 +340,32 @@ static void subjects_whose_match_is_cheap_enter_only_a_small_cache(void **state)
     interest_done(&interest);
 }
 
+static void an_empty_token_is_found_wherever_it_is(void **state) {
+    (void)state;
+    Busy busy = {0};
+    Interest interest;
+    char subject[64];
+    interest_init(&interest, &busy);
+    interest_add(&interest, make_sub(">", "", 1));
+    for (int len = 1; len < 60; len++) {
+        for (int i = 0; i < len; i++)
+            subject[i] = i % 2 && i + 1 < len ? '.' : 'a';
+        subject[len] = 0;
+        assert_int_equal(count_matches(&interest, subject), 1);
+        for (int at = 0; at < len; at += 2) { /* two points beside each other, or at an end */
+            subject[at] = '.';
+            assert_int_equal(count_matches(&interest, subject), 0);
+            subject[at] = 'a';
+        }
+    }
+    interest_done(&interest);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_sequence_of_changes_matches_like_a_plain_list),
         cmocka_unit_test(subjects_with_empty_tokens_match_nothing),
+        cmocka_unit_test(an_empty_token_is_found_wherever_it_is),
         cmocka_unit_test(one_time_subjects_do_not_enter_the_cache_and_hot_ones_stay),
         cmocka_unit_test(the_cache_is_bounded),
         cmocka_unit_test(subjects_whose_match_is_cheap_enter_only_a_small_cache),
