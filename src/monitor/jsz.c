@@ -31,7 +31,7 @@ typedef struct Jsz {
 
 static void write_consumers(Stream *stream, Buf *out) {
     Consumer **list;
-    size_t n = consumer_set_sorted(stream->consumers, &list);
+    size_t n = consumer_set_page(stream->consumers, 0, SIZE_MAX, &list);
     bool is_first = true;
     for (size_t i = 0; i < n; i++) {
         buf_append(out, is_first ? LIT(",\"consumer_detail\":[{") : LIT(",{"));

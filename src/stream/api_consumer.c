@@ -117,16 +117,16 @@ static void list(ApiCall *call, bool is_info) {
         return;
 
     Consumer **consumers;
-    size_t total = consumer_set_sorted(stream->consumers, &consumers);
+    size_t total = consumer_set_visible_count(stream->consumers);
     size_t limit = is_info ? LIMIT_API_INFOS_PER_PAGE : LIMIT_API_NAMES_PER_PAGE;
     size_t offset = api_clamp_offset(request.offset, total);
-    size_t end = offset + limit < total ? offset + limit : total;
+    size_t count = consumer_set_page(stream->consumers, offset, limit, &consumers);
 
     api_begin(call, &out);
     api_write_page(&out, total, offset, limit);
     buf_append_lit(&out, ",\"consumers\":[");
-    for (size_t i = offset; i < end; i++) {
-        if (i > offset)
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
             buf_append_char(&out, ',');
         if (is_info) {
             buf_append_char(&out, '{');

@@ -72,6 +72,7 @@ Catalogue *catalogue_new(JetStream *js) {
 
 void asset_free(Asset *asset) {
     stream_config_free(asset->config);
+    mem_free(asset->links);
     mem_free(asset);
 }
 
@@ -83,6 +84,7 @@ void catalogue_free(Catalogue *catalogue) {
         return;
     journal_remove_group(catalogue->js->journal, &catalogue->group);
     txns_free(catalogue);
+    catalogue_free_shelves(catalogue);
     for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);)
         asset_free(value);
     map_done(&catalogue->assets);
@@ -103,50 +105,6 @@ Asset *catalogue_find(const Catalogue *catalogue, Slice account, Slice stream) {
     Asset *asset = map_get(&catalogue->assets, buf_slice(&key));
     buf_done(&key);
     return asset;
-}
-
-bool catalogue_overlaps(const Catalogue *catalogue, Slice account, const StreamConfig *config) {
-    Slice key;
-    void *value;
-
-    for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);) {
-        const Asset *asset = value;
-        if (slice_equal(asset_account(asset), account) &&
-            !slice_equal(asset->config->name, config->name) &&
-            stream_config_overlaps(asset->config, config))
-            return true;
-    }
-    return false;
-}
-
-static bool has_subject(const StreamConfig *config, Slice filter) {
-    for (size_t i = 0; i < config->subject_count; i++)
-        if (subject_overlaps(config->subjects[i], filter))
-            return true;
-    return false;
-}
-
-static int by_name(const void *a, const void *b) {
-    const Asset *const *left = a, *const *right = b;
-    return slice_compare((*left)->config->name, (*right)->config->name);
-}
-
-size_t catalogue_sorted(const Catalogue *catalogue, const Account *account, Slice filter,
-                        Arena *arena, Asset ***out_assets) {
-    Asset **assets = arena_alloc(arena, (catalogue->assets.len + 1) * sizeof *assets);
-    size_t n = 0;
-    Slice key;
-    void *value;
-    bool is_all = filter.len == 0, is_valid = is_all || subject_is_valid(filter);
-
-    for (size_t at = 0; is_valid && map_next(&catalogue->assets, &at, &key, &value);) {
-        Asset *asset = value;
-        if (asset->account == account && (is_all || has_subject(asset->config, filter)))
-            assets[n++] = asset;
-    }
-    qsort(assets, n, sizeof(Asset *), by_name);
-    *out_assets = assets;
-    return n;
 }
 
 Asset *asset_new(Catalogue *catalogue, Slice key, uint32_t group, int64_t created_ns,
@@ -173,12 +131,12 @@ static Asset *add_asset(Catalogue *catalogue, Slice key, uint32_t group, int64_t
                         StreamConfig *config) {
     Asset *asset = asset_new(catalogue, key, group, created_ns, config);
 
-    map_put(&catalogue->assets, asset_key(asset), asset);
+    catalogue_shelve(catalogue, asset);
     return asset;
 }
 
 static void remove_asset(Catalogue *catalogue, Asset *asset) {
-    map_remove(&catalogue->assets, asset_key(asset));
+    catalogue_unshelve(catalogue, asset);
     asset_free(asset);
 }
 
@@ -257,8 +215,7 @@ static void apply_update(const Applied *applied, Asset *asset, const AssetFacts 
         refuse(applied, refusal);
         return;
     }
-    stream_config_free(asset->config);
-    asset->config = config;
+    catalogue_change_config(asset, config);
     if (catalogue->is_started)
         catalogue_tell_config(catalogue, asset, applied->call);
 }

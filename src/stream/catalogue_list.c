@@ -19,27 +19,19 @@ static const JsonField list_rows[] = {
 static const JsonSchema names_schema = JSON_SCHEMA("JSApiStreamNamesRequest", list_rows);
 static const JsonSchema list_schema = JSON_SCHEMA("JSApiStreamListRequest", list_rows);
 
-/* A page of the account's streams. */
-typedef struct Page {
-    Asset **assets;
-    uint64_t total, offset, end;
-} Page;
-
-static bool read_page(ApiCall *call, const JsonSchema *schema, uint64_t limit, Page *out_page) {
+static bool read_page(ApiCall *call, const JsonSchema *schema, size_t limit, AssetPage *out_page) {
     ListRequest request = {0};
 
     if (json_looks_structured(call->body) && !api_read_body(call, schema, JSON_STRICT, &request))
         return false;
-    Page *page = out_page;
-    page->total = catalogue_sorted(call->js->catalogue, call->account, request.subject,
-                                   api_arena(call), &page->assets);
-    page->offset = api_clamp_offset(request.offset, page->total);
-    page->end = page->offset + limit < page->total ? page->offset + limit : page->total;
+    out_page->offset = request.offset > 0 ? (size_t)request.offset : 0;
+    catalogue_page(call->js->catalogue, call->account, request.subject, limit, api_arena(call),
+                   out_page);
     return true;
 }
 
 void catalogue_on_stream_names(ApiCall *call) {
-    Page page;
+    AssetPage page;
     Buf out;
 
     if (!read_page(call, &names_schema, LIMIT_API_NAMES_PER_PAGE, &page))
@@ -47,13 +39,13 @@ void catalogue_on_stream_names(ApiCall *call) {
     api_begin(call, &out);
     api_write_page(&out, page.total, page.offset, LIMIT_API_NAMES_PER_PAGE);
     buf_append_lit(&out, ",\"streams\":");
-    if (page.offset == page.end)
+    if (page.count == 0)
         buf_append_lit(&out, "null");
-    for (uint64_t i = page.offset; i < page.end; i++) {
-        buf_append_char(&out, i == page.offset ? '[' : ',');
+    for (size_t i = 0; i < page.count; i++) {
+        buf_append_char(&out, i == 0 ? '[' : ',');
         json_write_string(&out, page.assets[i]->config->name);
     }
-    if (page.offset < page.end)
+    if (page.count > 0)
         buf_append_char(&out, ']');
     api_finish(call, &out);
 }
@@ -154,17 +146,17 @@ static void end_list(Gather *gather, ApiCall *call) {
 }
 
 void catalogue_on_stream_list(ApiCall *call) {
-    Page page;
+    AssetPage page;
 
     if (!read_page(call, &list_schema, LIMIT_API_INFOS_PER_PAGE, &page))
         return;
-    Gather *gather = new_gather(call, page.end - page.offset);
+    Gather *gather = new_gather(call, page.count);
     gather->visit = visit_for_list;
     gather->end = end_list;
     gather->total = page.total;
     gather->offset = page.offset;
-    for (uint64_t i = page.offset; i < page.end; i++)
-        gather->items[i - page.offset].group = page.assets[i]->group;
+    for (size_t i = 0; i < page.count; i++)
+        gather->items[i].group = page.assets[i]->group;
     gather_start(gather);
 }
 

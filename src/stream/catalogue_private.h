@@ -4,13 +4,25 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "base/name_order.h"
 #include "stream/api_private.h"
 #include "stream/catalogue.h"
+#include "stream/filter_index.h"
+
+/* The assets of one account. Made with its first, kept until the end. */
+typedef struct Shelf {
+    NameOrder order;
+    FilterIndex subjects; /* owners are Asset */
+    size_t name_len;
+    char name[]; /* of the account */
+} Shelf;
 
 /* A stream that exists. */
 typedef struct Asset {
-    Account *account; /* of worker 0; NULL: an account that is not configured now: its stream is
-                         kept and not served */
+    Account *account;  /* of worker 0; NULL: an account that is not configured now: its stream is
+                          kept and not served */
+    Shelf *shelf;      /* NULL while it is hidden */
+    FilterLink *links; /* in shelf->subjects, one for each of config's */
     uint32_t group;
     int64_t created_ns;
     StreamConfig *config; /* the catalogue's own copy */
@@ -29,6 +41,7 @@ struct Catalogue {
     Group group; /* first */
     JetStream *js;
     Map assets;          /* key -> Asset */
+    Map shelves;         /* account name -> Shelf */
     Map64 hidden;        /* group -> Asset: being restored; their names are free */
     uint32_t group_last; /* newest group given to a stream */
     List proposals;      /* Proposal: appended, not applied yet */
@@ -88,13 +101,28 @@ bool catalogue_apply_drop_hidden(Catalogue *catalogue, uint32_t group, ApiCall *
 void catalogue_forget_hidden(Catalogue *catalogue);
 void catalogue_hidden_done(Catalogue *catalogue);
 
+/* catalogue_shelf.c */
+/* Into the maps and out of them. */
+void catalogue_shelve(Catalogue *catalogue, Asset *asset);
+void catalogue_unshelve(Catalogue *catalogue, Asset *asset);
+/* Takes config; frees the old one, which had the same name. */
+void catalogue_change_config(Asset *asset, StreamConfig *config);
+/* Before the assets are freed. */
+void catalogue_free_shelves(Catalogue *catalogue);
+
 Asset *catalogue_find(const Catalogue *catalogue, Slice account, Slice stream);
 /* Another stream of the account has a subject that overlaps one of config's. */
 bool catalogue_overlaps(const Catalogue *catalogue, Slice account, const StreamConfig *config);
 
-/* Sorted by name, in arena: those of an account whose subjects overlap filter (empty = all). */
-size_t catalogue_sorted(const Catalogue *catalogue, const Account *account, Slice filter,
-                        Arena *arena, Asset ***out_assets);
+/* Assets in the order of their names. */
+typedef struct AssetPage {
+    Asset **assets; /* in the arena */
+    size_t count, total, offset;
+} AssetPage;
+/* Up to max from page->offset on (made total when it is beyond) of those of an account whose
+ * subjects overlap filter (empty = all). O(page), or of all that overlap. */
+void catalogue_page(const Catalogue *catalogue, const Account *account, Slice filter, size_t max,
+                    Arena *arena, AssetPage *page);
 
 /* News for the workers. Each takes call (may be NULL), which the stream's home answers. */
 void catalogue_tell_added(Catalogue *catalogue, const Asset *asset, ApiCall *call);

@@ -185,7 +185,7 @@ void catalogue_apply_reveal(Catalogue *catalogue, Slice key, const AssetFacts *f
     }
     map64_remove(&catalogue->hidden, asset->group);
     asset->created_ns = facts->created_ns;
-    map_put(&catalogue->assets, asset_key(asset), asset);
+    catalogue_shelve(catalogue, asset);
     if (catalogue->is_started) {
         catalogue_tell_revealed(catalogue, asset, call);
         return;

@@ -153,7 +153,8 @@ Consumer *consumer_new(ConsumerSet *set, const ConsumerConfig *config, const Con
     vec_push(&set->all, consumer);
     map_put(&set->by_name, consumer_name(consumer), consumer);
     set->direct_count += config->direct;
-    consumer_set_forget_sorted(set);
+    if (!config->direct)
+        consumer_set_note_shown(set, consumer);
     if (consumer->ack_policy == ACK_NONE &&
         (consumer->is_logged || set->stream->config->retention != RETENTION_LIMITS))
         consumer_need_delta(consumer);
@@ -168,8 +169,9 @@ static void leave_set(Consumer *consumer) {
     set->all.at[consumer->set_at]->set_at = consumer->set_at;
     set->all.len--;
     set->direct_count -= consumer_config(consumer)->direct;
+    if (!consumer_config(consumer)->direct)
+        consumer_set_note_hidden(set, consumer);
     consumer_leave_behind(consumer);
-    consumer_set_forget_sorted(set);
 }
 
 static void stop_waiting(Consumer *consumer) {
@@ -348,7 +350,10 @@ void consumer_change(Consumer *consumer, const ConsumerConfig *config) {
     bool has_new_filters = !consumer_filters_equal(consumer->filters, config);
     bool was_active = consumer->push && push_is_active(consumer);
     set->direct_count += (uint32_t)config->direct - (uint32_t)old->config.direct;
-    consumer_set_forget_sorted(set);
+    if (config->direct && !old->config.direct)
+        consumer_set_note_hidden(set, consumer);
+    else if (!config->direct && old->config.direct)
+        consumer_set_note_shown(set, consumer);
     push_free(consumer);
     ConsumerFilters *old_filters = NULL;
     Filters before = consumer_filters(consumer);

@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/name_order.h"
 #include "base/vec.h"
 #include "io/worker.h"
 #include "stream/api.h"
@@ -131,12 +132,13 @@ struct ConsumerSet {
     VEC(Consumer *) all;
     VEC(Consumer *) gone;  /* freed by sweep */
     Map creating;          /* name -> ConsumerDraft whose entry is on its way */
-    FilterIndex in_flight; /* of a work queue: what those want; its slots' consumers are none */
+    FilterIndex in_flight; /* of a work queue: what those want; owners are Creating */
     List drafts;           /* ConsumerDraft that wait for those */
     List behind; /* consumers with something undelivered, pending or given up, and quiet ones that
                     nobody has looked at since */
     size_t behind_count, odd_count;
-    Consumer **sorted; /* by name, without direct ones; NULL = to be made anew */
+    NameOrder order; /* without direct ones; kept from the first page on */
+    bool is_ordered;
     FilterIndex index;
     Map64 options;       /* hash -> ConsumerOptions */
     VEC(void *) retired; /* memory that a sender may still look at */
@@ -211,8 +213,9 @@ void consumer_note_behind(Consumer *consumer);
 void consumer_leave_behind(Consumer *consumer);
 /* Nothing below is still needed by it. */
 uint64_t consumer_first_needed(const Consumer *consumer);
-/* Members or names have changed. */
-void consumer_set_forget_sorted(ConsumerSet *set);
+/* One comes that pages show, or goes. */
+void consumer_set_note_shown(ConsumerSet *set, Consumer *consumer);
+void consumer_set_note_hidden(ConsumerSet *set, const Consumer *consumer);
 Acks *consumer_need_acks(Consumer *consumer);
 /* Frees memory; later when the consumer is sending from it. */
 void consumer_retire(Consumer *consumer, void *memory);

@@ -90,7 +90,7 @@ static void install(ConsumerSet *set, const ConsumerConfig *config, const Consum
 /* cookie is a consumer that does not count, or NULL. */
 static bool has_other(void *cookie, FilterNode *node) {
     for (size_t i = 0; i < node->slots.len; i++) {
-        const Consumer *other = node->slots.at[i].consumer;
+        const Consumer *other = node->slots.at[i].owner;
         if (other && other != cookie && !consumer_config(other)->direct)
             return true;
     }
@@ -212,10 +212,8 @@ static void note_creating(ConsumerSet *set, const ConsumerDraft *draft) {
     if (set->stream->config->retention == RETENTION_WORKQUEUE) {
         ConsumerFilters *filters = creating->filters = consumer_filters_new(draft->config);
         creating->links = mem_zalloc(creating_links(creating) * sizeof(FilterLink));
-        /* The index only looks whether there is somebody. */
-        Consumer *somebody = (Consumer *)(void *)creating;
         for (size_t i = 0; i < creating_links(creating); i++)
-            filter_index_add(&set->in_flight, filters ? filters->patterns[i] : (Slice){0}, somebody,
+            filter_index_add(&set->in_flight, filters ? filters->patterns[i] : (Slice){0}, creating,
                              &creating->links[i]);
     }
     map_put(&set->creating, slice_from(creating->name, creating->name_len), creating);

@@ -12,7 +12,7 @@ static bool is_above(const ConsumerConfig *consumer, const StreamConfig *stream)
 
 void consumer_limits_find_above(ConsumerSet *set, const StreamConfig *config, Buf *out_names) {
     Consumer **consumers;
-    size_t count = consumer_set_sorted(set, &consumers);
+    size_t count = consumer_set_page(set, 0, SIZE_MAX, &consumers);
 
     for (size_t i = 0; i < count; i++) {
         if (!is_above(consumer_config(consumers[i]), config))

@@ -41,7 +41,7 @@ void consumer_set_free(ConsumerSet *set) {
     vec_done(&set->all);
     map_done(&set->by_name);
     map64_done(&set->options);
-    consumer_set_forget_sorted(set);
+    name_order_done(&set->order);
     filter_index_done(&set->index);
     filter_index_done(&set->in_flight);
     mem_free(set);
@@ -73,24 +73,37 @@ void consumer_sort(Consumer **consumers, size_t n) {
         qsort(consumers, n, sizeof *consumers, compare_names);
 }
 
-void consumer_set_forget_sorted(ConsumerSet *set) {
-    mem_free(set->sorted);
-    set->sorted = NULL;
+void consumer_set_note_shown(ConsumerSet *set, Consumer *consumer) {
+    if (set->is_ordered)
+        name_order_add(&set->order, consumer);
 }
 
-size_t consumer_set_sorted(ConsumerSet *set, Consumer ***out_consumers) {
+void consumer_set_note_hidden(ConsumerSet *set, const Consumer *consumer) {
+    if (set->is_ordered)
+        name_order_remove(&set->order, consumer);
+}
+
+static Slice name_of(const void *consumer) {
+    return consumer_name(consumer);
+}
+
+static void make_order(ConsumerSet *set) {
+    name_order_init(&set->order, name_of);
+    set->is_ordered = true;
+    for (size_t i = 0; i < set->all.len; i++)
+        if (!consumer_config(set->all.at[i])->direct)
+            name_order_add(&set->order, set->all.at[i]);
+}
+
+size_t consumer_set_page(ConsumerSet *set, size_t from, size_t max, Consumer ***out_consumers) {
     size_t count = consumer_set_visible_count(set);
-    if (set->sorted == NULL) {
-        size_t n = 0;
-        set->sorted = mem_alloc((count + 1) * sizeof(Consumer *));
-        for (size_t i = 0; i < set->all.len; i++)
-            if (!consumer_config(set->all.at[i])->direct)
-                set->sorted[n++] = set->all.at[i];
-        ASSERT(n == count);
-        consumer_sort(set->sorted, count);
-    }
-    *out_consumers = set->sorted;
-    return count;
+    if (!set->is_ordered)
+        make_order(set);
+    ASSERT(set->order.len == count);
+    from = from < count ? from : count;
+    max = max < count - from ? max : count - from;
+    *out_consumers = arena_alloc(set->home->turn, (max + 1) * sizeof(Consumer *));
+    return name_order_page(&set->order, from, max, (void **)*out_consumers);
 }
 
 void consumer_set_start(ConsumerSet *set) {
@@ -113,7 +126,7 @@ void consumer_set_stop(ConsumerSet *set) {
 static bool offer_to_node(void *cookie, FilterNode *node) {
     const StoredMsg *msg = cookie;
     for (size_t i = 0, n = node->slots.len; i < n; i++) {
-        Consumer *consumer = node->slots.at[i].consumer;
+        Consumer *consumer = node->slots.at[i].owner;
         if (consumer == NULL || !consumer->is_started || msg->seq < consumer->next_seq)
             continue;
         consumer->num_pending++;
@@ -193,7 +206,7 @@ static bool count_slots(void *cookie, FilterNode *node) {
 static bool pass_removed_to_node(void *cookie, FilterNode *node) {
     const Removal *removal = cookie;
     for (size_t i = 0, n = node->slots.len; i < n; i++) {
-        Consumer *consumer = node->slots.at[i].consumer;
+        Consumer *consumer = node->slots.at[i].owner;
         if (consumer && link_is_listed(&consumer->behind))
             pass_removed(consumer, removal);
     }
@@ -223,8 +236,8 @@ void consumer_set_on_removed(ConsumerSet *set, uint64_t seq, Slice subject, bool
 static bool pass_purged_to_node(void *cookie, FilterNode *node) {
     Slice filter = *(const Slice *)cookie;
     for (size_t i = 0, n = node->slots.len; i < n; i++)
-        if (node->slots.at[i].consumer)
-            consumer_pass_purged(node->slots.at[i].consumer, filter);
+        if (node->slots.at[i].owner)
+            consumer_pass_purged(node->slots.at[i].owner, filter);
     return false;
 }
 
@@ -258,7 +271,7 @@ static bool node_needs(void *cookie, FilterNode *node) {
     uint64_t seq = *(const uint64_t *)cookie;
     size_t len = node->slots.len, at = node->last_at < len ? node->last_at : 0;
     for (size_t i = 0; i < len; i++, at = at + 1 < len ? at + 1 : 0) {
-        if (node->slots.at[at].consumer && needs(node->slots.at[at].consumer, seq)) {
+        if (node->slots.at[at].owner && needs(node->slots.at[at].owner, seq)) {
             node->last_at = (uint32_t)at;
             return true;
         }
@@ -278,7 +291,7 @@ bool consumer_set_needs(const ConsumerSet *set, uint64_t seq, Slice subject) {
 static bool node_wants(void *cookie, FilterNode *node) {
     (void)cookie;
     for (size_t i = 0; i < node->slots.len; i++)
-        if (node->slots.at[i].consumer)
+        if (node->slots.at[i].owner)
             return true;
     return false;
 }

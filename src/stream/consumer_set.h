@@ -12,9 +12,9 @@ size_t consumer_set_count(const ConsumerSet *set);
 /* Not counting direct (internal) ones. */
 size_t consumer_set_visible_count(const ConsumerSet *set);
 Consumer *consumer_set_find(const ConsumerSet *set, Slice name);
-/* Sorted by name, without direct ones; the array is borrowed until a consumer comes or goes.
- * Amortised O(1) between such changes. */
-size_t consumer_set_sorted(ConsumerSet *set, Consumer ***out_consumers);
+/* Up to max of them in the order of their names, from a place on, without direct ones; how many. In
+ * the turn arena. O(page + log n), but for the first time. */
+size_t consumer_set_page(ConsumerSet *set, size_t from, size_t max, Consumer ***out_consumers);
 
 /* After recovery or for a new stream: timers, interest, first pump. */
 void consumer_set_start(ConsumerSet *set);

@@ -27,7 +27,7 @@ static void node_free(FilterNode *node) {
     if (node == NULL)
         return;
     for (size_t i = 0; i < node->slots.len; i++)
-        if (node->slots.at[i].consumer)
+        if (node->slots.at[i].owner)
             node->slots.at[i].link->node = NULL;
     vec_done(&node->slots);
     mem_free(node);
@@ -119,10 +119,10 @@ static FilterNode *node_of(FilterIndex *index, Slice filter) {
     return node;
 }
 
-void filter_index_add(FilterIndex *index, Slice filter, Consumer *consumer, FilterLink *link) {
+void filter_index_add(FilterIndex *index, Slice filter, void *owner, FilterLink *link) {
     ASSERT(link->node == NULL);
     FilterNode *node = node_of(index, filter);
-    FilterSlot slot = {consumer, link};
+    FilterSlot slot = {owner, link};
     if (node->slots.cap == 0) { /* most filters have one consumer */
         node->slots.at = mem_alloc(sizeof *node->slots.at);
         node->slots.cap = 1;
@@ -164,7 +164,7 @@ static void node_drop(FilterIndex *index, FilterNode *node) {
 
 static void remove_slot(FilterNode *node, size_t at) {
     vec_remove_unordered(&node->slots, at);
-    if (at < node->slots.len && node->slots.at[at].consumer)
+    if (at < node->slots.len && node->slots.at[at].owner)
         node->slots.at[at].link->at = (uint32_t)at;
 }
 
@@ -176,7 +176,7 @@ void filter_index_remove(FilterIndex *index, FilterLink *link) {
     link->node = NULL;
     index->links--;
     if (index->visits > 0) {
-        node->slots.at[link->at].consumer = NULL;
+        node->slots.at[link->at].owner = NULL;
         if (!node->is_dirty)
             vec_push(&index->dirty, node);
         node->is_dirty = true;
@@ -192,7 +192,7 @@ static void clean(FilterIndex *index) {
         FilterNode *node = vec_pop(&index->dirty);
         node->is_dirty = false;
         for (size_t i = node->slots.len; i-- > 0;)
-            if (node->slots.at[i].consumer == NULL)
+            if (node->slots.at[i].owner == NULL)
                 remove_slot(node, i);
         if (node->slots.len == 0)
             node_drop(index, node);

@@ -1,6 +1,7 @@
-/* FilterIndex: which consumers of a stream want a subject. Consumers with the same filter share one
- * node; literal filters lie in a hash, wildcards in a trie of tokens, those without a filter in one
- * node. Finding visits only what matches. */
+/* FilterIndex: which consumers of a stream want a subject, or which streams of an account have it:
+ * owners of filters. Owners with the same filter share one node; literal filters lie in a hash,
+ * wildcards in a trie of tokens, those without a filter in one node. Finding visits only what
+ * matches. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,18 +12,17 @@
 #include "base/slice.h"
 #include "base/vec.h"
 
-typedef struct Consumer Consumer;
 typedef struct FilterNode FilterNode;
 typedef struct FilterLevel FilterLevel;
 
-/* Where a consumer stands in a node. Owned by the consumer. */
+/* Where an owner stands in a node. Belongs to the owner. */
 typedef struct FilterLink {
     FilterNode *node; /* NULL = in none */
     uint32_t at;
 } FilterLink;
 
 typedef struct FilterSlot {
-    Consumer *consumer; /* NULL: left during a visit */
+    void *owner; /* NULL: left during a visit */
     FilterLink *link;
 } FilterSlot;
 
@@ -49,12 +49,12 @@ typedef struct FilterIndex {
 void filter_index_done(FilterIndex *index);
 
 /* filter is valid; empty and ">" mean everything. */
-void filter_index_add(FilterIndex *index, Slice filter, Consumer *consumer, FilterLink *link);
+void filter_index_add(FilterIndex *index, Slice filter, void *owner, FilterLink *link);
 /* Harmless for a link in no node. */
 void filter_index_remove(FilterIndex *index, FilterLink *link);
 
 typedef bool FilterVisit(void *cookie, FilterNode *node);
-/* Calls visit for each node that covers subject until it returns true; then returns true. Consumers
+/* Calls visit for each node that covers subject until it returns true; then returns true. Owners
  * may come and go meanwhile: new slots may be seen or not, node->slots.at may move. */
 bool filter_index_visit(FilterIndex *index, Slice subject, FilterVisit *visit, void *cookie);
 /* The same for each node whose filter has a subject in common with filter. O(literal filters) when

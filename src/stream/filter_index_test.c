@@ -11,6 +11,7 @@
 
 enum { LINKS = 300, STEPS = 20000 };
 
+typedef struct Consumer Consumer;
 struct Consumer {
     Slice filter;
     FilterLink link;
@@ -40,7 +41,7 @@ typedef struct Visit {
 static bool see(void *cookie, FilterNode *node) {
     Visit *visit = cookie;
     for (size_t i = 0; i < node->slots.len; i++) {
-        Consumer *consumer = node->slots.at[i].consumer;
+        Consumer *consumer = node->slots.at[i].owner;
         if (consumer == NULL)
             continue;
         consumer->seen++;
@@ -115,7 +116,7 @@ static void equal_filters_share_a_node(void **state) {
 static bool see_all(void *cookie, FilterNode *node) {
     (void)cookie;
     for (size_t i = 0; i < node->slots.len; i++)
-        node->slots.at[i].consumer->seen++;
+        ((Consumer *)node->slots.at[i].owner)->seen++;
     return false;
 }
 

@@ -214,7 +214,7 @@ void snapshot_write_start(Snapshot *snapshot, bool has_consumers) {
     Buf json = {0}, name = {0};
     size_t n = 0;
     if (has_consumers)
-        n = consumer_set_sorted(stream->consumers, &consumers);
+        n = consumer_set_page(stream->consumers, 0, SIZE_MAX, &consumers);
     archive_write_magic(&snapshot->plain);
     write_state(&json, stream, n);
     write_json(snapshot, LIT("state.json"), buf_slice(&json));
