@@ -215,7 +215,7 @@ static void apply_update(const Applied *applied, Asset *asset, const AssetFacts 
         refuse(applied, refusal);
         return;
     }
-    catalogue_change_config(asset, config);
+    catalogue_change_config(catalogue, asset, config);
     if (catalogue->is_started)
         catalogue_tell_config(catalogue, asset, applied->call);
 }

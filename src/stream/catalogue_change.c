@@ -31,13 +31,15 @@ static void add_taken(Taken *taken, const Asset *asset, const Account *account, 
 }
 
 static Taken sum_taken(const Catalogue *catalogue, const Account *account, Storage storage) {
-    Taken taken = {0};
+    const Shelf *shelf = account ? map_get(&catalogue->shelves, account_name(account)) : NULL;
+    const Reserves *reserves = account ? (shelf ? &shelf->reserves : NULL) : &catalogue->reserves;
+    Taken taken = {.streams =
+                       (int64_t)(account ? (shelf ? shelf->order.len : 0) : catalogue->assets.len)};
     uint64_t group;
-    Slice key;
     void *value;
 
-    for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);)
-        add_taken(&taken, value, account, storage);
+    if (reserves)
+        taken.reserved = storage == STORAGE_MEMORY ? reserves->memory : reserves->file;
     for (size_t at = 0; map64_next(&catalogue->hidden, &at, &group, &value);)
         add_taken(&taken, value, account, storage);
     for (Link *link = catalogue->proposals.next; link != &catalogue->proposals; link = link->next) {
@@ -62,9 +64,12 @@ ApiError catalogue_check_limits(const ApiCall *call, const StreamConfig *config,
     bool is_memory = config->storage == STORAGE_MEMORY;
     int64_t more =
         (int64_t)stream_config_reserves(config) - (old ? (int64_t)stream_config_reserves(old) : 0);
-    Taken account = sum_taken(call->js->catalogue, call->account, config->storage);
+    bool is_counted = !old && mine->max_streams > 0;
+    Taken account = {0};
 
-    if (!old && mine->max_streams > 0 && account.streams >= mine->max_streams)
+    if (is_counted || more > 0)
+        account = sum_taken(call->js->catalogue, call->account, config->storage);
+    if (is_counted && account.streams >= mine->max_streams)
         return api_error(JSMaximumStreamsLimitErr);
     if (!old && mine->max_consumers > 0 && config->max_consumers > mine->max_consumers)
         return api_error(JSMaximumConsumersLimitErr);

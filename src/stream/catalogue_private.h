@@ -9,10 +9,16 @@
 #include "stream/catalogue.h"
 #include "stream/filter_index.h"
 
+/* Bytes reserved by max_bytes, by storage. */
+typedef struct Reserves {
+    int64_t memory, file;
+} Reserves;
+
 /* The assets of one account. Made with its first, kept until the end. */
 typedef struct Shelf {
     NameOrder order;
     FilterIndex subjects; /* owners are Asset */
+    Reserves reserves;
     size_t name_len;
     char name[]; /* of the account */
 } Shelf;
@@ -42,6 +48,7 @@ struct Catalogue {
     JetStream *js;
     Map assets;          /* key -> Asset */
     Map shelves;         /* account name -> Shelf */
+    Reserves reserves;   /* of all of them */
     Map64 hidden;        /* group -> Asset: being restored; their names are free */
     uint32_t group_last; /* newest group given to a stream */
     List proposals;      /* Proposal: appended, not applied yet */
@@ -106,7 +113,7 @@ void catalogue_hidden_done(Catalogue *catalogue);
 void catalogue_shelve(Catalogue *catalogue, Asset *asset);
 void catalogue_unshelve(Catalogue *catalogue, Asset *asset);
 /* Takes config; frees the old one, which had the same name. */
-void catalogue_change_config(Asset *asset, StreamConfig *config);
+void catalogue_change_config(Catalogue *catalogue, Asset *asset, StreamConfig *config);
 /* Before the assets are freed. */
 void catalogue_free_shelves(Catalogue *catalogue);
 

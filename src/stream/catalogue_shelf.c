@@ -90,39 +90,49 @@ static Shelf *need_shelf(Catalogue *catalogue, Slice account) {
     return shelf;
 }
 
-static void index_subjects(Asset *asset) {
+static void reserve(Reserves *reserves, const StreamConfig *config, int64_t sign) {
+    int64_t bytes = sign * (int64_t)stream_config_reserves(config);
+    *(config->storage == STORAGE_MEMORY ? &reserves->memory : &reserves->file) += bytes;
+}
+
+/* What other streams and the limits must know of a config. */
+static void index_config(Catalogue *catalogue, Asset *asset) {
     const StreamConfig *config = asset->config;
     asset->links = mem_zalloc((config->subject_count + 1) * sizeof *asset->links);
     for (size_t i = 0; i < config->subject_count; i++)
         filter_index_add(&asset->shelf->subjects, config->subjects[i], asset, &asset->links[i]);
+    reserve(&asset->shelf->reserves, config, 1);
+    reserve(&catalogue->reserves, config, 1);
 }
 
-static void unindex_subjects(Asset *asset) {
+static void unindex_config(Catalogue *catalogue, Asset *asset) {
     for (size_t i = 0; i < asset->config->subject_count; i++)
         filter_index_remove(&asset->shelf->subjects, &asset->links[i]);
     mem_free(asset->links);
     asset->links = NULL;
+    reserve(&asset->shelf->reserves, asset->config, -1);
+    reserve(&catalogue->reserves, asset->config, -1);
 }
 
 void catalogue_shelve(Catalogue *catalogue, Asset *asset) {
     map_put(&catalogue->assets, asset_key(asset), asset);
     asset->shelf = need_shelf(catalogue, asset_account(asset));
     name_order_add(&asset->shelf->order, asset);
-    index_subjects(asset);
+    index_config(catalogue, asset);
 }
 
 void catalogue_unshelve(Catalogue *catalogue, Asset *asset) {
-    unindex_subjects(asset);
+    unindex_config(catalogue, asset);
     name_order_remove(&asset->shelf->order, asset);
     asset->shelf = NULL;
     map_remove(&catalogue->assets, asset_key(asset));
 }
 
-void catalogue_change_config(Asset *asset, StreamConfig *config) {
-    unindex_subjects(asset);
+void catalogue_change_config(Catalogue *catalogue, Asset *asset, StreamConfig *config) {
+    unindex_config(catalogue, asset);
     stream_config_free(asset->config);
     asset->config = config;
-    index_subjects(asset);
+    index_config(catalogue, asset);
 }
 
 void catalogue_free_shelves(Catalogue *catalogue) {
