@@ -83,7 +83,7 @@ Sub *sub_add(Account *account, Port *port, Slice subject, Slice queue, Slice sid
     Sub *sub = mem_alloc(offsetof(Sub, text) + subject.len + queue.len + sid.len);
     memset(sub, 0, offsetof(Sub, text));
     sub->port = port;
-    sub->account = account;
+    sub->account_index = (uint32_t)account->index;
     sub->subject_len = (uint16_t)subject.len;
     sub->queue_len = (uint16_t)queue.len;
     sub->sid_len = (uint16_t)sid.len;
@@ -103,8 +103,12 @@ Sub *sub_add(Account *account, Port *port, Slice subject, Slice queue, Slice sid
     return sub;
 }
 
+Account *sub_account(const Sub *sub) {
+    return bus_account(sub->port->home->bus, sub->account_index);
+}
+
 void sub_remove(Sub *sub) {
-    Account *account = sub->account;
+    Account *account = sub_account(sub);
     Bus *bus = account->bus;
     ASSERT_HOME(bus);
     ASSERT(!(sub->flags & SUB_GONE));

@@ -78,12 +78,12 @@ struct Port {
 /* A subscription. Made by sub_new, owned by its port, freed by sub_remove. */
 struct Sub {
     Port *port;
-    Account *account;
-    void *set;          /* private: where it is listed; NULL = the only one of its subject */
-    uint64_t delivered; /* counted by the bus, before deliver */
-    uint64_t max;       /* 0 = none; the port acts when delivered reaches it */
-    uint32_t place;     /* private: where in set */
-    uint32_t cookie;    /* the port's own use */
+    void *set;              /* private: where it is listed; NULL = the only one of its subject */
+    uint64_t delivered;     /* counted by the bus, before deliver */
+    uint64_t max;           /* 0 = none; the port acts when delivered reaches it */
+    uint32_t place;         /* private: where in set */
+    uint32_t account_index; /* private: see sub_account */
+    uint16_t cookie;        /* the port's own use */
     uint16_t subject_len, queue_len, sid_len;
     uint8_t flags; /* private */
     char text[];   /* subject, queue, sid */
@@ -115,6 +115,7 @@ Bus *account_bus(const Account *account);
 /* Subject must be valid; subject, queue and sid are shorter than 64 KiB each, which the caller sees
  * to. is_local: not told to other workers (an API port that every worker has itself). */
 Sub *sub_add(Account *account, Port *port, Slice subject, Slice queue, Slice sid, bool is_local);
+Account *sub_account(const Sub *sub);
 /* Frees sub; inside deliver too: nothing is delivered to it any more. */
 void sub_remove(Sub *sub);
 

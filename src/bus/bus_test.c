@@ -252,7 +252,7 @@ static void a_subscription_removed_at_its_maximum_gets_no_more(void **state) {
 
 static void reply_and_leave(TestPort *port, Sub *sub, const Message *message) {
     Message reply = {.subject = message->reply, .payload = LIT("answer")};
-    Account *account = sub->account;
+    Account *account = sub_account(sub);
     unsubscribe(port, sub);
     assert_int_equal(bus_publish(account, reply.subject, &reply, &port->port, 0), 2);
 }

@@ -125,7 +125,7 @@ static void forget(Bus *bus, const Port *port, const Sub *only) {
 }
 
 void congestion_forget_sub(Sub *sub) {
-    Bus *bus = sub->account->bus;
+    Bus *bus = sub->port->home->bus;
     if (sub->flags & SUB_REPORTED)
         forget(bus, NULL, sub);
     congestion_wake(bus);

@@ -34,7 +34,7 @@ static Sub *make_sub(const char *subject, const char *queue, uint32_t cookie) {
     Sub *sub = mem_zalloc(sizeof *sub + subject_len + queue_len);
     sub->subject_len = (uint16_t)subject_len;
     sub->queue_len = (uint16_t)queue_len;
-    sub->cookie = cookie;
+    sub->cookie = (uint16_t)cookie;
     memcpy(sub->text, subject, subject_len);
     memcpy(sub->text + subject_len, queue, queue_len);
     return sub;

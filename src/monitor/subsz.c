@@ -32,9 +32,9 @@ static void add_sub(void *cookie, Sub *sub) {
         return;
     Buf out = {0};
     buf_append_lit(&out, "{\"account\":");
-    json_write_string(&out, account_name(sub->account));
+    json_write_string(&out, account_name(sub_account(sub)));
     buf_append_lit(&out, ",\"account_tag\":");
-    json_write_string(&out, account_name(sub->account));
+    json_write_string(&out, account_name(sub_account(sub)));
     buf_append_lit(&out, ",\"subject\":");
     json_write_string(&out, sub_subject(sub));
     if (sub->queue_len) {

@@ -311,7 +311,7 @@ static void subscribe(Services *services, uint32_t endpoint, const char *format,
     buf_printf(&subject, format, SLICE_ARG(middle), SLICE_ARG(endpoints[endpoint].name));
     Sub *sub = sub_add(services->account, &services->port, buf_slice(&subject), (Slice){0},
                        (Slice){0}, false);
-    sub->cookie = endpoint;
+    sub->cookie = (uint16_t)endpoint;
     buf_done(&subject);
 }
 

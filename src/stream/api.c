@@ -20,7 +20,7 @@ static void on_domain(ApiPort *port, const Message *message);
 
 static const PortOps port_ops = {.kind = PORT_API, .deliver = on_message};
 
-static Sub *subscribe(ApiPort *port, Slice prefix, uint32_t cookie) {
+static Sub *subscribe(ApiPort *port, Slice prefix, uint16_t cookie) {
     Buf subject = {0};
 
     buf_append(&subject, prefix);

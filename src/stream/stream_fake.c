@@ -106,9 +106,8 @@ size_t bus_publish(Account *account, Slice to, const Message *message, Port *fro
     return 1;
 }
 Sub *sub_add(Account *account, Port *port, Slice subject, Slice queue, Slice sid, bool is_local) {
-    (void)queue, (void)sid, (void)is_local;
+    (void)account, (void)queue, (void)sid, (void)is_local;
     Sub *sub = mem_zalloc(sizeof *sub + subject.len);
-    sub->account = account;
     sub->port = port;
     sub->subject_len = (uint16_t)subject.len;
     memcpy(sub->text, subject.ptr, subject.len);
