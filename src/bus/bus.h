@@ -42,6 +42,7 @@ typedef struct Message {
                      of copying */
     MessageCopy *copy; /* NULL = bodies without hold are not worth keeping */
     Trace *trace;      /* NULL = nobody asked where it goes (trace.h) */
+    Port *from;        /* the client of this worker that sent it, or NULL */
 } Message;
 
 /* The message, or *room made from it, so that it has a hold. NULL: there is none to be had. */
@@ -67,6 +68,8 @@ typedef struct PortOps {
     bool (*is_congested)(Port *port);
     /* May be NULL. Members of a JSON object, a comma in front of each: who that is, in traces. */
     void (*describe)(Port *port, Buf *out);
+    /* May be NULL. A JSON object: who that is, in advisories. */
+    void (*identify)(Port *port, Buf *out);
 } PortOps;
 
 struct Port {

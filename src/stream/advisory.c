@@ -64,6 +64,16 @@ void api_advise_stream(JetStream *js, Account *account, Slice stream, Slice acti
     buf_done(&fields);
 }
 
+void api_write_client(const ApiCall *call, Buf *out) {
+    if (call->client.len) {
+        buf_append(out, call->client);
+        return;
+    }
+    buf_append_lit(out, "{\"acc\":");
+    json_write_string(out, account_name(call->account));
+    buf_append_char(out, '}');
+}
+
 void api_audit(ApiCall *call, Slice response) {
     static const Slice tail = LIT("ADVISORY.API");
     Buf fields = {0};
@@ -72,9 +82,9 @@ void api_audit(ApiCall *call, Slice response) {
         return;
     buf_append_lit(&fields, ",\"server\":");
     json_write_string(&fields, call->js->options->server_name);
-    buf_append_lit(&fields, ",\"client\":{\"acc\":");
-    json_write_string(&fields, account_name(call->account));
-    buf_append_lit(&fields, "},\"subject\":");
+    buf_append_lit(&fields, ",\"client\":");
+    api_write_client(call, &fields);
+    buf_append_lit(&fields, ",\"subject\":");
     json_write_string(&fields, call->subject);
     if (call->body.len) {
         buf_append_lit(&fields, ",\"request\":");

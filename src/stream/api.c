@@ -17,6 +17,7 @@ static void on_api(ApiPort *port, const Message *message);
 static void on_ack(ApiPort *port, const Message *message);
 static void on_flow(ApiPort *port, const Message *message);
 static void on_domain(ApiPort *port, const Message *message);
+static ApiCall *new_call(ApiPort *port, const Message *message);
 
 static const PortOps port_ops = {.kind = PORT_API, .deliver = on_message};
 
@@ -254,6 +255,42 @@ static void on_flow(ApiPort *port, const Message *message) {
         api_send_no_responders(port, message);
 }
 
+/* A request that does not wait, for a consumer that has nothing while messages are on their way: a
+ * client that did not wait for its acknowledgements finds what it sent. */
+static bool is_early(const Consumer *consumer, const Message *message) {
+    return consumer_awaits_entries(consumer) &&
+           memmem(message->payload.ptr, message->payload.len, "no_wait", 7) != NULL;
+}
+
+static void pull_settled(ApiCall *call) {
+    Stream *stream = api_call_stream(call);
+    Consumer *consumer = stream ? consumer_set_find(stream->consumers, call->consumer) : NULL;
+    Message message = {.subject = call->subject,
+                       .reply = call->reply,
+                       .headers = call->headers,
+                       .payload = call->body};
+
+    if (consumer)
+        consumer_on_pull(consumer, &message);
+    else
+        api_send_no_responders(&call->js->api->ports[account_index(call->account)], &message);
+    api_drop(call);
+}
+
+static const ApiEndpoint settled_pull = {.run = pull_settled};
+
+static void pull_when_settled(ApiPort *port, const Message *message) {
+    static const Slice verb = LIT("CONSUMER.MSG.NEXT.");
+    ApiCall *call = new_call(port, message);
+
+    if (!call)
+        return;
+    Slice names = slice_from_at(call->subject, prefixes[ON_API].len + verb.len);
+    call->endpoint = &settled_pull;
+    (void)(slice_cut(&names, '.', &call->stream) && slice_cut(&names, '.', &call->consumer));
+    stream_run_settled(api_call_stream(call), call);
+}
+
 static void on_pull(ApiPort *port, Slice names, const Message *message) {
     Slice tokens[2];
 
@@ -264,7 +301,9 @@ static void on_pull(ApiPort *port, Slice names, const Message *message) {
     Consumer *consumer = find_consumer(port, tokens[0], tokens[1], ON_API, message);
     if (!consumer)
         return;
-    if (api_level_is_met(message->headers))
+    if (api_level_is_met(message->headers) && is_early(consumer, message))
+        pull_when_settled(port, message);
+    else if (api_level_is_met(message->headers))
         consumer_on_pull(consumer, message);
     else
         api_send_status(port->api, port->account, message->reply, LIT("412 Required Api Level"));
@@ -292,7 +331,17 @@ static void on_direct(ApiPort *port, Slice names, const Message *message) {
 
 /* Endpoints with JSON. */
 
-static void set_call_bytes(ApiCall *call, const Message *message) {
+/* Only where advisories are wanted, since it is longer than most requests. */
+static Slice identity_of_sender(const ApiPort *port, const Message *message, Buf *out) {
+    Port *from = message->from;
+
+    if (from && from->ops->identify &&
+        api_advisory_is_wanted(port->api->js, port->account, LIT("ADVISORY.API")))
+        from->ops->identify(from, out);
+    return buf_slice(out);
+}
+
+static void set_call_bytes(ApiCall *call, const Message *message, Slice client) {
     struct {
         Slice from, *to;
     } parts[] = {
@@ -300,6 +349,7 @@ static void set_call_bytes(ApiCall *call, const Message *message) {
         {message->reply, &call->reply},
         {message->headers, &call->headers},
         {message->payload, &call->body},
+        {client, &call->client},
     };
     char *at = call->bytes;
 
@@ -312,15 +362,18 @@ static void set_call_bytes(ApiCall *call, const Message *message) {
 }
 
 static ApiCall *new_call(ApiPort *port, const Message *message) {
-    size_t len =
-        message->subject.len + message->reply.len + message->headers.len + message->payload.len;
+    Buf identity = {0};
+    Slice client = identity_of_sender(port, message, &identity);
+    size_t len = message->subject.len + message->reply.len + message->headers.len +
+                 message->payload.len + client.len;
     ApiCall *call = port->api->calls < API_CALLS_MAX ? mem_try_alloc(sizeof *call + len) : NULL;
 
-    if (!call)
-        return NULL;
-    *call = (ApiCall){.home = port->port.home, .js = port->api->js, .account = port->account};
-    set_call_bytes(call, message);
-    port->api->calls++;
+    if (call) {
+        *call = (ApiCall){.home = port->port.home, .js = port->api->js, .account = port->account};
+        set_call_bytes(call, message, client);
+        port->api->calls++;
+    }
+    buf_done(&identity);
     return call;
 }
 
@@ -358,7 +411,7 @@ static Worker *place_of_call(const ApiCall *call) {
         return call->home->all[0];
     if (call->endpoint->place == API_STREAM) {
         StreamRef *ref = jetstream_find(call->js, call->account, call->stream);
-        return ref ? ref->home : call->home;
+        return ref ? ref->home : call->home->all[0]; /* it may be on its way */
     }
     return call->home;
 }

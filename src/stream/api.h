@@ -29,6 +29,7 @@ struct ApiCall {
     const struct ApiEndpoint *endpoint;
     Slice subject; /* as requested, after domain mapping */
     Slice reply, headers, body;
+    Slice client; /* who asks, a JSON object; empty: not known, or nobody listens to advisories */
     Slice stream, consumer,
         rest;        /* tokens of the subject: stream name, consumer name, the remaining ones */
     bool is_checked; /* STREAM.UPDATE: the stream's home has agreed */
@@ -57,4 +58,6 @@ void api_drop(ApiCall *call);
 /* Publishes an advisory {"type":"io.nats.jetstream.advisory.v1.<kind>","id":...,"timestamp":...,
  * <fields> } on $JS.EVENT.<subject tail> when somebody listens. fields begins with ",". */
 void api_advisory(JetStream *js, Account *account, Slice subject_tail, Slice type, Slice fields);
+/* Appends the JSON object of who made the call. */
+void api_write_client(const ApiCall *call, Buf *out);
 bool api_advisory_is_wanted(JetStream *js, Account *account, Slice subject_tail);

@@ -7,6 +7,7 @@
 #include "proto/headers.h"
 #include "proto/timefmt.h"
 #include "stream/api_private.h"
+#include "stream/catalogue.h"
 
 /* A call's way: made where the request came in, moved to where it runs, answered there, freed. */
 
@@ -116,7 +117,26 @@ void api_attach(ApiCall *call, Worker *here) {
     call->js->api->calls++;
 }
 
+/* On the catalogue's home: calls for what is on its way, streams that have just come included.
+ * True: call was taken. */
+static bool is_for_catalogue(ApiCall *call) {
+    Catalogue *catalogue = call->js->catalogue;
+    uint8_t place = call->endpoint->place;
+
+    if (!catalogue || (place != API_CATALOGUE && place != API_STREAM))
+        return false;
+    StreamRef *ref =
+        place == API_STREAM ? jetstream_find(call->js, call->account, call->stream) : NULL;
+    if (ref && ref->home != call->home) {
+        api_move(call, ref->home);
+        return true;
+    }
+    return !ref && catalogue_defer(catalogue, call);
+}
+
 void api_run(ApiCall *call) {
+    if (is_for_catalogue(call))
+        return;
     Stream *stream = call->endpoint->flags & API_SETTLED ? api_call_stream(call) : NULL;
 
     if (stream)

@@ -11,8 +11,7 @@
 typedef enum ApiPlace {
     API_ANYWHERE,  /* where the request came in */
     API_CATALOGUE, /* worker 0 */
-    API_STREAM, /* the home of the stream; where the request came in when there is none of that name
-                 */
+    API_STREAM,    /* the home of the stream; the catalogue's when there is none of that name */
 } ApiPlace;
 
 typedef enum ApiBody {

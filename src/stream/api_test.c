@@ -268,6 +268,24 @@ static void an_account_is_purged(void **state) {
     make_stream("a", "");
 }
 
+static void calls_meet_what_was_asked_before(void **state) {
+    (void)state;
+    for (int round = 0; round < 3; round++) {
+        rig_tell(API "STREAM.CREATE.w", "", "{\"name\":\"w\"}");
+        assert_non_null(strstr(rig_ask(API "STREAM.NAMES", ""), "\"streams\":[\"w\"]"));
+        rig_tell(API "STREAM.DELETE.w", "", "");
+        assert_non_null(strstr(rig_ask(API "STREAM.NAMES", ""), "\"streams\":null"));
+        rig_tell(API "STREAM.CREATE.w", "", "{\"name\":\"w\"}");
+        assert_non_null(strstr(rig_ask(API "STREAM.UPDATE.w", "{\"name\":\"w\",\"max_msgs\":5}"),
+                               "\"max_msgs\":5"));
+        rig_tell(API "STREAM.DELETE.w", "", "");
+        assert_non_null(
+            strstr(rig_ask(API "STREAM.CREATE.w", "{\"name\":\"w\"}"), "\"did_create\":true"));
+        rig_tell(API "STREAM.DELETE.w", "", "");
+        assert_non_null(strstr(rig_ask(API "STREAM.LIST", ""), "\"streams\":[]"));
+    }
+}
+
 static void a_message_is_read_in_every_way(void **state) {
     (void)state;
     make_stream("m", ",\"allow_direct\":true");
@@ -716,6 +734,7 @@ int main(void) {
         TEST(a_stream_is_created_shown_updated_and_deleted),
         TEST(what_cannot_be_done_is_said_as_the_original_says_it),
         TEST(an_account_is_purged),
+        TEST(calls_meet_what_was_asked_before),
         TEST(a_message_is_read_in_every_way),
         TEST(a_batch_ends_with_its_end),
         TEST(messages_are_deleted_and_purged),

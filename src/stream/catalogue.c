@@ -66,6 +66,7 @@ Catalogue *catalogue_new(JetStream *js) {
     link_init(&catalogue->group.link);
     catalogue->js = js;
     list_init(&catalogue->proposals);
+    list_init(&catalogue->deferred);
     journal_add_group(js->journal, &catalogue->group);
     return catalogue;
 }
@@ -83,6 +84,7 @@ void catalogue_free(Catalogue *catalogue) {
     if (!catalogue)
         return;
     journal_remove_group(catalogue->js->journal, &catalogue->group);
+    catalogue_settle_done(catalogue);
     txns_free(catalogue);
     catalogue_free_shelves(catalogue);
     for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);)
@@ -307,6 +309,8 @@ static void apply(Group *group, const Record *record, Place place, Shared *hold,
                   const Ticket *ticket) {
     if (record->type == RECORD_TRANSACTION) {
         txn_apply(CONTAINER_OF(group, Catalogue, group), record, place, hold, ticket);
+        if (ticket)
+            catalogue_settle(CONTAINER_OF(group, Catalogue, group));
         return;
     }
     Applied applied = {CONTAINER_OF(group, Catalogue, group), record, end_proposal(ticket)};
@@ -319,6 +323,8 @@ static void apply(Group *group, const Record *record, Place place, Shared *hold,
         apply_delete(&applied);
     else
         refuse(&applied, JSStreamInvalidErr);
+    if (ticket)
+        catalogue_settle(applied.catalogue);
 }
 
 static void refused(Group *group, const Record *record, const Ticket *ticket, Status why) {
@@ -328,14 +334,13 @@ static void refused(Group *group, const Record *record, const Ticket *ticket, St
     }
     ApiCall *call = end_proposal(ticket);
 
-    (void)group;
     (void)record;
-    if (!call)
-        return;
-    if (why == ERR_CLOSED)
+    if (call && why == ERR_CLOSED)
         api_drop(call);
-    else
+    else if (call)
         api_reply_error(call, api_error_of_status(api_arena(call), why));
+    if (why != ERR_CLOSED)
+        catalogue_settle(CONTAINER_OF(group, Catalogue, group));
 }
 
 static void place_entry(Group *group, const Record *record, Place place) {

@@ -15,6 +15,10 @@ Group *catalogue_group(Catalogue *catalogue);
  * entries. */
 void catalogue_start(Catalogue *catalogue);
 
+/* True: took call, which runs (api_run) when the entries in flight that it asks about are applied.
+ */
+bool catalogue_defer(Catalogue *catalogue, ApiCall *call);
+
 /* Endpoints of the catalogue's home; each takes call. */
 void catalogue_on_stream_create(ApiCall *call);
 void catalogue_on_stream_update(ApiCall *call);

@@ -52,11 +52,13 @@ struct Catalogue {
     Map64 hidden;        /* group -> Asset: being restored; their names are free */
     uint32_t group_last; /* newest group given to a stream */
     List proposals;      /* Proposal: appended, not applied yet */
+    List deferred;       /* Deferred: wait for those (catalogue_settle.c) */
     bool is_started;
     struct Txns *txns; /* txn.c; NULL until the first */
 };
 
 /* An entry on its way, and what it will take from the limits when it is accepted. */
+typedef struct Deferred Deferred;
 typedef struct Proposal {
     Link link;
     ApiCall *call; /* may be NULL */
@@ -130,6 +132,11 @@ typedef struct AssetPage {
  * subjects overlap filter (empty = all). O(page), or of all that overlap. */
 void catalogue_page(const Catalogue *catalogue, const Account *account, Slice filter, size_t max,
                     Arena *arena, AssetPage *page);
+
+/* After an entry was applied or refused: runs the calls that waited for it. */
+void catalogue_settle(Catalogue *catalogue);
+/* Nobody is answered any more. */
+void catalogue_settle_done(Catalogue *catalogue);
 
 /* News for the workers. Each takes call (may be NULL), which the stream's home answers. */
 void catalogue_tell_added(Catalogue *catalogue, const Asset *asset, ApiCall *call);

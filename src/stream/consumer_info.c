@@ -92,6 +92,10 @@ void consumer_info_write(Buf *out, Consumer *consumer, bool has_dynamic_metadata
         write_groups(out, consumer);
 }
 
+bool consumer_awaits_entries(const Consumer *consumer) {
+    return consumer->num_pending == 0 && consumer_stream(consumer)->group.in_flight > 0;
+}
+
 ApiError consumer_check_identity(const ConsumerSet *set, const ApiCall *call) {
     Slice asked;
     char mine[COPY_IDENTITY_LEN];

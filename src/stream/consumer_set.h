@@ -89,5 +89,7 @@ bool consumer_on_ack(Consumer *consumer, Slice tokens, const Message *message);
 /* $JS.FC.S.C.token */
 void consumer_on_flow_reply(Consumer *consumer, Slice token, const Message *message);
 bool consumer_has_flow_control(const Consumer *consumer);
+/* It has nothing to deliver, and entries of its stream are on their way. */
+bool consumer_awaits_entries(const Consumer *consumer);
 /* Whether it has an ack subscription (ack policy is not none / flow control). */
 bool consumer_takes_acks(const Consumer *consumer);

@@ -97,8 +97,12 @@ def endpoint_without_reply(trial):
     trial.main.pub("$JS.API.STREAM.CREATE.S", '{"name":"S"}')
     trial.until(lambda: "error" not in trial.main.api("STREAM.INFO.S"))
     trial.main.pub("$JS.API.CONSUMER.CREATE.S.C", '{"stream_name":"S","config":{"durable_name":"C","ack_policy":"none"}}')
-    trial.api("CONSUMER.NAMES.S"), trial.main.pub("$JS.API.STREAM.PURGE.S"), trial.main.pub("$JS.API.CONSUMER.DELETE.S.C"), trial.api("CONSUMER.NAMES.S")
-    trial.main.pub("$JS.API.STREAM.DELETE.S"), trial.api("STREAM.NAMES")
+    trial.until(lambda: trial.main.api("CONSUMER.NAMES.S")["consumers"])
+    trial.main.pub("$JS.API.STREAM.PURGE.S"), trial.main.pub("$JS.API.CONSUMER.DELETE.S.C")
+    trial.until(lambda: not trial.main.api("CONSUMER.NAMES.S")["consumers"])
+    trial.main.pub("$JS.API.STREAM.DELETE.S")
+    trial.until(lambda: not trial.main.api("STREAM.NAMES")["streams"])
+    trial.note("all happened")
 
 
 @scenario()

@@ -193,6 +193,12 @@ def error_identity(trial):
         for subject in ("CONSUMER.CREATE.S.C", "CONSUMER.CREATE.S", "CONSUMER.DURABLE.CREATE.S.C"):
             reply = trial.main.request("$JS.API." + subject, json.dumps({"stream_name": "S", "config": {"name": "C"}}), {"Nats-Stream-Identity": identity})
             trial.note(identity, subject, outcome_of(json.loads(reply.data)))
+        copier = {"name": "K", "deliver_subject": "k", "sourcing": True, "direct": True, "ack_policy": "none", "flow_control": True, "idle_heartbeat": SECOND}
+        reply = trial.main.request("$JS.API.CONSUMER.CREATE.S", json.dumps({"stream_name": "S", "config": copier}), {"Nats-Stream-Identity": identity})
+        trial.note(identity, "copier", outcome_of(json.loads(reply.data)))
+    for deliver in ("s.x", "s", "S", "s.>", "q"):
+        trial.note(deliver, outcome_of(trial.main.api("STREAM.CREATE.E", {"name": "E", "subjects": ["s.x", "e.>"], "sources": [{"name": "O", "external": {"api": "hub.api", "deliver": deliver}}]})))
+        trial.note(deliver, outcome_of(trial.main.api("STREAM.CREATE.E", {"name": "E", "subjects": ["e.>", "d.>"], "sources": [{"name": "O", "external": {"api": "hub.api", "deliver": "d.x"}}]})))
 
 
 @scenario()

@@ -46,7 +46,7 @@ MASKS = [
     (r"Nats-Pin-Id: [0-9A-Za-z]{22}", "Nats-Pin-Id: <pin>"),
     (r'"pinned_client_id": ?"[0-9A-Za-z]{22}"', '"pinned_client_id":"<pin>"'),
     (r'"(ack_time|pause_remaining|active|rtt|cid|client_id|port|leader_since)": ?\d+', r'"\1":<n>'),
-    (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"),
+    (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"), (r"identity does not match: [0-9A-Za-z]{8}", "identity does not match: <name>"),
 ]
 
 

@@ -206,6 +206,7 @@ void clients_on_end_timer(Timer *timer);
 /* client_tracing.c: of a message with Nats-Trace-Dest, else NULL; release it after bus_publish. */
 Trace *client_trace_message(Client *client, const NatsOp *op);
 void client_describe(Port *port, Buf *out);
+void client_identify(Port *port, Buf *out);
 
 static inline Slice client_ip(const Client *client) {
     return slice_from(client->texts, client->ip_len);

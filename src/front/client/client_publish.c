@@ -35,6 +35,7 @@ void client_publish(Client *client, const NatsOp *op) {
         .reply = op->reply,
         .headers = op->header,
         .payload = op->payload,
+        .from = &client->port,
     };
     /* Large ones are copied once for all receivers that queue them; a stream does not. */
     MessageCopy copy = {0};

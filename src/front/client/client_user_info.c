@@ -85,6 +85,31 @@ static void append_permissions(Buf *out, const Permissions *permissions) {
     buf_append_lit(out, "},");
 }
 
+static void add_field_unless_empty(Buf *out, const char *name, Slice value) {
+    if (value.len)
+        add_field(out, name, value);
+}
+
+void client_identify(Port *port, Buf *out) {
+    const Client *client = CONTAINER_OF(port, Client, port);
+    uint64_t age_ns = client->clients->home->now_ns - client->start_ns;
+
+    buf_append_lit(out, "{\"start\":\"");
+    time_write(out, clock_wall_ns() - (int64_t)age_ns);
+    buf_append_lit(out, "\",");
+    add_field_unless_empty(out, "host", client_ip(client));
+    buf_printf(out, "\"id\":%llu,", (unsigned long long)client->cid);
+    add_field(out, "acc", account_name(client->account));
+    add_field_unless_empty(out, "user", client_user_name(client));
+    add_field_unless_empty(out, "name", client_name(client));
+    add_field_unless_empty(out, "lang", client_lang(client));
+    add_field_unless_empty(out, "ver", client_version(client));
+    if (client->rtt_ns)
+        buf_printf(out, "\"rtt\":%llu,", (unsigned long long)client->rtt_ns);
+    add_field(out, "server", client->clients->options->server_id);
+    buf_append_lit(out, "\"kind\":\"Client\",\"client_type\":\"nats\"}");
+}
+
 void client_answer_user_info(Client *client, Slice reply) {
     Buf body = {0};
     Slice account = account_name(client->account);
