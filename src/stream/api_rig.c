@@ -16,7 +16,7 @@
 
 Rig rig;
 
-enum { QUIET_TURNS = 32, QUIET_NS = 30 * 1000 * 1000 };
+enum { QUIET_TURNS = 32, QUIET_NS = 120 * 1000 * 1000 };
 
 static void on_message(Port *port, Sub *sub, const Message *message) {
     (void)port;
