@@ -51,9 +51,9 @@ static void take_state(Restore *restore, Slice json) {
         restore_fail(restore, LIT("state of the archive is not understood"));
         return;
     }
-    if (state.first_seq > 1 && state.first_seq < UINT64_MAX) {
-        restore->seq_last = state.first_seq - 1;
-        stream_propose_skip(restore->stream, state.first_seq - 1, TIME_ZERO);
+    if (state.first_seq < UINT64_MAX) { /* an empty one begins at 1 at least */
+        restore->seq_last = state.first_seq ? state.first_seq - 1 : 0;
+        stream_propose_skip(restore->stream, restore->seq_last, TIME_ZERO);
     }
     restore->state_last_seq = state.last_seq;
     if (state.has_last_time)

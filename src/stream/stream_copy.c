@@ -97,8 +97,9 @@ void stream_apply_skip(Stream *stream, const Record *record) {
         return;
     uint64_t seq = get_u64(record->payload.ptr);
     int64_t time_ns = (int64_t)get_u64(record->payload.ptr + 8);
-    if (seq <= stream->state.last_seq || seq == UINT64_MAX)
-        return;
+    const StreamState *state = &stream->state;
+    if (seq < state->last_seq || (seq == state->last_seq && state->messages) || seq == UINT64_MAX)
+        return; /* an empty stream may only learn where it begins */
     skip_to(stream, seq);
     if (time_ns != TIME_ZERO)
         stream->state.last_time_ns = time_ns;

@@ -142,7 +142,6 @@ def restore_of_a_stream(trial):
     trial.main.flush()
     subject = begin(trial, "S", subjects=["s.>"])
     trial.note({trial.main.request(subject, whole[at:at + 100]).data for at in range(0, len(whole), 100)})
-    trial.api("STREAM.INFO.S")
     answer = json.loads(trial.main.request(subject).data)
     answer.pop("created"), answer.pop("ts")
     trial.note("end", answer)
@@ -210,3 +209,15 @@ def restore_of_version_1(trial):
     trial.state("V"), trial.info("V", "D")
     for seq in (1, 3, 4, 6):
         trial.api("STREAM.MSG.GET.V", {"seq": seq})
+
+
+def empty_restore(trial, name, state):
+    text = json.dumps({"messages": 0, "bytes": 0, "first_ts": "0001-01-01T00:00:00Z", "last_ts": "0001-01-01T00:00:00Z", "consumer_count": 0, **state}).encode()
+    entry = archive.uvarint(len("state.json")) + archive.varint(1_700_000_000_000_000_000) + archive.uvarint(0) + archive.uvarint(0) + archive.uvarint(len(text))
+    whole = archive.s2_plain(b"NATSARC1" + entry + b"state.json" + text + bytes(5))
+    answer = archive.restore(trial.main, "E", whole, {"name": "E", "subjects": ["e.>"]}, state)
+    trial.note(answer.get("error"), answer.get("state"))
+    trial.note(trial.main.request("e.a", "x").data)
+
+
+table("restore of an empty stream", [(f"from {first} to {last}", {"first_seq": first, "last_seq": last}) for first, last in ((0, 0), (1, 0), (5, 4), (3, 7))], empty_restore)
