@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 
-enum { ARENA_BLOCK_BYTES = 32 * 1024, ARENA_ALIGN = 16 };
+enum { ARENA_BLOCK_BYTES = 32 * 1024, ARENA_SMALL_BYTES = 1024, ARENA_ALIGN = 16 };
 
 typedef struct Block Block;
 struct Block {
@@ -26,10 +26,18 @@ static Block *block_new(Block *older, size_t cap) {
     return block;
 }
 
-Arena *arena_new(void) {
+static Arena *new_with(size_t first_bytes) {
     Arena *arena = mem_zalloc(sizeof *arena);
-    arena->newest = block_new(NULL, ARENA_BLOCK_BYTES);
+    arena->newest = block_new(NULL, first_bytes);
     return arena;
+}
+
+Arena *arena_new(void) {
+    return new_with(ARENA_BLOCK_BYTES);
+}
+
+Arena *arena_new_small(void) {
+    return new_with(ARENA_SMALL_BYTES);
 }
 
 void arena_free(Arena *arena) {
@@ -45,8 +53,9 @@ void arena_free(Arena *arena) {
 void *arena_alloc(Arena *arena, size_t size) {
     size_t rounded = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
     if (rounded > arena->newest->cap - arena->used) {
-        size_t cap = rounded > ARENA_BLOCK_BYTES ? rounded : ARENA_BLOCK_BYTES;
-        arena->newest = block_new(arena->newest, cap);
+        size_t cap = arena->newest->cap * 2;
+        cap = cap < ARENA_BLOCK_BYTES ? cap : ARENA_BLOCK_BYTES;
+        arena->newest = block_new(arena->newest, rounded > cap ? rounded : cap);
         arena->used = 0;
     }
     void *ptr = arena->newest->bytes + arena->used;

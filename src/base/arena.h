@@ -8,6 +8,8 @@
 typedef struct Arena Arena;
 
 Arena *arena_new(void);
+/* The same for what is kept long and is mostly small: takes 1 KB at first. */
+Arena *arena_new_small(void);
 void arena_free(Arena *arena);
 
 /* Aligned to 16. Aborts when memory is out. Valid until arena_reset. */

@@ -498,6 +498,36 @@ static void work_queues_want_disjoint_consumers(void **state) {
     }
 }
 
+static void creations_wait_only_where_the_verdict_may_change(void **state) {
+    (void)state;
+    start(STORAGE_FILE, RETENTION_LIMITS);
+    rig->config.max_consumers = 3;
+    rig->holds_commits = true;
+    rig_create(rig, "A", "{\"durable_name\":\"A\"}");
+    rig_create(rig, "B", "{\"durable_name\":\"B\"}");
+    rig_create(rig, "C", "{\"durable_name\":\"C\"}");
+    rig_create(rig, "D", "{\"durable_name\":\"D\"}");
+    assert_int_equal(rig->proposals.len, 3);
+    rig->holds_commits = false;
+    rig_run(rig);
+    assert_string_equal(buf_text(&rig->reply), "10026 maximum consumers limit reached");
+    assert_int_equal(consumer_set_count(rig->set), 3);
+    rig_free(rig);
+
+    start(STORAGE_FILE, RETENTION_WORKQUEUE);
+    rig->holds_commits = true;
+    rig_create(rig, "A", "{" EXPLICIT ",\"durable_name\":\"A\",\"filter_subject\":\"s.a\"}");
+    rig_create(rig, "B", "{" EXPLICIT ",\"durable_name\":\"B\",\"filter_subject\":\"s.b\"}");
+    rig_create(rig, "C", "{" EXPLICIT ",\"durable_name\":\"C\",\"filter_subject\":\"s.*\"}");
+    rig_create(rig, "D", "{" EXPLICIT ",\"durable_name\":\"D\"}");
+    assert_int_equal(rig->proposals.len, 2);
+    rig->holds_commits = false;
+    rig_run(rig);
+    assert_int_equal(consumer_set_count(rig->set), 2);
+    create("E", "{" EXPLICIT ",\"durable_name\":\"E\",\"filter_subject\":\"s.c\"}");
+    rig_free(rig);
+}
+
 static void creations_in_flight_do_not_pass_each_other(void **state) {
     (void)state;
     start(STORAGE_FILE, RETENTION_LIMITS);
@@ -681,6 +711,7 @@ int main(void) {
         cmocka_unit_test(interest_streams_drop_what_everybody_has),
         cmocka_unit_test(create_update_and_their_errors),
         cmocka_unit_test(work_queues_want_disjoint_consumers),
+        cmocka_unit_test(creations_wait_only_where_the_verdict_may_change),
         cmocka_unit_test(creations_in_flight_do_not_pass_each_other),
         cmocka_unit_test(filter_updates_count_anew),
         cmocka_unit_test(what_is_pending_beside_the_filters_goes_too),

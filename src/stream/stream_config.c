@@ -138,7 +138,7 @@ static bool is_object_store(Slice json, Arena *arena) {
 
 ApiError stream_config_parse(Slice json, const ConfigLimits *limits, Arena *error_arena,
                              StreamConfig **out_config, bool *out_pedantic) {
-    Arena *arena = arena_new();
+    Arena *arena = arena_new_small();
     StreamRequest request = {0};
     Buf why = {0};
     const JsonSchema *schema =
@@ -160,7 +160,7 @@ ApiError stream_config_parse(Slice json, const ConfigLimits *limits, Arena *erro
 }
 
 Status stream_config_parse_stored(Slice json, StreamConfig **out_config) {
-    Arena *arena = arena_new();
+    Arena *arena = arena_new_small();
     StreamConfig config = {0};
 
     if (json_read(json, &stored_schema, JSON_LOOSE, arena, &config, NULL) != OK) {
@@ -179,14 +179,14 @@ void stream_config_free(StreamConfig *config) {
 }
 
 StreamConfig *stream_config_copy(const StreamConfig *config) {
-    StreamConfig *copy = config_of(config, arena_new());
+    StreamConfig *copy = config_of(config, arena_new_small());
 
     json_own(&stored_schema, copy->arena, copy);
     return copy;
 }
 
 bool stream_config_equal(const StreamConfig *a, const StreamConfig *b) {
-    Arena *arena = arena_new();
+    Arena *arena = arena_new_small();
     StreamConfig left = *a, right = *b;
     Buf one = {0}, two = {0};
 
@@ -206,7 +206,7 @@ void stream_config_write(Buf *out, const StreamConfig *config, bool has_dynamic_
         json_write(out, &stored_schema, config);
         return;
     }
-    Arena *arena = arena_new();
+    Arena *arena = arena_new_small();
     StreamConfig shown = *config;
     shown.metadata = metadata_with_server(config->metadata, config->metadata_count, arena,
                                           &shown.metadata_count);
