@@ -141,7 +141,7 @@ Log *journal_log(Journal *journal) {
 }
 void offload_submit(Offload *offload, OffloadJob *job) {
     (void)offload, (void)job;
-    ASSERT(!"there is no offload");
+    ASSERT(false); /* there is none */
 }
 char *journal_run_dir(const Journal *journal) {
     (void)journal;
