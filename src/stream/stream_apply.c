@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "bus/trace.h"
 #include "proto/headers.h"
+#include "proto/subject.h"
 #include "stream/api.h"
 #include "stream/copy.h"
 #include "stream/puback.h"
@@ -95,12 +96,25 @@ bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg) {
     return is_live;
 }
 
+/* As the original: a subject that was published with wildcards in it rolls up all that they cover.
+ */
+static void roll_up_pattern(Stream *stream, Slice pattern, uint64_t seq) {
+    Filters filters = {&pattern, 1};
+    uint64_t found = 0;
+    while ((found = stream_next(stream, &filters, found + 1)) && found < seq)
+        stream_drop(stream, found, false);
+}
+
 static void roll_up(Stream *stream, const PubHeaders *ask, Slice subject, uint64_t seq) {
     StreamParts *parts = stream->parts;
     if (!slice_equal_ignoring_case(ask->rollup, LIT("sub"))) {
         uint64_t first;
         while ((first = msg_index_next(stream->index, 0)) && first < seq)
             stream_drop(stream, first, false);
+        return;
+    }
+    if (!subject_is_literal(subject)) {
+        roll_up_pattern(stream, subject, seq);
         return;
     }
     SubjectId id = subject_index_find(&parts->subjects, subject);

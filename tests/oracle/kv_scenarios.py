@@ -79,3 +79,16 @@ def marker_ttl_bucket(trial):
     trial.request("$KV.b.k", "x", {"Nats-TTL": "2"})
     trial.request("$KV.b.k", "", {"KV-Operation": "PURGE", "Nats-Rollup": "sub", "Nats-TTL": "2s"})
     trial.api("STREAM.MSG.GET.KV_b", {"last_by_subj": "$KV.b.k"})
+
+
+@scenario()
+def rollup_of_a_subject_with_wildcards(trial):
+    trial.stream(allow_rollup_hdrs=True)
+    trial.publish("s.a", "1", "2")
+    trial.publish("s.b", "3")
+    trial.publish("s.c.d", "4")
+    trial.request("s.*", "5", {"Nats-Rollup": "sub"})
+    trial.state()
+    trial.api("STREAM.INFO.S", {"subjects_filter": ">", "deleted_details": True})
+    trial.request("s.>", "6", {"Nats-Rollup": "sub"})
+    trial.api("STREAM.INFO.S", {"subjects_filter": ">", "deleted_details": True})
