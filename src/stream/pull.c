@@ -219,6 +219,9 @@ static void tick(Consumer *consumer, PullRequest *request, uint64_t now_ns) {
         drop(consumer->pull, request);
     } else if (is_expired) {
         pull_end(consumer, request, LIT("408 Request Timeout"), true);
+    } else if (is_beat && is_hasty(request) && request->served > 0) {
+        pull_end(consumer, request, LIT("404 No Messages"),
+                 false); /* held up by unacknowledged ones */
     } else {
         if (is_beat)
             request->beat_due_ns = now_ns + request->heartbeat_ns;

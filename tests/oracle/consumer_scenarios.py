@@ -282,3 +282,12 @@ def max_consumers(trial):
 def pull_level(trial):
     trial.stream(), trial.consumer()
     trial.request("$JS.API.CONSUMER.MSG.NEXT.S.C", "1", {"Nats-Required-Api-Level": "9"})
+
+
+@scenario()
+def a_no_wait_pull_that_max_ack_pending_stops(trial):
+    trial.stream()
+    trial.consumer(max_ack_pending=2)
+    trial.publish("s.a", "1", "2", "3", "4")
+    trial.main.pub("$JS.API.CONSUMER.MSG.NEXT.S.C", json.dumps({"batch": 3, "no_wait": True, "expires": 5_000_000_000, "idle_heartbeat": 100_000_000}), trial.main.new_inbox())
+    trial.expect(count=3)
