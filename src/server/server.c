@@ -386,6 +386,7 @@ static void stop(Server *server) {
     listener_close(server->listener);
     http_server_close(server->http);
     signals_close(server->signals);
+    offload_stop(server->offload); /* before those go whose jobs it runs */
     if (server->store != NULL) {
         LOG_INFO("Initiating JetStream Shutdown...", "%s", "");
         jetstream_close(server->all, server->store);
@@ -393,8 +394,6 @@ static void stop(Server *server) {
     }
     for (unsigned i = 0; server->all != NULL && i <= server->main->count; i++)
         clients_free(server->all[i]->clients);
-    if (server->offload != NULL)
-        offload_stop(server->offload);
     for (unsigned i = 0; server->all != NULL && i < server->main->count; i++)
         if (server->all[i]->bus != NULL)
             bus_free(server->all[i]->bus);

@@ -83,10 +83,11 @@ static void forget(void) {
 }
 
 void rig_close(void) {
+    offload_stop(rig.offload); /* first: what waits there may be the journal's */
+    rig_step(1);
     jetstream_close(rig.all, rig.store);
     for (unsigned i = 0; i < RIG_WORKERS; i++)
         bus_free(rig.all[i]->bus);
-    offload_stop(rig.offload);
     workers_free(rig.all);
     forget();
 }
