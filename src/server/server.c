@@ -307,7 +307,11 @@ static Status open_jetstream(Server *server) {
                               ? "it holds data of something else, or of a newer version"
                           : status == ERR_IO ? os_error(reason)
                                              : status_text(status);
-        FATAL("Can't start JetStream:", "store directory \"%s\": %s", server->store_dir, why);
+        if (strcmp(why, "not a directory") == 0) /* in the original's words, which tools look for */
+            FATAL("Can't start JetStream:", "storage directory is not a directory: \"%s\"",
+                  server->store_dir);
+        else
+            FATAL("Can't start JetStream:", "store directory \"%s\": %s", server->store_dir, why);
         return status;
     }
     derive_storage(server);

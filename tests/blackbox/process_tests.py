@@ -129,6 +129,13 @@ def a_second_server_does_not_get_the_same_store(context):
 
 
 @test()
+def a_store_in_a_file_is_refused_in_the_originals_words(context):
+    with tempfile.NamedTemporaryFile() as file:
+        code, out, err = command(context, "-p", "-1", "-a", "127.0.0.1", "-js", "-sd", file.name)
+        assert code == 1 and "storage directory is not a directory" in out + err, (code, out, err)
+
+
+@test()
 def as_nats_server_the_default_store_is_temporary_and_private_when_taken(context):
     folder = tempfile.mkdtemp(prefix="hw-test-")
     binary = f"{folder}/nats-server"
