@@ -1,5 +1,6 @@
 #include "proto/s2.h"
 
+#include "base/bytes.h"
 #include "base/hash.h"
 
 enum {
@@ -29,10 +30,6 @@ static uint32_t masked_crc(Slice bytes) {
 
 static uint32_t get_u24(const uint8_t *from) {
     return (uint32_t)from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16;
-}
-
-static uint32_t get_u32(const uint8_t *from) {
-    return get_u24(from) | (uint32_t)from[3] << 24;
 }
 
 /* ---- decoding ---- */
@@ -173,7 +170,7 @@ void s2_reader_done(S2Reader *reader) {
 static Status read_data(uint8_t type, Slice body, Buf *out) {
     if (body.len < CRC_BYTES)
         return ERR_CORRUPT;
-    uint32_t crc = get_u32((const uint8_t *)body.ptr);
+    uint32_t crc = bytes_get_u32((const uint8_t *)body.ptr);
     Slice block = slice_from_at(body, CRC_BYTES);
     size_t before = out->len;
     if (type == CHUNK_PLAIN) {
@@ -253,11 +250,6 @@ static void put_u24(uint8_t *to, size_t value) {
     to[0] = (uint8_t)value;
     to[1] = (uint8_t)(value >> 8);
     to[2] = (uint8_t)(value >> 16);
-}
-
-static void put_u32(uint8_t *to, uint32_t value) {
-    put_u24(to, value);
-    to[3] = (uint8_t)(value >> 24);
 }
 
 void s2_write_magic(Buf *out) {
@@ -356,6 +348,6 @@ void s2_write_chunk(Buf *out, Slice plain) {
         head[0] = CHUNK_PLAIN;
     }
     put_u24(head + 1, (size_t)(end - body) + CRC_BYTES);
-    put_u32(head + CHUNK_HEAD_BYTES, masked_crc(plain));
+    bytes_put_u32(head + CHUNK_HEAD_BYTES, masked_crc(plain));
     out->len += (size_t)(end - head);
 }

@@ -2,24 +2,13 @@
  * RECORD_SKIP do. Those of mirrors and sources: copy_apply.c. */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "stream/copy.h"
 #include "stream/stream_parts.h"
 
-static uint64_t get_u64(const char *from) {
-    uint64_t value = 0;
-    for (unsigned i = 0; i < 8; i++)
-        value |= (uint64_t)(uint8_t)from[i] << (8 * i);
-    return value;
-}
-
-static void put_u64(char *to, uint64_t value) {
-    for (unsigned i = 0; i < 8; i++)
-        to[i] = (char)(value >> (8 * i));
-}
-
 static void put_prefix(char *to, uint64_t seq, int64_t time_ns) {
-    put_u64(to, seq);
-    put_u64(to + 8, (uint64_t)time_ns);
+    bytes_put_u64(to, seq);
+    bytes_put_u64(to + 8, (uint64_t)time_ns);
     memset(to + 16, 0, COPY_PREFIX_BYTES - 16);
 }
 
@@ -28,9 +17,9 @@ bool stream_unwrap_copy(Record *record, uint64_t *out_seq) {
         return true;
     if (record->payload.len < COPY_PREFIX_BYTES)
         return false;
-    *out_seq = get_u64(record->payload.ptr);
+    *out_seq = bytes_get_u64(record->payload.ptr);
     if (!(record->flags & COPY_OF_SOURCE))
-        record->time_ns = (int64_t)get_u64(record->payload.ptr + 8);
+        record->time_ns = (int64_t)bytes_get_u64(record->payload.ptr + 8);
     record->payload = slice_from_at(record->payload, COPY_PREFIX_BYTES);
     return true;
 }
@@ -66,7 +55,7 @@ void stream_propose_skip(Stream *stream, uint64_t seq, int64_t time_ns) {
 
 void stream_propose_removed(Stream *stream, uint64_t seq) {
     char payload[9] = {0};
-    put_u64(payload, seq);
+    bytes_put_u64(payload, seq);
     propose(stream, &(Record){.type = RECORD_DELETE,
                               .time_ns = stream_clock(stream),
                               .payload = slice_from(payload, sizeof payload)});
@@ -95,8 +84,8 @@ static void skip_to(Stream *stream, uint64_t last_seq) {
 void stream_apply_skip(Stream *stream, const Record *record) {
     if (record->payload.len != COPY_PREFIX_BYTES)
         return;
-    uint64_t seq = get_u64(record->payload.ptr);
-    int64_t time_ns = (int64_t)get_u64(record->payload.ptr + 8);
+    uint64_t seq = bytes_get_u64(record->payload.ptr);
+    int64_t time_ns = (int64_t)bytes_get_u64(record->payload.ptr + 8);
     const StreamState *state = &stream->state;
     if (seq < state->last_seq || (seq == state->last_seq && state->messages) || seq == UINT64_MAX)
         return; /* an empty stream may only learn where it begins */

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include "io/clock.h"
@@ -292,15 +293,9 @@ static void model_expire(int64_t now_ns) {
     }
 }
 
-static uint64_t get_u64(const char *from) {
-    uint64_t value;
-    memcpy(&value, from, sizeof value);
-    return value;
-}
-
 static void model_purge(const Record *record) {
-    uint64_t below = get_u64(record->payload.ptr), keep = get_u64(record->payload.ptr + 8),
-             matching = 0, purged = 0;
+    uint64_t below = bytes_get_u64(record->payload.ptr),
+             keep = bytes_get_u64(record->payload.ptr + 8), matching = 0, purged = 0;
     Slice filter = record->subject.len ? record->subject : LIT(">");
     for (uint64_t seq = model.base; seq <= model.last; seq++)
         matching += model_is_live(seq) &&
@@ -330,8 +325,8 @@ static void before_apply(const FakeEntry *entry) {
         model_publish(record);
     else if (record->type == RECORD_PURGE)
         model_purge(record);
-    else if (record->type == RECORD_DELETE && model_is_live(get_u64(record->payload.ptr)))
-        model_drop(get_u64(record->payload.ptr));
+    else if (record->type == RECORD_DELETE && model_is_live(bytes_get_u64(record->payload.ptr)))
+        model_drop(bytes_get_u64(record->payload.ptr));
 }
 
 /* ---- comparing ---- */

@@ -1,23 +1,12 @@
 /* Delete and purge: proposed by the API, decided when applied. */
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "base/mem.h"
 #include "stream/api.h"
 #include "stream/stream_parts.h"
 
 enum { DELETE_BYTES = 9, PURGE_BYTES = 16 };
-
-static void put_u64(char *to, uint64_t value) {
-    for (unsigned i = 0; i < 8; i++)
-        to[i] = (char)(value >> (8 * i));
-}
-
-static uint64_t get_u64(const char *from) {
-    uint64_t value = 0;
-    for (unsigned i = 0; i < 8; i++)
-        value |= (uint64_t)(uint8_t)from[i] << (8 * i);
-    return value;
-}
 
 static ApiError error_with(const Stream *stream, unsigned code, Slice text) {
     return api_error_with(stream->group.home->turn, code, text);
@@ -52,7 +41,7 @@ void stream_propose_delete(Stream *stream, uint64_t seq, bool erase, ApiCall *ca
         return;
     }
     char payload[DELETE_BYTES];
-    put_u64(payload, seq);
+    bytes_put_u64(payload, seq);
     payload[8] = erase;
     append(stream,
            &(Record){.type = RECORD_DELETE,
@@ -70,8 +59,8 @@ void stream_propose_purge(Stream *stream, Slice filter, uint64_t below_seq, uint
         return;
     }
     char payload[PURGE_BYTES];
-    put_u64(payload, below_seq);
-    put_u64(payload + 8, keep);
+    bytes_put_u64(payload, below_seq);
+    bytes_put_u64(payload + 8, keep);
     append(stream,
            &(Record){.type = RECORD_PURGE,
                      .time_ns = stream_clock(stream),
@@ -97,7 +86,7 @@ static ApiError delete_one(Stream *stream, uint64_t seq) {
 
 void stream_apply_delete(Stream *stream, const Record *record, ApiCall *call) {
     ApiError error = record->payload.len == DELETE_BYTES
-                         ? delete_one(stream, get_u64(record->payload.ptr))
+                         ? delete_one(stream, bytes_get_u64(record->payload.ptr))
                          : api_error(JSBadRequestErr);
     if (!call)
         return;
@@ -179,7 +168,8 @@ void stream_apply_purge(Stream *stream, const Record *record, ApiCall *call) {
     if (!api_failed(error) && record->payload.len != PURGE_BYTES)
         error = api_error(JSBadRequestErr);
     if (!api_failed(error)) {
-        uint64_t below_seq = get_u64(record->payload.ptr), keep = get_u64(record->payload.ptr + 8);
+        uint64_t below_seq = bytes_get_u64(record->payload.ptr),
+                 keep = bytes_get_u64(record->payload.ptr + 8);
         purged = stream_all_filter(record->subject)
                      ? purge_whole(stream, below_seq, keep)
                      : purge_matching(stream, record->subject, below_seq, keep);

@@ -4,30 +4,19 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "stream/api.h"
 #include "stream/packed.h"
 #include "stream/stream_parts.h"
 
 enum { TOUCH_BYTES = 16 };
 
-static void put_u64(char *to, uint64_t value) {
-    for (unsigned i = 0; i < 8; i++)
-        to[i] = (char)(value >> (8 * i));
-}
-
-static uint64_t get_u64(const char *from) {
-    uint64_t value = 0;
-    for (unsigned i = 0; i < 8; i++)
-        value |= (uint64_t)(uint8_t)from[i] << (8 * i);
-    return value;
-}
-
 void stream_propose_touch(Stream *stream, const TouchRequest *request, ApiCall *call) {
     ASSERT_HOME(&stream->group);
     char numbers[TOUCH_BYTES];
     Buf payload = {0};
-    put_u64(numbers, request->seq);
-    put_u64(numbers + 8, (uint64_t)request->ttl_ns);
+    bytes_put_u64(numbers, request->seq);
+    bytes_put_u64(numbers + 8, (uint64_t)request->ttl_ns);
     buf_append_bytes(&payload, numbers, sizeof numbers);
     buf_append(&payload, request->bind);
     Record draft = {.type = RECORD_TOUCH,
@@ -71,13 +60,13 @@ static ApiError check(Stream *stream, const Record *record, uint64_t *out_seq) {
         return api_error(JSStreamSealedErr);
     if (record->payload.len < TOUCH_BYTES)
         return api_error(JSBadRequestErr);
-    uint64_t expected = get_u64(record->payload.ptr);
+    uint64_t expected = bytes_get_u64(record->payload.ptr);
     if (expected && expected != seq)
         return parts->is_replaying ? api_error(JSStreamWrongLastSequenceErrF)
                                    : api_error_with_u64(arena, JSStreamWrongLastSequenceErrF, seq);
     if (!slot || slot->is_tombstone)
         return api_error(JSNoMessageFoundErr);
-    int64_t ttl_ns = (int64_t)get_u64(record->payload.ptr + 8);
+    int64_t ttl_ns = (int64_t)bytes_get_u64(record->payload.ptr + 8);
     bool is_lease = lease_find(stream, seq) != NULL;
     bool has_bind = record->payload.len > TOUCH_BYTES;
     if (is_lease ? ttl_ns < 0 : has_bind || ttl_ns == TOUCH_AS_BEFORE)
@@ -114,7 +103,7 @@ void stream_apply_touch(Stream *stream, const Record *record, ApiCall *call) {
             api_reply_error(call, error);
         return;
     }
-    int64_t ttl_ns = (int64_t)get_u64(record->payload.ptr + 8);
+    int64_t ttl_ns = (int64_t)bytes_get_u64(record->payload.ptr + 8);
     Lease *lease = lease_find(stream, seq);
     if (lease) {
         lease_refresh(lease, record->time_ns, ttl_ns, slice_from_at(record->payload, TOUCH_BYTES));
