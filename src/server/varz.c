@@ -22,15 +22,7 @@ typedef struct Varz {
 static void add_clients(ClientsStats *sum, const Clients *clients) {
     ClientsStats stats;
     clients_stats(clients, &stats);
-    sum->open += stats.open;
-    sum->total += stats.total;
-    sum->in_msgs += stats.in_msgs;
-    sum->in_bytes += stats.in_bytes;
-    sum->out_msgs += stats.out_msgs;
-    sum->out_bytes += stats.out_bytes;
-    sum->slow_consumers += stats.slow_consumers;
-    sum->stale_connections += stats.stale_connections;
-    sum->stalled_clients += stats.stalled_clients;
+    clients_stats_add(sum, &stats);
 }
 
 static void visit(Gather *gather, Worker *here) {

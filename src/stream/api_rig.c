@@ -105,6 +105,19 @@ void rig_done(void) {
     arena_free(rig.arena);
 }
 
+int rig_setup(void **state) {
+    (void)state;
+    rig_new();
+    rig_open();
+    return 0;
+}
+
+int rig_teardown(void **state) {
+    (void)state;
+    rig_done();
+    return 0;
+}
+
 void rig_step(unsigned turns) {
     for (unsigned t = 0; t < turns; t++)
         for (unsigned i = 0; i < RIG_WORKERS; i++)

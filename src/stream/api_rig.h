@@ -33,6 +33,9 @@ void rig_open(void);
 void rig_close(void);
 /* rig_close and away with the directory. */
 void rig_done(void);
+/* A test's setup and teardown: a new empty store with the usual options. */
+int rig_setup(void **state);
+int rig_teardown(void **state);
 
 /* Publishes in account $G from worker 0 and steps until a message came or nothing happens any more:
  * its payload with times replaced by T, or, with headers, "<headers>|<payload>" with line ends as

@@ -32,19 +32,6 @@ static void run(const Case *cases, size_t n) {
 }
 #define RUN(cases) run(cases, sizeof(cases) / sizeof((cases)[0]))
 
-static int open_rig(void **state) {
-    (void)state;
-    rig_new();
-    rig_open();
-    return 0;
-}
-
-static int close_rig(void **state) {
-    (void)state;
-    rig_done();
-    return 0;
-}
-
 #define CONFIG(name, subjects, more, meta)                                                         \
     "\"config\":{\"name\":\"" name "\",\"subjects\":[" subjects                                    \
     "],\"retention\":\"limits\",\"max_consumers\":-1,"                                             \
@@ -727,7 +714,7 @@ static void a_long_batch_goes_on_in_later_turns(void **state) {
     assert_int_equal(answers, 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_rig, close_rig)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

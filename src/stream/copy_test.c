@@ -13,19 +13,6 @@
 
 #define API "$JS.API."
 
-static int open_rig(void **state) {
-    (void)state;
-    rig_new();
-    rig_open();
-    return 0;
-}
-
-static int close_rig(void **state) {
-    (void)state;
-    rig_done();
-    return 0;
-}
-
 static void make(const char *name, const char *more) {
     char subject[64], config[512];
     (void)snprintf(subject, sizeof subject, API "STREAM.CREATE.%s", name);
@@ -193,7 +180,7 @@ static void positions_come_back_as_they_were_saved(void **state) {
     buf_done(&saved);
 }
 
-#define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, open_rig, close_rig)
+#define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -11,18 +11,6 @@
 #include "base/mem.h"
 #include "stream/stream_fake.h"
 
-static int begin(void **state) {
-    (void)state;
-    world_begin();
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    world_end();
-    return 0;
-}
-
 #define COUNTED     "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"allow_msg_counter\":true}"
 #define VAL(seq, v) "{\"stream\":\"S\",\"seq\":" #seq ",\"val\":\"" v "\"}"
 #define ERR(code, t)                                                                               \
@@ -266,16 +254,22 @@ static void a_checkpoint_keeps_that_a_total_is_unknown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(increments_follow_the_rules, begin, end),
-        cmocka_unit_test_setup_teardown(increments_in_flight_follow_the_same_rules, begin, end),
-        cmocka_unit_test_setup_teardown(an_ordinary_stream_takes_no_increments, begin, end),
-        cmocka_unit_test_setup_teardown(after_a_purge_in_flight_it_counts_from_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(increments_follow_the_rules, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(increments_in_flight_follow_the_same_rules, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(an_ordinary_stream_takes_no_increments, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(after_a_purge_in_flight_it_counts_from_nothing, world_setup,
+                                        world_teardown),
         cmocka_unit_test_setup_teardown(without_its_last_message_it_counts_from_the_one_before,
-                                        begin, end),
-        cmocka_unit_test_setup_teardown(a_total_on_disk_is_read_first, begin, end),
-        cmocka_unit_test_setup_teardown(what_is_refused_leaves_the_total_alone, begin, end),
-        cmocka_unit_test_setup_teardown(recovery_finds_the_same_totals, begin, end),
-        cmocka_unit_test_setup_teardown(a_checkpoint_keeps_that_a_total_is_unknown, begin, end),
+                                        world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(a_total_on_disk_is_read_first, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(what_is_refused_leaves_the_total_alone, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(recovery_finds_the_same_totals, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(a_checkpoint_keeps_that_a_total_is_unknown, world_setup,
+                                        world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

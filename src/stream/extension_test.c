@@ -13,19 +13,6 @@
 #define API    "$JS.API."
 #define H(...) "NATS/1.0\r\n" __VA_ARGS__ "\r\n"
 
-static int open_rig(void **state) {
-    (void)state;
-    rig_new();
-    rig_open();
-    return 0;
-}
-
-static int close_rig(void **state) {
-    (void)state;
-    rig_done();
-    return 0;
-}
-
 static void make_bucket(const char *more) {
     char config[512];
     (void)snprintf(config, sizeof config,
@@ -479,7 +466,7 @@ static void leases_that_cannot_be_are_refused(void **state) {
                            "\"err_code\":19110"));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_rig, close_rig)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -11,18 +11,7 @@
 #include "io/clock.h"
 #include "stream/stream_fake.h"
 
-static int begin(void **state) {
-    (void)state;
-    world_begin(); /* 2023-11-14T22:13:20Z */
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    world_end();
-    return 0;
-}
-
+/* The world begins at 2023-11-14T22:13:20Z. */
 #define CONFIG                                                                                     \
     "{\"name\":\"S\",\"subjects\":[\"s.>\",\"t.>\"],\"allow_msg_schedules\":true,"                 \
     "\"allow_msg_ttl\":true}"
@@ -226,15 +215,19 @@ static void recovery_knows_what_is_due(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_time_comes_once, begin, end),
-        cmocka_unit_test_setup_teardown(a_repetition_comes_again_and_again, begin, end),
-        cmocka_unit_test_setup_teardown(what_follows_on_the_subject_ends_it, begin, end),
-        cmocka_unit_test_setup_teardown(one_that_is_replaced_while_it_fires_does_not_fire, begin,
-                                        end),
-        cmocka_unit_test_setup_teardown(a_source_gives_headers_and_body, begin, end),
-        cmocka_unit_test_setup_teardown(one_on_disk_is_read_first, begin, end),
-        cmocka_unit_test_setup_teardown(one_that_the_log_refused_fires_later, begin, end),
-        cmocka_unit_test_setup_teardown(recovery_knows_what_is_due, begin, end),
+        cmocka_unit_test_setup_teardown(a_time_comes_once, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(a_repetition_comes_again_and_again, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(what_follows_on_the_subject_ends_it, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(one_that_is_replaced_while_it_fires_does_not_fire,
+                                        world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(a_source_gives_headers_and_body, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(one_on_disk_is_read_first, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(one_that_the_log_refused_fires_later, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(recovery_knows_what_is_due, world_setup, world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,18 +18,6 @@
 #define COMMIT           "Nats-Batch-Commit: 1\n"
 #define EOB              "Nats-Batch-Commit: eob\n"
 
-static int begin(void **state) {
-    (void)state;
-    world_begin();
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    world_end();
-    return 0;
-}
-
 static const char *ask(Stream *stream, const char *headers) {
     return world_request(stream, "s.a", headers, "x");
 }
@@ -295,7 +283,7 @@ static void answers_of_a_fast_batch_wait_for_the_messages_before(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
         TEST(a_batch_is_stored_when_it_is_committed),
         TEST(an_end_marks_the_message_before_it),
         TEST(what_breaks_a_batch_at_once_drops_it),

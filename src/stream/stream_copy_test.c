@@ -9,18 +9,6 @@
 #include "base/mem.h"
 #include "stream/stream_fake.h"
 
-static int begin(void **state) {
-    (void)state;
-    world_begin();
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    world_end();
-    return 0;
-}
-
 #define PLAIN "{\"name\":\"S\",\"subjects\":[\"s.>\"]}"
 
 static void copy(Stream *stream, uint64_t seq, int64_t time_ns, Slice headers, Slice payload) {
@@ -123,7 +111,7 @@ static void a_refused_copy_is_remembered(void **state) {
     stream_free(stream);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -16,18 +16,6 @@
     "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"max_msgs_per_subject\":2,\"allow_msg_ttl\":true}"
 static const int64_t second_ns = 1000000000;
 
-static int begin(void **state) {
-    (void)state;
-    world_begin();
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    world_end();
-    return 0;
-}
-
 static void touch(Stream *stream, Slice subject, int64_t ttl_ns, const char *bind) {
     TouchRequest request = {.subject = subject, .ttl_ns = ttl_ns, .bind = slice_of_text(bind)};
     stream_propose_touch(stream, &request, world_call());
@@ -131,7 +119,7 @@ static void a_purge_takes_leases_and_touched_times_along(void **state) {
     stream_free(stream);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -407,6 +407,18 @@ void world_end(void) {
     arena_free(world.worker.turn);
 }
 
+int world_setup(void **state) {
+    (void)state;
+    world_begin();
+    return 0;
+}
+
+int world_teardown(void **state) {
+    (void)state;
+    world_end();
+    return 0;
+}
+
 StreamConfig *world_config(const char *json) {
     StreamConfig *config;
     bool is_pedantic;

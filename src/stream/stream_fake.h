@@ -51,6 +51,9 @@ extern World world;
 
 void world_begin(void);
 void world_end(void);
+/* The same as a test's setup and teardown. */
+int world_setup(void **state);
+int world_teardown(void **state);
 
 /* From JSON, as created through the API. */
 Stream *world_stream(const char *json);

@@ -14,18 +14,6 @@
 #include "stream/packed.h"
 #include "stream/stream_fake.h"
 
-static int begin(void **state) {
-    (void)state;
-    world_begin();
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    world_end();
-    return 0;
-}
-
 static const Filters everything = {0};
 
 /* One message, headers (each line ends in \n, or NULL), payload, and the answer. */
@@ -796,7 +784,7 @@ static void damaged_states_are_refused(void **state) {
     buf_done(&saved);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 static void publish_traced(Stream *stream, Slice headers, Trace *trace) {
     Message message = {
@@ -877,7 +865,8 @@ int main(void) {
         TEST(cold_messages_are_fetched_once_for_all_who_wait),
         TEST(a_lost_record_is_counted_and_skipped_by_nobody),
         TEST(damaged_states_are_refused),
-        cmocka_unit_test_setup_teardown(a_traced_message_tells_what_became_of_it, begin, end),
+        cmocka_unit_test_setup_teardown(a_traced_message_tells_what_became_of_it, world_setup,
+                                        world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,17 +24,9 @@ static void make_streams(void) {
     rig_ask("$JS.API.STREAM.CREATE.L", "{\"name\":\"L\",\"subjects\":[\"l.*\"],\"max_msgs\":100}");
 }
 
-static int open_rig(void **state) {
-    (void)state;
-    rig_new();
-    rig_open();
+static int with_streams(void **state) {
+    (void)rig_setup(state);
     make_streams();
-    return 0;
-}
-
-static int close_rig(void **state) {
-    (void)state;
-    rig_done();
     return 0;
 }
 
@@ -162,7 +154,7 @@ static void one_on_its_way_ends_with_the_server(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_rig, close_rig)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, with_streams, rig_teardown)
         TEST(all_is_stored_and_survives),          TEST(one_that_fails_stores_nothing),
         TEST(writes_wait_and_keep_their_order),    TEST(other_accounts_have_other_streams),
         TEST(one_on_its_way_ends_with_the_server),

@@ -18,16 +18,9 @@ typedef struct Accstatz {
 static void visit(Gather *gather, Worker *here) {
     Accstatz *all = CONTAINER_OF(gather, Accstatz, gather);
     for (size_t i = 0; i < all->count; i++) {
-        ClientsStats stats, *sum = &all->by_account[i];
+        ClientsStats stats;
         clients_account_stats(here->clients, i, &stats);
-        sum->open += stats.open;
-        sum->total += stats.total;
-        sum->subscriptions += stats.subscriptions;
-        sum->in_msgs += stats.in_msgs;
-        sum->in_bytes += stats.in_bytes;
-        sum->out_msgs += stats.out_msgs;
-        sum->out_bytes += stats.out_bytes;
-        sum->slow_consumers += stats.slow_consumers;
+        clients_stats_add(&all->by_account[i], &stats);
     }
 }
 

@@ -106,6 +106,7 @@ typedef struct ClientsStats {
     uint64_t slow_consumers, stale_connections, stalled_clients;
 } ClientsStats;
 void clients_stats(const Clients *clients, ClientsStats *out);
+void clients_stats_add(ClientsStats *sum, const ClientsStats *more);
 
 /* The same for one account. O(clients). */
 void clients_account_stats(const Clients *clients, size_t account_index, ClientsStats *out);

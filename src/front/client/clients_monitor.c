@@ -66,6 +66,19 @@ void clients_stats(const Clients *clients, ClientsStats *out) {
     *out = clients->stats;
 }
 
+void clients_stats_add(ClientsStats *sum, const ClientsStats *more) {
+    sum->open += more->open;
+    sum->total += more->total;
+    sum->subscriptions += more->subscriptions;
+    sum->in_msgs += more->in_msgs;
+    sum->in_bytes += more->in_bytes;
+    sum->out_msgs += more->out_msgs;
+    sum->out_bytes += more->out_bytes;
+    sum->slow_consumers += more->slow_consumers;
+    sum->stale_connections += more->stale_connections;
+    sum->stalled_clients += more->stalled_clients;
+}
+
 void clients_account_stats(const Clients *clients, size_t account, ClientsStats *out) {
     uint64_t cid;
     void *at;

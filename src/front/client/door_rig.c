@@ -72,16 +72,7 @@ ClientsStats rig_stats(DoorRig *rig) {
     ClientsStats sum = {0}, one;
     for (unsigned i = 0; i <= RIG_WORKERS; i++) {
         clients_stats(rig->all[i]->clients, &one);
-        sum.open += one.open;
-        sum.total += one.total;
-        sum.subscriptions += one.subscriptions;
-        sum.in_msgs += one.in_msgs;
-        sum.in_bytes += one.in_bytes;
-        sum.out_msgs += one.out_msgs;
-        sum.out_bytes += one.out_bytes;
-        sum.slow_consumers += one.slow_consumers;
-        sum.stale_connections += one.stale_connections;
-        sum.stalled_clients += one.stalled_clients;
+        clients_stats_add(&sum, &one);
     }
     return sum;
 }
