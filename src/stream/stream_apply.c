@@ -70,17 +70,12 @@ bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg) {
         parts->heap_count++;
         heap_msg_get(heap, out_msg);
     }
-    subject_chain_add(stream->index, &parts->subjects, id, seq, slot);
+    stream_link(stream, id, seq, slot);
     if (stream->config->allow_msg_counter)
         counters_on_stored(stream, id, msg->headers, msg->payload);
     if (stream->config->allow_msg_schedules)
         schedules_on_stored(stream, id, seq, msg);
-    if (subject_index_entry(&parts->subjects, id)->count == 1)
-        state->num_subjects++;
-    if (due_ns != INT64_MAX) {
-        ttl_queue_push(&parts->ttls, due_ns, seq);
-        parts->ttl_live++;
-    }
+    stream_await_ttl(stream, seq, due_ns);
     stream_count_live(stream, msg->subject, size, 1);
     state->last_seq = seq;
     state->last_time_ns = msg->time_ns;

@@ -40,6 +40,20 @@ void stream_count_live(Stream *stream, Slice subject, uint32_t slot_size, int si
     }
 }
 
+void stream_link(Stream *stream, SubjectId subject, uint64_t seq, MsgSlot *slot) {
+    SubjectIndex *subjects = &stream->parts->subjects;
+    subject_chain_add(stream->index, subjects, subject, seq, slot);
+    if (subject_index_entry(subjects, subject)->count == 1)
+        stream->state.num_subjects++;
+}
+
+void stream_await_ttl(Stream *stream, uint64_t seq, int64_t due_ns) {
+    if (due_ns == INT64_MAX)
+        return;
+    ttl_queue_push(&stream->parts->ttls, due_ns, seq);
+    stream->parts->ttl_live++;
+}
+
 static void note_drop(DropList *list, Place place, uint64_t bytes) {
     size_t low = 0, high = list->len;
     uint64_t segment = place_segment(place);

@@ -223,9 +223,7 @@ static void add_one(Stream *stream, uint64_t seq, const Saved *saved) {
         if (saved->is_in_heap)
             slot->place = heap_place(heap_msg_new(subject, saved->headers, saved->payload));
         parts->heap_count += saved->is_in_heap;
-        subject_chain_add(stream->index, &parts->subjects, saved->subject, seq, slot);
-        if (entry->count == 1)
-            stream->state.num_subjects++;
+        stream_link(stream, saved->subject, seq, slot);
     }
     stream_count_live(stream, subject, saved->size, 1);
     if (saved->size & MSG_DAMAGED)

@@ -243,6 +243,10 @@ void stream_enforce_limits(Stream *stream, SubjectId just_stored);
 /* Everything, at once; the next message gets next_seq. */
 void stream_drop_all(Stream *stream, uint64_t next_seq);
 void stream_count_live(Stream *stream, Slice subject, uint32_t slot_size, int sign);
+/* A message that is in the index, under its subject; in the queue of those with a time to live
+ * (INT64_MAX: it has none). */
+void stream_link(Stream *stream, SubjectId subject, uint64_t seq, MsgSlot *slot);
+void stream_await_ttl(Stream *stream, uint64_t seq, int64_t due_ns);
 /* Sets what is counted, without looking at messages. */
 void stream_set_totals(Stream *stream, uint64_t messages, uint64_t bytes);
 /* A config took effect: trims as the original does. */

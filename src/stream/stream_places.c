@@ -26,13 +26,8 @@ void stream_load_in_heap(Stream *stream, uint64_t seq, int64_t time_ns, Slice su
     slot->time_ns = time_ns;
     slot->size = size;
     slot->is_tombstone = headers.len && pub_headers_are_tombstone(&ask);
-    subject_chain_add(stream->index, &parts->subjects, id, seq, slot);
-    if (subject_index_entry(&parts->subjects, id)->count == 1)
-        stream->state.num_subjects++;
-    if (due_ns != INT64_MAX) {
-        ttl_queue_push(&parts->ttls, due_ns, seq);
-        parts->ttl_live++;
-    }
+    stream_link(stream, id, seq, slot);
+    stream_await_ttl(stream, seq, due_ns);
     stream_count_live(stream, subject, size, 1);
 }
 
@@ -105,13 +100,8 @@ static void fill_slot(Stream *stream, uint64_t seq, MsgSlot *slot, const Record 
     slot->time_ns = record->time_ns;
     stream_count_live(stream, record->subject, size, 1);
     SubjectId id = subject_index_add(&parts->subjects, record->subject);
-    subject_chain_add(stream->index, &parts->subjects, id, seq, slot);
-    if (subject_index_entry(&parts->subjects, id)->count == 1)
-        stream->state.num_subjects++;
-    if (due_ns != INT64_MAX) {
-        ttl_queue_push(&parts->ttls, due_ns, seq);
-        parts->ttl_live++;
-    }
+    stream_link(stream, id, seq, slot);
+    stream_await_ttl(stream, seq, due_ns);
     log_add_live(journal_log(stream->js->journal), slot->place,
                  stream_record_bytes(record->subject.len, size));
     parts->unseen--;
