@@ -26,9 +26,8 @@ typedef struct Recovered {
 } Recovered;
 
 static void visit(void *cookie, const Record *record, Place at, uint64_t damaged_bytes) {
-    (void)damaged_bytes;
     Recovered *recovered = cookie;
-    if (record == NULL)
+    if (damaged_bytes)
         return;
     recovered->records++;
     recovered->sum ^= hash_u64(at ^ record->index);

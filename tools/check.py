@@ -160,6 +160,7 @@ def step_crash():
     path = binary()
     if path:
         totals("crash", [PYTHON, "tests/crash/crash.py", "--binary", path, "--rounds", os.environ.get("CRASH_ROUNDS", "50")])
+        totals("flipped bits", [PYTHON, "tests/crash/flip.py", "--binary", path])
 
 
 def step_examples():

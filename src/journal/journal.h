@@ -53,6 +53,11 @@ typedef struct GroupOps {
      * live message. */
     void (*place)(Group *group, const Record *record, Place place);
 
+    /* NULL, or recovery: an entry that would come now was damaged on disk. record: what its bytes
+     * say, unchecked, subject included; without subject and place when only its index is known, of
+     * type 0 when not even its kind is. */
+    void (*lost)(Group *group, const Record *record, Place place);
+
     /* State with every applied entry, for a checkpoint. */
     void (*save)(Group *group, Buf *out);
     /* NULL, or false: nothing begun, use save. True: freeze->done will be called, not from here.
@@ -75,6 +80,7 @@ struct Group {
     uint64_t index_applied;
     uint64_t in_flight;    /* appended, not yet applied or refused */
     uint64_t index_loaded; /* recovery: entries up to here are in the loaded checkpoint */
+    uint64_t damages_seen; /* recovery: pieces of damage before its newest entry */
     uint64_t run;    /* set by save, freeze and load: generation of the file that the state needs
                         beside the checkpoint; 0 = none */
     bool needs_log;  /* set by ops->load: place wants the records up to index_loaded, from wherever

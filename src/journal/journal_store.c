@@ -14,6 +14,8 @@ typedef struct Replay {
     Status status;
     Place from;         /* where replay begins */
     bool is_log_needed; /* a group wants records that its checkpoint covers */
+    uint64_t damages, damaged_bytes;
+    RecordType stray; /* of the last damaged record that found no group; 0 = not known */
     /* Applied records are copied here: what apply keeps must not keep a whole segment. */
     Shared *buffer;
     size_t buffer_used;
@@ -114,12 +116,50 @@ static const Record *copy_record(Replay *replay, const Record *record, Record *o
     return out_copy;
 }
 
+static void lose(Replay *replay, Group *group, const Record *record, Place at) {
+    group->index_last = group->index_applied = record->index;
+    group->damages_seen = replay->damages;
+    if (group->ops->lost)
+        group->ops->lost(group, record, at);
+}
+
+/* Its header may be whole: then it is the group's next entry. */
+static void on_damage(Replay *replay, const Record *record, Place at, uint64_t bytes) {
+    const JournalRecovery *recovery = replay->recovery;
+    if (recovery->damaged)
+        recovery->damaged(recovery->cookie, at, bytes);
+    replay->damages++;
+    replay->damaged_bytes += bytes;
+    Group *group = record ? recovery->find(recovery->cookie, record->group) : NULL;
+    if (group && !group->is_memory && record->index > group->index_loaded &&
+        record->index == group->index_last + 1)
+        lose(replay, group, record, at);
+    else
+        replay->stray = record ? record->type : 0;
+}
+
+/* Entries are missing, and something was damaged since the last one that was there. (Without damage
+ * they were refused when the disk was full.) */
+static void explain_gap(Replay *replay, Group *group, const Record *record) {
+    uint64_t count = record->index - group->index_last - 1;
+    if (group->index_last == 0 || count == 0 || group->damages_seen == replay->damages)
+        return;
+    if (count > replay->damaged_bytes / RECORD_HEADER_BYTES)
+        count = replay->damaged_bytes / RECORD_HEADER_BYTES;
+    Record lost = {.type = count == 1 ? replay->stray : 0,
+                   .group = group->id,
+                   .index = record->index - count,
+                   .time_ns = record->time_ns};
+    for (; lost.index < record->index; lost.index++)
+        lose(replay, group, &lost, 0);
+    replay->stray = 0;
+}
+
 static void on_record(void *cookie, const Record *record, Place at, uint64_t damaged_bytes) {
     Replay *replay = cookie;
     const JournalRecovery *recovery = replay->recovery;
-    if (record == NULL) {
-        if (recovery->damaged)
-            recovery->damaged(recovery->cookie, at, damaged_bytes);
+    if (damaged_bytes) {
+        on_damage(replay, record, at, damaged_bytes);
         return;
     }
     Group *group = recovery->find(recovery->cookie, record->group);
@@ -132,6 +172,8 @@ static void on_record(void *cookie, const Record *record, Place at, uint64_t dam
     }
     if (record->index <= group->index_last)
         return; /* an older life of the same bytes: cannot be, and would do harm */
+    explain_gap(replay, group, record);
+    group->damages_seen = replay->damages;
     group->index_last = group->index_applied = record->index;
     Record copy;
     record = copy_record(replay, record, &copy);

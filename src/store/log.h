@@ -33,8 +33,9 @@ typedef struct LogReport { /* what recovery found */
     Buf text;                 /* one line per finding, for the log */
 } LogReport;
 
-/* Recovery calls each record in log order; for damage, record is NULL and at..end say what is
- * unreadable. The visitor's bytes are borrowed for the call. */
+/* Recovery calls each record in log order. For damage damaged_bytes is not 0: what is unreadable at
+ * `at`; record is NULL, or, when it is one record whose lengths still make sense, what its bytes
+ * say, unchecked. The visitor's bytes are borrowed for the call. */
 typedef void LogVisitor(void *cookie, const Record *record, Place at, uint64_t damaged_bytes);
 
 /* ERR_BUSY: another process has the directory. ERR_VERSION: written by a newer version, or not

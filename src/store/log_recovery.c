@@ -263,17 +263,17 @@ static void keep_copy(Recovery *r, Place at, uint64_t len) {
     disk_close(file);
 }
 
-static void report_damage(Recovery *r, Place at, uint64_t bytes) {
+static void report_damage(Recovery *r, const Record *record, Place at, uint64_t bytes) {
     buf_printf(&r->report->text, "damaged: segment %llu offset %llu, %llu bytes\n",
                (unsigned long long)place_segment(at), (unsigned long long)place_offset(at),
                (unsigned long long)bytes);
-    r->visit(r->cookie, NULL, at, bytes);
+    r->visit(r->cookie, record, at, bytes);
 }
 
 /* Where blocks should be and none can be made out. */
 static void report_lost_blocks(Recovery *r, Place at, uint64_t bytes, uint64_t blocks) {
     r->report->damaged_records += blocks ? blocks : 1;
-    report_damage(r, at, bytes);
+    report_damage(r, NULL, at, bytes);
 }
 
 /* --- replay --- */
@@ -342,11 +342,13 @@ static void replay_rotten(Recovery *r, const FoundBlock *block) {
         const Piece *piece = &pieces.at[i];
         Record record;
         size_t used;
-        if (piece->is_readable &&
-            record_parse_trusted(slice_from(body + piece->at, piece->len), &record, &used) == OK)
+        bool is_one =
+            record_parse_trusted(slice_from(body + piece->at, piece->len), &record, &used) == OK &&
+            used == piece->len;
+        if (piece->is_readable && is_one)
             deliver(r, &record, start + piece->at);
         else
-            report_damage(r, start + piece->at, piece->len);
+            report_damage(r, is_one ? &record : NULL, start + piece->at, piece->len);
     }
     vec_done(&pieces);
 }
@@ -364,7 +366,7 @@ static void replay_good(Recovery *r, const FoundBlock *block) {
         if (record_parse_trusted(slice_from(body + at, head->body_len - at), &record, &used) !=
             OK) {
             r->report->damaged_records++;
-            report_damage(r, start + at, head->body_len - at);
+            report_damage(r, NULL, start + at, head->body_len - at);
             return;
         }
         deliver(r, &record, start + at);

@@ -39,7 +39,7 @@ typedef struct Seen {
 static void visit(void *cookie, const Record *record, Place at, uint64_t damaged_bytes) {
     (void)at;
     Seen *seen = cookie;
-    if (record == NULL) {
+    if (damaged_bytes) {
         seen->damaged_bytes += damaged_bytes;
         return;
     }

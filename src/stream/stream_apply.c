@@ -467,6 +467,7 @@ const GroupOps stream_group_ops = {
     .apply = on_apply,
     .refused = on_refused,
     .place = stream_place,
+    .lost = stream_lost,
     .save = stream_save,
     .freeze = stream_freeze,
     .load = stream_load,

@@ -219,6 +219,9 @@ void stream_store_and_tell(Stream *stream, const StoreMsg *store, const Ticket *
 /* The next sequence is taken and not stored. */
 void stream_take_sequence(Stream *stream, int64_t time_ns);
 
+/* stream_lost.c */
+void stream_lost(Group *group, const Record *record, Place place);
+
 /* stream_copy.c */
 enum { STREAM_COPIES_FEW_BYTES = 4 * 1024 * 1024 };
 /* An entry with TICKET_COPY came back, applied or refused. */

@@ -417,6 +417,34 @@ static void delete_in_memory_does_not_tell_where_a_message_would_be(void **state
     stream_free(stream);
 }
 
+static void entries_lost_by_the_disk_take_their_sequences(void **state) {
+    (void)state;
+    Stream *stream =
+        world_stream("{\"name\":\"S\",\"subjects\":[\"s.>\"],\"max_msgs_per_subject\":1}");
+    world_request(stream, "s.a", NULL, "old");
+    Record lost = {.type = RECORD_PUBLISH, .subject = LIT("s.a"), .payload = LIT("new")};
+    const Record kinds[] = {
+        lost,                            /* 2: pushes the older one out */
+        {.type = (RecordType)0},         /* 3: nothing is known but that it was there */
+        {.type = RECORD_CONSUMER_STATE}, /* no message */
+        {.type = RECORD_PUBLISH, .subject = LIT("s.other")}, /* 4: a subject that is not believed */
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        stream_lost(&stream->group, &kinds[i], 4096);
+    assert_int_equal(stream->state.last_seq, 4);
+    assert_int_equal(stream->state.damaged, 3);
+    assert_int_equal(stream->state.messages, 3);
+    assert_int_equal(stream->state.num_subjects, 1);
+    StoredMsg msg;
+    assert_int_equal(stream_read(stream, 1, &msg), ERR_NOT_FOUND);
+    for (uint64_t seq = 2; seq <= 4; seq++)
+        assert_int_equal(stream_read(stream, seq, &msg), ERR_CORRUPT);
+    const Slice key = LIT("s.a");
+    assert_int_equal(stream_last(stream, &(Filters){&key, 1}, 0), 2);
+    assert_string_equal(world_request(stream, "s.b", NULL, "x"), "{\"stream\":\"S\",\"seq\":5}");
+    stream_free(stream);
+}
+
 static void purge_takes_by_filter_sequence_and_keep(void **state) {
     (void)state;
     static const struct {
@@ -852,6 +880,7 @@ int main(void) {
         TEST(an_expired_subject_leaves_a_marker),
         TEST(delete_answers_what_became_of_it),
         TEST(delete_in_memory_does_not_tell_where_a_message_would_be),
+        TEST(entries_lost_by_the_disk_take_their_sequences),
         TEST(purge_takes_by_filter_sequence_and_keep),
         TEST(denied_and_sealed_streams_refuse),
         TEST(a_new_config_trims_and_subscribes),

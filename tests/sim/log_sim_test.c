@@ -224,7 +224,7 @@ static void on_record(void *cookie, const Record *record, Place at, uint64_t dam
     if (at < world->seen_last)
         PROBLEM("places go back at %llx", (unsigned long long)at);
     world->seen_last = at;
-    if (record == NULL) {
+    if (damaged_bytes) {
         vec_push(&world->damage_at, at);
         vec_push(&world->damage_bytes, damaged_bytes);
         return;
