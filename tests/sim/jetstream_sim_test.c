@@ -19,65 +19,12 @@
 #include "base/rand.h"
 #include "clock_sim.h"
 #include "disk_sim.h"
+#include "jetstream_model.h"
 #include "jetstream_sim.h"
 
-enum {
-    STREAMS = 3,
-    SUBJECTS = 6,
-    CONSUMERS = 3,
-    SEQS = 512,
-    IDS = 8,
-    LIVES = 4,
-    STEPS = 50,
-    SEEDS = 2000,
-    FILTERS = 4,
-    ACK_WAIT_S = 10,
-};
+enum { LIVES = 4, STEPS = 50, SEEDS = 2000, ACK_WAIT_S = 10 };
 
-typedef enum Kind { LIMITS, INTEREST, WORKQUEUE } Kind;
-
-static const char *const names[STREAMS] = {"L", "I", "W"};
 static const char *const retentions[STREAMS] = {"limits", "interest", "workqueue"};
-static const char *const subjects[SUBJECTS] = {"a", "b", "c", "d", "a.x", "b.x"};
-static const char *const filters[FILTERS] = {">", "a", "*", "*.x"};
-
-static bool covers(unsigned filter, unsigned subject) {
-    return filter == 0 || (filter == 1 && subject == 0) || (filter == 2 && subject < 4) ||
-           (filter == 3 && subject >= 4);
-}
-
-typedef struct ModelMsg {
-    bool is_live;
-    uint8_t subject;
-    uint32_t payload;
-} ModelMsg;
-
-typedef struct ModelTake { /* of one message by one consumer */
-    bool is_pending, is_acked, is_maybe_acked;
-    uint32_t deliveries;
-    uint64_t dseq, due_ns;
-} ModelTake;
-
-typedef struct ModelConsumer {
-    bool exists;
-    unsigned filter;
-    uint64_t delivered;
-    ModelTake takes[SEQS];
-} ModelConsumer;
-
-typedef struct ModelStream {
-    Kind kind;
-    uint64_t max_msgs, max_per_subject; /* 0 = none */
-    uint64_t last;
-    ModelMsg msgs[SEQS];
-    uint64_t ids[IDS];
-    ModelConsumer consumers[CONSUMERS];
-} ModelStream;
-
-typedef struct Model {
-    ModelStream streams[STREAMS];
-    uint32_t payload_last;
-} Model;
 
 static Model model, before;
 static Rand rnd;
@@ -102,65 +49,6 @@ static unsigned pick(unsigned below) {
     return (unsigned)rand_below(&rnd, below);
 }
 
-/* ---- the model ---- */
-
-static bool wants(const ModelStream *stream, const ModelConsumer *consumer, uint64_t seq) {
-    return consumer->exists && stream->msgs[seq].is_live &&
-           covers(consumer->filter, stream->msgs[seq].subject) && !consumer->takes[seq].is_acked;
-}
-
-static bool is_needed(const ModelStream *stream, uint64_t seq) {
-    for (unsigned c = 0; c < CONSUMERS; c++)
-        if (wants(stream, &stream->consumers[c], seq))
-            return true;
-    return false;
-}
-
-static void drop(ModelStream *stream, uint64_t seq) {
-    stream->msgs[seq].is_live = false;
-    for (unsigned c = 0; c < CONSUMERS; c++)
-        stream->consumers[c].takes[seq].is_pending = false;
-}
-
-static uint64_t count(const ModelStream *stream, int subject, uint64_t *out_first,
-                      uint64_t *out_last) {
-    uint64_t n = 0;
-    *out_first = *out_last = 0;
-    for (uint64_t seq = 1; seq <= stream->last; seq++)
-        if (stream->msgs[seq].is_live && (subject < 0 || stream->msgs[seq].subject == subject)) {
-            *out_first = n++ ? *out_first : seq;
-            *out_last = seq;
-        }
-    return n;
-}
-
-static void model_limits(ModelStream *stream, unsigned subject) {
-    uint64_t first, last;
-    while (stream->max_per_subject &&
-           count(stream, (int)subject, &first, &last) > stream->max_per_subject)
-        drop(stream, first);
-    while (stream->max_msgs && count(stream, -1, &first, &last) > stream->max_msgs)
-        drop(stream, first);
-}
-
-static void model_store(ModelStream *stream, unsigned subject, uint32_t payload) {
-    uint64_t seq = ++stream->last;
-    bool is_wanted = stream->kind != INTEREST;
-    for (unsigned c = 0; c < CONSUMERS; c++)
-        is_wanted |= stream->consumers[c].exists && covers(stream->consumers[c].filter, subject);
-    stream->msgs[seq] = (ModelMsg){is_wanted, (uint8_t)subject, payload};
-    if (is_wanted)
-        model_limits(stream, subject);
-}
-
-static void model_finish(ModelStream *stream, ModelConsumer *consumer, uint64_t seq) {
-    ModelTake *take = &consumer->takes[seq];
-    take->is_pending = false;
-    take->is_acked = true;
-    if (stream->kind == WORKQUEUE || (stream->kind == INTEREST && !is_needed(stream, seq)))
-        drop(stream, seq);
-}
-
 /* ---- asking ---- */
 
 static uint64_t number_after(const char *text, const char *key) {
@@ -171,7 +59,8 @@ static uint64_t number_after(const char *text, const char *key) {
 static const char *ask(const char *verb, const ModelStream *stream, const char *tail,
                        const char *body) {
     char subject[128];
-    (void)snprintf(subject, sizeof subject, "$JS.API.%s.%s%s", verb, names[stream->kind], tail);
+    (void)snprintf(subject, sizeof subject, "$JS.API.%s.%s%s", verb, model_names[stream->kind],
+                   tail);
     const SimMsg *msg = sim_ask(subject, "", body);
     return msg ? msg->payload : NULL;
 }
@@ -186,13 +75,14 @@ static bool op_publish(ModelStream *stream) {
     char subject[32], headers[128] = "", payload[32];
     unsigned which = pick(SUBJECTS), id = IDS;
     uint64_t first, last = 0, expected = UINT64_MAX;
-    (void)snprintf(subject, sizeof subject, "%s.%s", names[stream->kind], subjects[which]);
+    (void)snprintf(subject, sizeof subject, "%s.%s", model_names[stream->kind],
+                   model_subjects[which]);
     (void)snprintf(payload, sizeof payload, "%u", ++model.payload_last);
     if (pick(4) == 0) {
         id = pick(IDS);
         (void)snprintf(headers, sizeof headers, "Nats-Msg-Id: id%u\r\n", id);
     } else if (pick(4) == 0) {
-        (void)count(stream, (int)which, &first, &last);
+        (void)model_count(stream, (int)which, &first, &last);
         expected = pick(3) ? last : last + 1;
         (void)snprintf(headers, sizeof headers, "Nats-Expected-Last-Subject-Sequence: %llu\r\n",
                        (unsigned long long)expected);
@@ -226,8 +116,8 @@ static bool op_delete(ModelStream *stream) {
     if (!seq || !stream->msgs[seq].is_live)
         return true;
     (void)snprintf(body, sizeof body, "{\"seq\":%llu,\"no_erase\":true}", (unsigned long long)seq);
-    TELL("delete %s %llu\n", names[stream->kind], (unsigned long long)seq);
-    drop(stream, seq);
+    TELL("delete %s %llu\n", model_names[stream->kind], (unsigned long long)seq);
+    model_drop(stream, seq);
     return has_succeeded(ask("STREAM.MSG.DELETE", stream, "", body));
 }
 
@@ -236,12 +126,12 @@ static bool op_purge(ModelStream *stream) {
     int which = (int)pick(SUBJECTS + 1) - 1;
     uint64_t n = 0;
     if (which >= 0)
-        (void)snprintf(body, sizeof body, "{\"filter\":\"%s.%s\"}", names[stream->kind],
-                       subjects[which]);
-    TELL("purge %s %s\n", names[stream->kind], body);
+        (void)snprintf(body, sizeof body, "{\"filter\":\"%s.%s\"}", model_names[stream->kind],
+                       model_subjects[which]);
+    TELL("purge %s %s\n", model_names[stream->kind], body);
     for (uint64_t seq = 1; seq <= stream->last; seq++)
         if (stream->msgs[seq].is_live && (which < 0 || stream->msgs[seq].subject == which)) {
-            drop(stream, seq);
+            model_drop(stream, seq);
             n++;
         }
     const char *answer = ask("STREAM.PURGE", stream, "", body);
@@ -262,32 +152,32 @@ static bool op_create(ModelStream *stream, unsigned c) {
     consumer->exists = true;
     consumer->filter = stream->kind == WORKQUEUE ? 2 + c % 2 : pick(FILTERS);
     if (consumer->filter)
-        (void)snprintf(filter, sizeof filter, "\"filter_subject\":\"%s.%s\",", names[stream->kind],
-                       filters[consumer->filter]);
+        (void)snprintf(filter, sizeof filter, "\"filter_subject\":\"%s.%s\",",
+                       model_names[stream->kind], model_filters[consumer->filter]);
     (void)snprintf(body, sizeof body,
                    "{\"stream_name\":\"%s\",\"config\":{\"durable_name\":\"c%u\",%s\"ack_policy\":"
                    "\"explicit\",\"ack_wait\":%u000000000}}",
-                   names[stream->kind], c, filter, ACK_WAIT_S);
-    TELL("create %s%s %s\n", names[stream->kind], tail, filters[consumer->filter]);
+                   model_names[stream->kind], c, filter, ACK_WAIT_S);
+    TELL("create %s%s %s\n", model_names[stream->kind], tail, model_filters[consumer->filter]);
     return has_succeeded(ask("CONSUMER.DURABLE.CREATE", stream, tail, body));
 }
 
 static bool op_remove(ModelStream *stream, unsigned c) {
     char tail[8];
     tail_of(c, tail);
-    TELL("remove %s%s\n", names[stream->kind], tail);
+    TELL("remove %s%s\n", model_names[stream->kind], tail);
     stream->consumers[c].exists = false;
     if (stream->kind == INTEREST)
         for (uint64_t seq = 1; seq <= stream->last; seq++)
-            if (stream->msgs[seq].is_live && !is_needed(stream, seq))
-                drop(stream, seq);
+            if (stream->msgs[seq].is_live && !model_is_needed(stream, seq))
+                model_drop(stream, seq);
     return has_succeeded(ask("CONSUMER.DELETE", stream, tail, ""));
 }
 
 static uint64_t count_new(const ModelStream *stream, const ModelConsumer *consumer) {
     uint64_t n = 0;
     for (uint64_t seq = consumer->delivered + 1; seq <= stream->last; seq++)
-        n += wants(stream, consumer, seq);
+        n += model_wants(stream, consumer, seq);
     return n;
 }
 
@@ -308,9 +198,10 @@ static uint64_t read_delivery(const ModelStream *stream, const SimMsg *msg, Mode
                &pending) != 4)
         return 0;
     if (seq == 0 || seq > stream->last)
-        FAIL("delivered %s %llu, which never was", names[stream->kind], seq);
+        FAIL("delivered %s %llu, which never was", model_names[stream->kind], seq);
     if (strtoul(msg->payload, NULL, 10) != stream->msgs[seq].payload)
-        FAIL("delivered %s %llu with other bytes: %s", names[stream->kind], seq, msg->payload);
+        FAIL("delivered %s %llu with other bytes: %s", model_names[stream->kind], seq,
+             msg->payload);
     *out_take = (ModelTake){.is_pending = true,
                             .deliveries = deliveries,
                             .dseq = dseq,
@@ -325,19 +216,21 @@ static void take_one(ModelStream *stream, ModelConsumer *consumer, const SimMsg 
     if (!seq)
         return;
     ModelTake *known = &consumer->takes[seq];
-    if (!wants(stream, consumer, seq))
-        FAIL("delivered %s %llu again or in vain", names[stream->kind], (unsigned long long)seq);
+    if (!model_wants(stream, consumer, seq))
+        FAIL("delivered %s %llu again or in vain", model_names[stream->kind],
+             (unsigned long long)seq);
     if (known->is_pending) {
         if (known->due_ns > clock_mono_ns())
-            FAIL("delivered %s %llu before its time", names[stream->kind], (unsigned long long)seq);
+            FAIL("delivered %s %llu before its time", model_names[stream->kind],
+                 (unsigned long long)seq);
     } else {
         for (uint64_t skipped = consumer->delivered + 1; skipped < seq; skipped++)
-            if (wants(stream, consumer, skipped))
-                FAIL("delivered %s %llu, but %llu is left out", names[stream->kind],
+            if (model_wants(stream, consumer, skipped))
+                FAIL("delivered %s %llu, but %llu is left out", model_names[stream->kind],
                      (unsigned long long)seq, (unsigned long long)skipped);
         if (seq <= consumer->delivered)
-            FAIL("delivered %s %llu behind %llu", names[stream->kind], (unsigned long long)seq,
-                 (unsigned long long)consumer->delivered);
+            FAIL("delivered %s %llu behind %llu", model_names[stream->kind],
+                 (unsigned long long)seq, (unsigned long long)consumer->delivered);
         consumer->delivered = seq;
     }
     *known = take;
@@ -347,8 +240,8 @@ static void take_one(ModelStream *stream, ModelConsumer *consumer, const SimMsg 
 
 static void pull(ModelStream *stream, unsigned c, unsigned batch) {
     char subject[64], body[64];
-    (void)snprintf(subject, sizeof subject, "$JS.API.CONSUMER.MSG.NEXT.%s.c%u", names[stream->kind],
-                   c);
+    (void)snprintf(subject, sizeof subject, "$JS.API.CONSUMER.MSG.NEXT.%s.c%u",
+                   model_names[stream->kind], c);
     (void)snprintf(body, sizeof body, "{\"batch\":%u,\"no_wait\":true}", batch);
     sim_forget();
     sim_tell(subject, "_INBOX.p", "", body);
@@ -360,7 +253,7 @@ static bool op_pull(ModelStream *stream, unsigned c) {
     unsigned batch = 1 + pick(6);
     uint64_t want = count_new(stream, consumer) + count_due(stream, consumer), have = 0;
     want = want < batch ? want : batch;
-    TELL("pull %s.c%u %u\n", names[stream->kind], c, batch);
+    TELL("pull %s.c%u %u\n", model_names[stream->kind], c, batch);
     pull(stream, c, batch);
     for (const SimMsg *msg; (msg = sim_next());) {
         have += msg->reply[0] != 0;
@@ -375,9 +268,10 @@ static bool finish(ModelStream *stream, unsigned c, uint64_t seq, const char *wo
     char subject[96];
     ModelConsumer *consumer = &stream->consumers[c];
     const ModelTake *take = &consumer->takes[seq];
-    (void)snprintf(subject, sizeof subject, "$JS.ACK.%s.c%u.%u.%llu.%llu.0.0", names[stream->kind],
-                   c, take->deliveries, (unsigned long long)seq, (unsigned long long)take->dseq);
-    TELL("%s %s.c%u %llu\n", word, names[stream->kind], c, (unsigned long long)seq);
+    (void)snprintf(subject, sizeof subject, "$JS.ACK.%s.c%u.%u.%llu.%llu.0.0",
+                   model_names[stream->kind], c, take->deliveries, (unsigned long long)seq,
+                   (unsigned long long)take->dseq);
+    TELL("%s %s.c%u %llu\n", word, model_names[stream->kind], c, (unsigned long long)seq);
     model_finish(stream, consumer, seq);
     const SimMsg *msg = sim_ask(subject, "", word);
     return msg && !msg->headers[0];
@@ -405,9 +299,10 @@ static bool op_nak(ModelStream *stream, unsigned c) {
     if (!seq)
         return true;
     ModelTake *take = &consumer->takes[seq];
-    (void)snprintf(subject, sizeof subject, "$JS.ACK.%s.c%u.%u.%llu.%llu.0.0", names[stream->kind],
-                   c, take->deliveries, (unsigned long long)seq, (unsigned long long)take->dseq);
-    TELL("nak %s.c%u %llu\n", names[stream->kind], c, (unsigned long long)seq);
+    (void)snprintf(subject, sizeof subject, "$JS.ACK.%s.c%u.%u.%llu.%llu.0.0",
+                   model_names[stream->kind], c, take->deliveries, (unsigned long long)seq,
+                   (unsigned long long)take->dseq);
+    TELL("nak %s.c%u %llu\n", model_names[stream->kind], c, (unsigned long long)seq);
     if (take->due_ns > clock_mono_ns())
         take->due_ns = clock_mono_ns();
     sim_tell(subject, "", "", "-NAK");
@@ -441,7 +336,7 @@ static bool same_message(const ModelStream *stream, uint64_t seq) {
     char body[48];
     (void)snprintf(body, sizeof body, "{\"seq\":%llu}", (unsigned long long)seq);
     char subject[48];
-    (void)snprintf(subject, sizeof subject, "$JS.API.DIRECT.GET.%s", names[stream->kind]);
+    (void)snprintf(subject, sizeof subject, "$JS.API.DIRECT.GET.%s", model_names[stream->kind]);
     const SimMsg *msg = sim_ask(subject, "", body);
     if (!msg)
         return false;
@@ -466,12 +361,12 @@ static bool same_consumers(const ModelStream *stream) {
 static bool agrees(const Model *with, const char **out_why) {
     for (unsigned s = 0; s < STREAMS; s++) {
         const ModelStream *stream = &with->streams[s];
-        uint64_t first, last, n = count(stream, -1, &first, &last);
+        uint64_t first, last, n = model_count(stream, -1, &first, &last);
         const char *info = ask("STREAM.INFO", stream, "", "");
         *out_why = "no info";
         if (!info)
             return false;
-        TELL("%s: %llu messages, last %llu; model %llu, %llu\n", names[s],
+        TELL("%s: %llu messages, last %llu; model %llu, %llu\n", model_names[s],
              (unsigned long long)number_after(info, "\"messages\":"),
              (unsigned long long)number_after(info, "\"last_seq\":"), (unsigned long long)n,
              (unsigned long long)stream->last);
@@ -515,8 +410,8 @@ static void drain(ModelStream *stream, unsigned c) {
             uint64_t pending, seq = read_delivery(stream, msg, &take, &pending);
             if (!seq)
                 continue;
-            if (!wants(stream, consumer, seq) || has_come[seq])
-                FAIL("after a restart %s.c%u got %llu", names[stream->kind], c,
+            if (!model_wants(stream, consumer, seq) || has_come[seq])
+                FAIL("after a restart %s.c%u got %llu", model_names[stream->kind], c,
                      (unsigned long long)seq);
             has_come[seq] = true;
             consumer->takes[seq] = take;
@@ -528,10 +423,10 @@ static void drain(ModelStream *stream, unsigned c) {
     }
     for (uint64_t seq = 1; seq <= stream->last; seq++) {
         ModelTake *take = &consumer->takes[seq];
-        if (!wants(stream, consumer, seq) || has_come[seq])
+        if (!model_wants(stream, consumer, seq) || has_come[seq])
             continue;
         if (!take->is_maybe_acked)
-            FAIL("after a restart %s.c%u does not get %llu", names[stream->kind], c,
+            FAIL("after a restart %s.c%u does not get %llu", model_names[stream->kind], c,
                  (unsigned long long)seq);
         take->is_pending = false;
         take->is_acked = true;
@@ -544,8 +439,8 @@ static void drain(ModelStream *stream, unsigned c) {
     const char *info = ask("CONSUMER.INFO", stream, tail, "");
     if (number_after(info, "\"num_ack_pending\":") != pending ||
         number_after(info, "\"num_pending\":") != 0)
-        FAIL("%s.c%u: %llu pending, but: %s", names[stream->kind], c, (unsigned long long)pending,
-             info);
+        FAIL("%s.c%u: %llu pending, but: %s", model_names[stream->kind], c,
+             (unsigned long long)pending, info);
 }
 
 static void restart(bool is_open, bool has_power_cut) {
@@ -598,7 +493,7 @@ static void create_streams(void) {
                        "{\"name\":\"%s\",\"subjects\":[\"%s.>\"],\"retention\":\"%s\",\"storage\":"
                        "\"file\",\"allow_direct\":true,\"max_msgs\":%lld,\"max_msgs_per_subject\":"
                        "%lld,\"duplicate_window\":36000000000000}",
-                       names[s], names[s], retentions[s],
+                       model_names[s], model_names[s], retentions[s],
                        stream->max_msgs ? (long long)stream->max_msgs : -1ll,
                        stream->max_per_subject ? (long long)stream->max_per_subject : -1ll);
         if (!has_succeeded(ask("STREAM.CREATE", stream, "", body)))
