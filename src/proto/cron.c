@@ -147,6 +147,8 @@ static int64_t next_month(const Civil *civil) {
 
 Status cron_next(const Cron *cron, const TimeZone *zone, int64_t after_seconds,
                  int64_t *out_seconds) {
+    if (!cron->seconds || !cron->minutes || !cron->hours) /* ",": no time of any day fits */
+        return ERR_NOT_FOUND;
     int64_t at = after_seconds + 1;
     int64_t year_max = civil_of(at + time_zone_offset(zone, at)).year + YEARS_AHEAD;
     for (;;) {
