@@ -73,3 +73,27 @@ def trace_of_a_transformed_and_an_interest_stream(trial):
 @scenario()
 def trace_of_an_api_call(trial):
     traced(trial, "$JS.API.INFO", "")
+
+
+PERMITTED = """
+accounts { A { jetstream: enabled, users [{user: a, password: a}, {user: b, password: b, permissions: {publish: {allow: ["ok.>", "trace.>"], deny: "trace.no"}}}, {user: c, password: c, permissions: {publish: "trace.>", allow_responses: true}}] } }
+no_auth_user: a
+"""
+
+
+@scenario(conf=PERMITTED)
+def trace_to_where_one_may_not_publish(trial):
+    """It is a message of the client's, so it is one for its permissions."""
+    for subject in ("ok.a", "no.a", "secret", "trace.>"):
+        trial.main.sub(subject)
+    trial.main.flush()
+    for user in "bc":
+        wire = trial.wire({"user": user, "pass": user})
+        wire.flush(), wire.pending.clear()
+        for subject, dest in (("ok.a", "trace.me"), ("ok.a", "secret"), ("ok.a", "trace.no"), ("no.a", "secret"), ("no.a", "trace.me"), ("ok.a", "secret.*"), ("ok.a", "trace.*"), ("ok.a", "a..b"), ("ok.a", "trace disabled"), ("ok.a", "")):
+            block = f"NATS/1.0\r\nNats-Trace-Dest: {dest}\r\n\r\n"
+            trial.note(user, subject, dest)
+            wire.send(f"HPUB {subject} {len(block)} {len(block) + 1}\r\n{block}x\r\n"), trial.quiet(wire)
+            ops = trial.main.flush() + list(trial.main.pending)
+            trial.note("others got", *[op for op in ops if not getattr(op, "subject", "trace.").startswith("trace.")])
+            trial.main.pending.clear()

@@ -203,8 +203,10 @@ void clients_check_end(Clients *main);
 void clients_on_closing_timer(Timer *timer);
 void clients_on_end_timer(Timer *timer);
 
-/* client_tracing.c: of a message with Nats-Trace-Dest, else NULL; release it after bus_publish. */
-Trace *client_trace_message(Client *client, const NatsOp *op);
+/* client_tracing.c: where Nats-Trace-Dest wants to hear of the message, or empty. The trace of such
+ * a one, who may publish there; release it after bus_publish. */
+Slice client_trace_dest(Slice headers);
+Trace *client_trace_message(Client *client, const NatsOp *op, Slice dest);
 void client_describe(Port *port, Buf *out);
 void client_identify(Port *port, Buf *out);
 

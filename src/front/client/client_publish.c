@@ -3,7 +3,7 @@
 #include "front/client/client_private.h"
 #include "proto/subject.h"
 
-static bool is_permitted(Client *client, const NatsOp *op);
+static bool is_permitted(Client *client, const NatsOp *op, Slice trace_dest);
 static void stall_if_congested(Client *client, Slice subject);
 
 static bool is_user_info(Slice subject) {
@@ -26,7 +26,8 @@ void client_publish(Client *client, const NatsOp *op) {
     clients->stats.in_bytes += size;
     if (client->is_pedantic && !subject_is_literal(op->subject))
         client_send_error(client, "Invalid Publish Subject");
-    if (!is_permitted(client, op))
+    Slice trace_dest = op->header.len ? client_trace_dest(op->header) : (Slice){0};
+    if (!is_permitted(client, op, trace_dest))
         return;
     if (client->is_verbose)
         client_send_ok(client);
@@ -41,8 +42,8 @@ void client_publish(Client *client, const NatsOp *op) {
     MessageCopy copy = {0};
     if (size >= CLIENT_SHARED_PAYLOAD_BYTES)
         message.copy = &copy;
-    if (op->header.len)
-        message.trace = client_trace_message(client, op);
+    if (__builtin_expect(trace_dest.len != 0, 0))
+        message.trace = client_trace_message(client, op, trace_dest);
     size_t receivers = bus_publish(client->account, op->subject, &message, &client->port, 0);
     if (__builtin_expect(message.trace != NULL, 0))
         trace_release(message.trace);
@@ -69,18 +70,24 @@ static bool is_reserved_reply(Slice reply) {
            (reply.len > 12 && slice_starts_with(reply, LIT("$GR.")));
 }
 
-static bool is_permitted(Client *client, const NatsOp *op) {
+/* Says so when it is not. */
+static bool may_publish(Client *client, Slice subject) {
     Permissions *permissions = client->user->permissions;
+    if (!permissions || permissions_may_publish(permissions, subject) ||
+        (client->responses &&
+         responses_use(client->responses, subject, client->clients->home->now_ns)))
+        return true;
+    CLIENT_LOG(client, LOG_ERROR, "Publish Violation - Subject \"%.*s\"", SLICE_ARG(subject));
+    client_send_error(client, "Permissions Violation for Publish to \"%.*s\"", SLICE_ARG(subject));
+    return false;
+}
 
-    if (permissions && !permissions_may_publish(permissions, op->subject) &&
-        !(client->responses &&
-          responses_use(client->responses, op->subject, client->clients->home->now_ns))) {
-        CLIENT_LOG(client, LOG_ERROR, "Publish Violation - Subject \"%.*s\"",
-                   SLICE_ARG(op->subject));
-        client_send_error(client, "Permissions Violation for Publish to \"%.*s\"",
-                          SLICE_ARG(op->subject));
+/* What is said of a traced message is a message of the client's as well. */
+static bool is_permitted(Client *client, const NatsOp *op, Slice trace_dest) {
+    if (__builtin_expect(trace_dest.len != 0, 0) && !may_publish(client, trace_dest))
         return false;
-    }
+    if (!may_publish(client, op->subject))
+        return false;
     if (__builtin_expect(is_reserved_reply(op->reply), 0)) {
         CLIENT_LOG(client, LOG_ERROR, "Publish Violation - Reply \"%.*s\"", SLICE_ARG(op->reply));
         client_send_error(client, "Permissions Violation for Publish with Reply of \"%.*s\"",

@@ -102,11 +102,16 @@ static bool is_yes(Slice value) {
            slice_equal_ignoring_case(value, LIT("on"));
 }
 
-Trace *client_trace_message(Client *client, const NatsOp *op) {
-    Slice dest, only = {0};
-    if (!header_get(op->header, dest_name, &dest) || !subject_is_valid(dest) ||
+Slice client_trace_dest(Slice headers) {
+    Slice dest;
+    if (!header_get(headers, dest_name, &dest) || !subject_is_valid(dest) ||
         !subject_is_literal(dest))
-        return NULL;
+        return (Slice){0};
+    return dest;
+}
+
+Trace *client_trace_message(Client *client, const NatsOp *op, Slice dest) {
+    Slice only = {0};
     (void)header_get(op->header, LIT("Nats-Trace-Only"), &only);
     ClientTrace *own = mem_zalloc(sizeof *own + dest.len);
     trace_init(&own->trace, client->clients->home, is_yes(only), finish);
