@@ -45,6 +45,8 @@ class Writer(threading.Thread):
             pass
         except Failure as failure:
             self.error = failure
+        except Exception as error:  # an answer that nobody expected
+            self.error = Failure(f"{self.name} does not understand an answer: {error!r}")
 
     def ack(self, msg):
         reply = json.loads(msg.data)
@@ -373,9 +375,12 @@ def main():
             for writer in writers:
                 writer.again(server.port)
             time.sleep(chance.uniform(0.05, 0.6))  # the moment of the kill is what is random
+            ended = server.process.poll()
             server.kill()
             for writer in writers:
                 writer.join()
+            if ended is not None:
+                raise RuntimeError(f"FAILED round {round_number}: the server ended by itself with {ended}")
             server.start()
             with Wire(server.port, timeout=30) as wire:
                 for writer in writers:
@@ -388,6 +393,10 @@ def main():
                         print(f"FAILED round {round_number}: {type(failure).__name__} {failure}", flush=True)
                         raise SystemExit from failure
             passed += 1
+        idle = [writer.name for writer in writers if not writer.acked]
+        if idle and options.rounds >= 10:
+            failed += 1
+            print("FAILED: nothing was ever acknowledged to", *idle)
     except (SystemExit, RuntimeError) as error:
         failed = max(failed, 1)
         print(error)
