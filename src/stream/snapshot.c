@@ -256,9 +256,9 @@ static void on_interest(InterestWatch *watch) {
 /* ---- the request ---- */
 
 static size_t clamp(int64_t asked, size_t usual, size_t least, size_t most) {
-    if (asked <= 0)
+    if (asked == 0)
         return usual;
-    if ((uint64_t)asked < least)
+    if (asked < (int64_t)least)
         return least;
     return (uint64_t)asked > most ? most : (size_t)asked;
 }

@@ -2,7 +2,7 @@
 import json, random, time
 
 import archive
-from oracle import scenario, table
+from oracle import Msg, scenario, table
 
 
 def ask(trial, body, stream="S"):
@@ -26,6 +26,10 @@ def snapshot_of_no_stream(trial):
     ask(trial, {"deliver_subject": "x"}, "NONE")
 
 
+def is_message(op):
+    return isinstance(op, Msg)
+
+
 def shape(trial, name, request, size=0):
     """Lengths of the chunks, replies with their lengths and numbers, the end."""
     trial.stream()
@@ -37,7 +41,7 @@ def shape(trial, name, request, size=0):
     trial.note("response", sorted(response), response["config"]["name"], response["config"].get("metadata"), {k: v for k, v in response["state"].items() if not k.endswith("_ts")})
     full, chunk_bytes = 0, None
     while True:
-        msg = wire.next(timeout=8)
+        msg = wire.take(is_message, timeout=8)
         if not msg.data:
             trial.note("end", msg.reply, msg.headers)
             return
@@ -46,7 +50,6 @@ def shape(trial, name, request, size=0):
             assert int(tokens[-1]) == full + 1 and int(tokens[-2]) == len(msg.data) and tokens[:4] == ["$JS", "SNAPSHOT", "ACK", "S"]
             full, chunk_bytes = full + 1, len(msg.data)
             wire.pub(msg.reply)
-            wire.flush()
         else:
             trial.note("last chunk without reply", chunk_bytes)
 
@@ -64,7 +67,7 @@ def snapshot_without_acks_stops(trial):
     wire.sub("in.y"), wire.flush()
     trial.main.api("STREAM.SNAPSHOT.S", {"deliver_subject": "in.y", "chunk_size": 1024, "window_size": 8192})
     start = time.monotonic()
-    while wire.next(timeout=10).data:
+    while wire.take(is_message, timeout=10).data:
         pass
     trial.note("stopped", 4 < time.monotonic() - start < 7)
 
