@@ -99,5 +99,9 @@ class Server:
             self.close()
             raise
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        was_running = self.process is not None and self.process.poll() is None
+        code, log = self.stop(), self.log_text()
         self.close()
+        if kind is None and was_running and code:  # a crash on the way out, or what a sanitizer found
+            raise RuntimeError(f"{self.binary} ended with {code}:\n{log[-4000:]}")

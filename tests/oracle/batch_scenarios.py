@@ -305,3 +305,15 @@ def fast_timeout(trial):
     time.sleep(0.6)  # nothing tells that it is over
     fast(trial, 5, "ok", 2, 1)
     trial.quiet()
+
+
+@scenario()
+def fast_too_many(trial):
+    trial.stream(allow_batched=True)
+    trial.main.sub("FI.>"), trial.main.flush()
+    for i in range(1000):
+        trial.main.pub("s.a", b"x", f"FI.b{i}.2.ok.1.0.$FI")
+    trial.note(sum('"seq":0' in op.data.decode() for op in (trial.main.take(lambda op: '"seq":0' in op.data.decode(), timeout=5) for _ in range(1000)))), came(trial)
+    for name in ("more", "b7"):
+        fast(trial, 2, "ok", 1, 0, batch=name)
+    fast(trial, 2, "ok", 2, 2, batch="b0"), came(trial), fast(trial, 2, "ok", 1, 0, batch="more"), trial.state("S", "messages")

@@ -54,7 +54,8 @@ def origin(trial, **config):
 
 def copy(trial, name, config, last, *seqs):
     origin(trial)
-    trial.api("STREAM.CREATE.C", {"name": "C", **config})
+    if "error" in trial.api("STREAM.CREATE.C", {"name": "C", **config}):
+        return
     upto(trial, "C", last)
     settle(trial, "C")
     show(trial, "C")
@@ -242,3 +243,22 @@ table("origin's consumer", [
     ("of another incarnation", {"Nats-Stream-Identity": "WRONGxxx"}, {}), ("with filters", None, {"filter_subjects": ["o.a", "o.b"]}),
     ("not direct", None, {"direct": False}), ("level too high", {"Nats-Required-Api-Level": "9"}, {}),
 ], sourcing)
+
+
+def refused_by_its_origin(trial, name, acks):
+    """The consumer that is named for it does not ack by flow."""
+    trial.stream("O")
+    trial.api("CONSUMER.CREATE.O.C", {"stream_name": "O", "config": {"name": "C", "deliver_subject": "d.x", "ack_policy": acks, "flow_control": True, "idle_heartbeat": 1000000000}}, keep=["name"])
+    origin = {"name": "O", "consumer": {"name": "C", "deliver_subject": "d.x"}}
+    trial.api("STREAM.CREATE.M", {"name": "M", "mirror": origin}, keep=["name"]), trial.api("STREAM.CREATE.N", {"name": "N", "sources": [origin]}, keep=["name"])
+    errors = {}
+
+    def seen():
+        info, more = trial.main.api("STREAM.INFO.M").get("mirror", {}), trial.main.api("STREAM.INFO.N").get("sources", [{}])[0]
+        errors.update({k: v for k, v in (("mirror", info.get("error")), ("source", more.get("error"))) if v})
+        return len(errors) == 2
+    trial.until(seen)
+    trial.note(dict(sorted(errors.items())))
+
+
+table("copy refused", [("without acks", "none"), ("explicit", "explicit"), ("all", "all")], refused_by_its_origin)
