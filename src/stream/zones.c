@@ -27,12 +27,21 @@ void zones_done(Zones *zones) {
     map_done(&zones->by_name);
 }
 
-/* Nothing that leaves the folder. */
-static bool is_name(Slice name) {
-    if (!name.len || name.len > NAME_BYTES_MAX || name.ptr[0] == '/' || name.ptr[0] == '\\' ||
-        slice_find_slice(name, LIT("..")) != name.len)
+/* Nothing that leaves the folder; a file has one name, whatever "." and empty parts are put in. */
+static bool make_name(Slice asked, Buf *out) {
+    Slice part = {0};
+    if (!asked.len || asked.len > NAME_BYTES_MAX || asked.ptr[0] == '/' || asked.ptr[0] == '\\' ||
+        asked.ptr[asked.len - 1] == '/' || slice_find_slice(asked, LIT("..")) != asked.len ||
+        memchr(asked.ptr, '\0', asked.len))
         return false;
-    return memchr(name.ptr, '\0', name.len) == NULL;
+    for (Slice rest = asked; slice_cut(&rest, '/', &part);) {
+        if (!part.len || slice_equal(part, LIT(".")))
+            continue;
+        if (out->len)
+            buf_append_char(out, '/');
+        buf_append(out, part);
+    }
+    return !slice_equal(part, LIT("."));
 }
 
 static Status read_zone(const char *path, TimeZone **out_zone) {
@@ -45,17 +54,11 @@ static Status read_zone(const char *path, TimeZone **out_zone) {
     return status ? ERR_NOT_FOUND : OK;
 }
 
-Status zones_get(Zones *zones, Slice name, const TimeZone **out_zone) {
-    if (slice_equal(name, LIT("UTC"))) {
-        *out_zone = NULL;
-        return OK;
-    }
+static Status find(Zones *zones, Slice name, const TimeZone **out_zone) {
     Named *named = map_get(&zones->by_name, name);
     if (!named) {
         TimeZone *zone;
         Buf path = {0};
-        if (!is_name(name))
-            return ERR_NOT_FOUND;
         if (slice_equal(name, LIT("Local")))
             buf_append_lit(&path, "/etc/localtime");
         else
@@ -75,4 +78,16 @@ Status zones_get(Zones *zones, Slice name, const TimeZone **out_zone) {
     }
     *out_zone = named->zone;
     return OK;
+}
+
+Status zones_get(Zones *zones, Slice name, const TimeZone **out_zone) {
+    Buf plain = {0};
+    if (slice_equal(name, LIT("UTC"))) {
+        *out_zone = NULL;
+        return OK;
+    }
+    Status status =
+        make_name(name, &plain) ? find(zones, buf_slice(&plain), out_zone) : ERR_NOT_FOUND;
+    buf_done(&plain);
+    return status;
 }
