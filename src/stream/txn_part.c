@@ -100,7 +100,8 @@ static void agree(Group *group, void *cookie) {
             fail(part, op, error, current);
     }
     if (!part->error_code && part->members.len) {
-        ApiError error = stream_check_server(stream, NULL);
+        const Record entry = {.payload = buf_slice(&part->members)};
+        ApiError error = stream_check_server(stream, &entry);
         if (api_failed(error))
             fail(part, &part->ops[0], error, 0);
     }

@@ -127,6 +127,22 @@ static void writes_wait_and_keep_their_order(void **state) {
     assert_string_equal(rig_ask("$KV.a.z", "1"), "{\"stream\":\"KV_a\",\"seq\":42}");
 }
 
+static void the_accounts_limit_holds(void **state) {
+    (void)state;
+    char body[2048];
+    rig.limits[0].max_file = 1000;
+    snprintf(body, sizeof body,
+             "{\"ops\":[{\"bucket\":\"a\",\"key\":\"k\",\"text\":\"1\"},"
+             "{\"bucket\":\"b\",\"key\":\"k\",\"text\":\"%01200d\"}]}",
+             0);
+    const char *got = rig_ask(TXN, body);
+    if (!strstr(got, "\"err_code\":10002"))
+        fail_msg("%s", got);
+    assert_string_equal(rig_ask("$KV.a.k", "1"), "{\"stream\":\"KV_a\",\"seq\":1}");
+    assert_non_null(strstr(
+        rig_ask(TXN, "{\"ops\":[{\"bucket\":\"b\",\"key\":\"k\",\"text\":\"fits\"}]}"), "results"));
+}
+
 static void other_accounts_have_other_streams(void **state) {
     (void)state;
     assert_non_null(
@@ -157,7 +173,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, with_streams, rig_teardown)
         TEST(all_is_stored_and_survives),          TEST(one_that_fails_stores_nothing),
         TEST(writes_wait_and_keep_their_order),    TEST(other_accounts_have_other_streams),
-        TEST(one_on_its_way_ends_with_the_server),
+        TEST(one_on_its_way_ends_with_the_server), TEST(the_accounts_limit_holds),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
