@@ -25,15 +25,21 @@ void journal_hold(Journal *journal, Group *group, void (*drained)(Group *group, 
     journal_check_holds(journal);
 }
 
-void journal_check_holds(Journal *journal) {
+static GroupHold *next_drained(Journal *journal) {
     LIST_FOR_EACH(link, &journal->holds) {
         GroupHold *hold = CONTAINER_OF(link, GroupHold, link);
-        if (hold->drained == NULL || hold->group->in_flight != hold->group->held)
-            continue;
+        if (hold->drained && hold->group->in_flight == hold->group->held)
+            return hold;
+    }
+    return NULL;
+}
+
+/* From the start each time: a callback may change the list. */
+void journal_check_holds(Journal *journal) {
+    for (GroupHold *hold; (hold = next_drained(journal));) {
         void (*drained)(Group * group, void *cookie) = hold->drained;
         hold->drained = NULL;
         drained(hold->group, hold->cookie);
-        return; /* it may have changed the list; another one drains with a later call */
     }
 }
 

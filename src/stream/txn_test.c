@@ -143,6 +143,21 @@ static void the_accounts_limit_holds(void **state) {
         rig_ask(TXN, "{\"ops\":[{\"bucket\":\"b\",\"key\":\"k\",\"text\":\"fits\"}]}"), "results"));
 }
 
+static void streams_that_drain_together_all_agree(void **state) {
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        rig_tell("$KV.a.k", "", "x");
+        rig_tell("$KV.b.k", "", "x");
+        rig_tell("l.x", "", "x");
+        const char *got = rig_ask(
+            TXN,
+            "{\"ops\":[{\"bucket\":\"a\",\"key\":\"t\",\"text\":\"1\"},{\"bucket\":\"b\",\"key\":"
+            "\"t\",\"text\":\"1\"},{\"stream\":\"L\",\"subject\":\"l.t\",\"text\":\"1\"}]}");
+        if (!strstr(got, "results"))
+            fail_msg("%d: %s", i, got);
+    }
+}
+
 static void other_accounts_have_other_streams(void **state) {
     (void)state;
     assert_non_null(
@@ -171,9 +186,13 @@ static void one_on_its_way_ends_with_the_server(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, with_streams, rig_teardown)
-        TEST(all_is_stored_and_survives),          TEST(one_that_fails_stores_nothing),
-        TEST(writes_wait_and_keep_their_order),    TEST(other_accounts_have_other_streams),
-        TEST(one_on_its_way_ends_with_the_server), TEST(the_accounts_limit_holds),
+        TEST(all_is_stored_and_survives),
+        TEST(one_that_fails_stores_nothing),
+        TEST(writes_wait_and_keep_their_order),
+        TEST(other_accounts_have_other_streams),
+        TEST(one_on_its_way_ends_with_the_server),
+        TEST(the_accounts_limit_holds),
+        TEST(streams_that_drain_together_all_agree),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
