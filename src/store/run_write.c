@@ -5,30 +5,9 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/vec.h"
-#include "io/disk.h"
-#include "store/path.h"
-#include "store/run_format.h"
-
-enum {
-    WRITE_BYTES = 1024 * 1024,
-    /* Synced in steps, so that the log's syncs never find much of this in their way. */
-    SYNC_BYTES = 8 * 1024 * 1024,
-};
-_Static_assert(WRITE_BYTES % RUN_SUM_BYTES == 0, "whole checksums in each write");
-
-typedef struct Writer {
-    DiskFile *file;
-    char *piece;
-    size_t len;       /* of piece */
-    uint64_t written; /* before piece */
-    uint64_t synced;
-    VEC(uint64_t) sums;
-    Status status;
-    RunHead head;
-} Writer;
+#include "store/run_file.h"
 
 typedef struct SortKey {
     uint64_t prefix;
@@ -43,7 +22,7 @@ typedef struct Several {
 
 typedef struct Merge {
     const RunInput *in;
-    Writer *out;
+    RunFile *out;
     uint32_t base_subjects;
     uint64_t *base_alive;        /* bit for each subject of base that still has messages */
     uint32_t *of_base, *of_text; /* new ordinals */
@@ -60,63 +39,6 @@ typedef struct Merge {
     VEC(RunSegment) segments;
     uint64_t slots_at, message_count;
 } Merge;
-
-/* ---- bytes ---- */
-
-static void flush(Writer *out) {
-    for (size_t at = 0; at < out->len; at += RUN_SUM_BYTES) {
-        size_t len = out->len - at < RUN_SUM_BYTES ? out->len - at : RUN_SUM_BYTES;
-        vec_push(&out->sums, hash_checksum(out->piece + at, len));
-    }
-    struct iovec part = {out->piece, out->len};
-    if (out->status == OK && out->len)
-        out->status = disk_write(out->file, &part, 1, out->written);
-    out->written += out->len;
-    out->len = 0;
-    if (out->status == OK && out->written - out->synced >= SYNC_BYTES) {
-        out->status = disk_sync(out->file);
-        out->synced = out->written;
-    }
-}
-
-static void put(Writer *out, const void *bytes, size_t len) {
-    const char *from = bytes;
-    while (len) {
-        size_t room = WRITE_BYTES - out->len, n = len < room ? len : room;
-        memcpy(out->piece + out->len, from, n);
-        out->len += n;
-        from += n;
-        len -= n;
-        if (out->len == WRITE_BYTES)
-            flush(out);
-    }
-}
-
-static uint64_t position(const Writer *out) {
-    return out->written + out->len;
-}
-
-static void begin_section(Writer *out, RunSectionKind kind) {
-    static const char zeros[8];
-    put(out, zeros, -position(out) & 7);
-    out->head.sections[kind].at = position(out);
-}
-
-static void end_section(Writer *out, RunSectionKind kind) {
-    out->head.sections[kind].bytes = position(out) - out->head.sections[kind].at;
-}
-
-static void put_section(Writer *out, RunSectionKind kind, const void *bytes, size_t len) {
-    begin_section(out, kind);
-    if (len)
-        put(out, bytes, len);
-    end_section(out, kind);
-}
-
-static void put_column(Writer *out, const uint64_t *values, size_t count, unsigned width) {
-    for (size_t i = 0; i < count && width; i++)
-        put(out, &values[i], width);
-}
 
 /* ---- subjects ---- */
 
@@ -200,11 +122,11 @@ static void bucket_put(Merge *merge, Slice text, uint32_t ordinal) {
 }
 
 static uint32_t put_subject(Merge *merge, Slice text) {
-    Writer *out = merge->out;
+    RunFile *out = merge->out;
     uint32_t ordinal = merge->subject_count++;
     size_t shared = 0;
     if (ordinal % RUN_TEXT_BLOCK == 0)
-        vec_push(&merge->text_index, position(out) - out->head.sections[RUN_TEXTS].at);
+        vec_push(&merge->text_index, run_file_position(out) - out->head.sections[RUN_TEXTS].at);
     else
         while (shared < merge->text.len && shared < text.len &&
                merge->text.ptr[shared] == text.ptr[shared])
@@ -212,8 +134,8 @@ static uint32_t put_subject(Merge *merge, Slice text) {
     char numbers[20];
     size_t n = run_write_number(numbers, shared);
     n += run_write_number(numbers + n, text.len - shared);
-    put(out, numbers, n);
-    put(out, text.ptr + shared, text.len - shared);
+    run_file_put(out, numbers, n);
+    run_file_put(out, text.ptr + shared, text.len - shared);
     bucket_put(merge, text, ordinal);
     merge->text_len[ordinal] = (uint16_t)text.len;
     buf_clear(&merge->text);
@@ -254,7 +176,7 @@ static void merge_subjects(Merge *merge) {
 
 static void write_subjects(Merge *merge) {
     const RunInput *in = merge->in;
-    Writer *out = merge->out;
+    RunFile *out = merge->out;
     if (in->base) {
         merge->base_subjects = run_subject_count(in->base);
         find_alive(merge);
@@ -266,12 +188,12 @@ static void write_subjects(Merge *merge) {
     merge->text_len = mem_alloc((max + 1) * sizeof(uint16_t));
     out->head.bucket_count = max / RUN_BUCKET_FULL + 1;
     merge->buckets = mem_zalloc(out->head.bucket_count * sizeof(RunBucket));
-    begin_section(out, RUN_TEXTS);
+    run_file_begin_section(out, RUN_TEXTS);
     merge_subjects(merge);
-    end_section(out, RUN_TEXTS);
-    put_section(out, RUN_TEXT_INDEX, merge->text_index.at,
-                merge->text_index.len * sizeof(uint64_t));
-    put_section(out, RUN_HASH, merge->buckets, out->head.bucket_count * sizeof(RunBucket));
+    run_file_end_section(out, RUN_TEXTS);
+    run_file_put_section(out, RUN_TEXT_INDEX, merge->text_index.at,
+                         merge->text_index.len * sizeof(uint64_t));
+    run_file_put_section(out, RUN_HASH, merge->buckets, out->head.bucket_count * sizeof(RunBucket));
     out->head.subject_count = merge->subject_count;
     mem_free(merge->buckets);
     merge->buckets = NULL;
@@ -288,8 +210,8 @@ typedef struct Page {
     size_t count;
 } Page;
 
-static void count_bytes(Merge *merge, const RunMessage *message, bool has_subject) {
-    if (!message->place || !has_subject)
+static void count_bytes(Merge *merge, const RunMessage *message) {
+    if (!message->place)
         return;
     uint64_t segment = place_segment(message->place);
     uint64_t bytes = merge->in->record_bytes(merge->text_len[message->subject], message->size);
@@ -311,7 +233,7 @@ static void meet(Merge *merge, uint64_t seq, RunMessage *message) {
     uint32_t ordinal = message->subject;
     uint64_t after = merge->nearest[ordinal];
     merge->nearest[ordinal] = seq;
-    count_bytes(merge, message, true);
+    count_bytes(merge, message);
     if (!after)
         return;
     message->next = after - seq < INT32_MAX ? (uint32_t)(after - seq) : INT32_MAX;
@@ -374,12 +296,12 @@ static void put_slots(Merge *merge, const Page *page) {
     head.size_width = (uint8_t)run_width_of(all[2]);
     head.subject_width = (uint8_t)run_width_of(all[3]);
     head.next_width = (uint8_t)run_width_of(all[4]);
-    put(merge->out, &head, sizeof head);
-    put_column(merge->out, columns.place, page->count, head.place_width);
-    put_column(merge->out, columns.time, page->count, head.time_width);
-    put_column(merge->out, columns.size, page->count, head.size_width);
-    put_column(merge->out, columns.subject, page->count, head.subject_width);
-    put_column(merge->out, columns.next, page->count, head.next_width);
+    run_file_put(merge->out, &head, sizeof head);
+    run_file_put_column(merge->out, columns.place, page->count, head.place_width);
+    run_file_put_column(merge->out, columns.time, page->count, head.time_width);
+    run_file_put_column(merge->out, columns.size, page->count, head.size_width);
+    run_file_put_column(merge->out, columns.subject, page->count, head.subject_width);
+    run_file_put_column(merge->out, columns.next, page->count, head.next_width);
 }
 
 static void put_page(Merge *merge, Page *page) {
@@ -387,8 +309,9 @@ static void put_page(Merge *merge, Page *page) {
         return;
     for (size_t i = page->count; i-- > 0;)
         meet(merge, page->number * RUN_PAGE_SLOTS + page->at[i], &page->messages[i]);
-    RunPage ref = {
-        .number = page->number, .at = position(merge->out) - merge->slots_at, .count = page->count};
+    RunPage ref = {.number = page->number,
+                   .at = run_file_position(merge->out) - merge->slots_at,
+                   .count = page->count};
     memcpy(ref.has, page->has, sizeof ref.has);
     put_slots(merge, page);
     vec_push(&merge->pages, ref);
@@ -455,13 +378,13 @@ static void fill_from_added(Merge *merge, size_t *at, Page *page) {
 
 static void write_messages(Merge *merge) {
     const RunInput *in = merge->in;
-    Writer *out = merge->out;
+    RunFile *out = merge->out;
     size_t base_pages = 0;
     Page *page = mem_alloc(sizeof *page);
     merge->nearest = mem_zalloc((merge->subject_count + 1) * sizeof(uint64_t));
     merge->several = mem_zalloc((merge->subject_count + 1) * sizeof(uint32_t));
-    begin_section(out, RUN_SLOTS);
-    merge->slots_at = position(out);
+    run_file_begin_section(out, RUN_SLOTS);
+    merge->slots_at = run_file_position(out);
     for (size_t at = in->added_count; at;) {
         fill_from_added(merge, &at, page);
         put_page(merge, page);
@@ -472,12 +395,12 @@ static void write_messages(Merge *merge) {
         fill_from_base(merge, p, page);
         put_page(merge, page);
     }
-    end_section(out, RUN_SLOTS);
+    run_file_end_section(out, RUN_SLOTS);
     mem_free(page);
-    begin_section(out, RUN_PAGES);
+    run_file_begin_section(out, RUN_PAGES);
     for (size_t p = merge->pages.len; p-- > 0;)
-        put(out, &merge->pages.at[p], sizeof(RunPage));
-    end_section(out, RUN_PAGES);
+        run_file_put(out, &merge->pages.at[p], sizeof(RunPage));
+    run_file_end_section(out, RUN_PAGES);
     out->head.message_count = merge->message_count;
 }
 
@@ -503,23 +426,23 @@ static void put_states(Merge *merge, uint32_t from, size_t count) {
     head.first_width = (uint8_t)run_width_of(all[0]);
     head.span_width = (uint8_t)run_width_of(all[1]);
     head.count_width = (uint8_t)run_width_of(all[2]);
-    put(merge->out, &head, sizeof head);
-    put_column(merge->out, first, count, head.first_width);
-    put_column(merge->out, span, count, head.span_width);
-    put_column(merge->out, more, count, head.count_width);
+    run_file_put(merge->out, &head, sizeof head);
+    run_file_put_column(merge->out, first, count, head.first_width);
+    run_file_put_column(merge->out, span, count, head.span_width);
+    run_file_put_column(merge->out, more, count, head.count_width);
 }
 
 static void write_states(Merge *merge) {
-    Writer *out = merge->out;
+    RunFile *out = merge->out;
     VEC(uint64_t) index = {0};
-    begin_section(out, RUN_STATES);
+    run_file_begin_section(out, RUN_STATES);
     for (uint32_t from = 0; from < merge->subject_count; from += RUN_STATE_BLOCK) {
         uint32_t left = merge->subject_count - from;
-        vec_push(&index, position(out) - out->head.sections[RUN_STATES].at);
+        vec_push(&index, run_file_position(out) - out->head.sections[RUN_STATES].at);
         put_states(merge, from, left < RUN_STATE_BLOCK ? left : RUN_STATE_BLOCK);
     }
-    end_section(out, RUN_STATES);
-    put_section(out, RUN_STATE_INDEX, index.at, index.len * sizeof(uint64_t));
+    run_file_end_section(out, RUN_STATES);
+    run_file_put_section(out, RUN_STATE_INDEX, index.at, index.len * sizeof(uint64_t));
     vec_done(&index);
 }
 
@@ -531,15 +454,15 @@ typedef struct PlacesPiece {
     Place last;
 } PlacesPiece;
 
-static void put_piece(Writer *out, PlacesPiece *piece) {
+static void put_piece(RunFile *out, PlacesPiece *piece) {
     static const char zeros[8];
     if (!piece->page_count)
         return;
     RunPlacesHead head = {.bytes = (uint32_t)piece->bytes.len, .page_count = piece->page_count};
     head.checksum = run_places_checksum(&head, piece->bytes.ptr);
-    put(out, &head, sizeof head);
-    put(out, piece->bytes.ptr, piece->bytes.len);
-    put(out, zeros, -piece->bytes.len & 7);
+    run_file_put(out, &head, sizeof head);
+    run_file_put(out, piece->bytes.ptr, piece->bytes.len);
+    run_file_put(out, zeros, -piece->bytes.len & 7);
     buf_clear(&piece->bytes);
     piece->page_count = 0;
     piece->last = 0;
@@ -569,7 +492,7 @@ static void write_places(Merge *merge) {
     PlacesPiece piece = {0};
     size_t page_count = 0, at = 0;
     const RunPage *pages = in->base ? run_pages(in->base, &page_count) : NULL;
-    begin_section(merge->out, RUN_PLACES);
+    run_file_begin_section(merge->out, RUN_PLACES);
     for (size_t p = merge->pages.len, base = 0; p-- > 0;) {
         const RunPage *page = &merge->pages.at[p];
         while (base < page_count && pages[base].number < page->number)
@@ -590,35 +513,24 @@ static void write_places(Merge *merge) {
             put_piece(merge->out, &piece);
     }
     put_piece(merge->out, &piece);
-    end_section(merge->out, RUN_PLACES);
+    run_file_end_section(merge->out, RUN_PLACES);
     buf_done(&piece.bytes);
 }
 
 /* ---- the file ---- */
 
-static void write_sums(Writer *out) {
-    flush(out);
-    size_t len = out->sums.len * sizeof(uint64_t);
-    char *sums = mem_copy(out->sums.at, len);
-    out->head.body_end = out->written;
-    out->head.sums_checksum = hash_checksum(sums, len);
-    put(out, sums, len);
-    mem_free(sums);
-}
-
-static void write_body(Writer *out, const RunInput *in) {
+static void write_body(RunFile *out, const RunInput *in) {
     static const char zeros[RUN_HEAD_BYTES];
     Merge merge = {.in = in, .out = out};
-    out->written = RUN_HEAD_BYTES;
     write_subjects(&merge);
     write_messages(&merge);
     write_states(&merge);
-    put_section(out, RUN_SEGMENTS, merge.segments.at, merge.segments.len * sizeof(RunSegment));
-    put_section(out, RUN_DUES, in->dues, in->due_count * sizeof(RunDue));
-    put(out, zeros, RUN_SLACK + (-position(out) & 7));
-    write_sums(out);
+    run_file_put_section(out, RUN_SEGMENTS, merge.segments.at,
+                         merge.segments.len * sizeof(RunSegment));
+    run_file_put_section(out, RUN_DUES, in->dues, in->due_count * sizeof(RunDue));
+    run_file_put(out, zeros, RUN_SLACK + (-run_file_position(out) & 7));
+    run_file_put_sums(out);
     write_places(&merge);
-    flush(out);
     mem_free(merge.base_alive);
     mem_free(merge.of_base);
     mem_free(merge.of_text);
@@ -632,42 +544,11 @@ static void write_body(Writer *out, const RunInput *in) {
     buf_done(&merge.text);
 }
 
-/* Makes it a run. */
-static Status write_head(Writer *out) {
-    RunHead *head = &out->head;
-    memcpy(head->magic, "HWRUNIDX", sizeof head->magic);
-    head->version = RUN_VERSION;
-    head->file_bytes = out->written;
-    head->head_checksum = hash_checksum(head, sizeof *head - sizeof head->head_checksum);
-    Status status = out->status;
-    char *page = mem_zalloc(RUN_HEAD_BYTES);
-    memcpy(page, head, sizeof *head);
-    struct iovec first = {page, RUN_HEAD_BYTES};
-    if (status == OK)
-        status = disk_write(out->file, &first, 1, 0);
-    if (status == OK)
-        status = disk_sync(out->file);
-    mem_free(page);
-    return status;
-}
-
 Status run_write(const char *dir, const char *path, const RunInput *input) {
-    CLEANUP(path_free) char *temporary = path_join(path, "");
-    memcpy(temporary + strlen(temporary) - 1, "~", 1); /* "<path>/" was joined */
-    Writer out = {.piece = mem_alloc(WRITE_BYTES)};
-    Status status = disk_open(temporary, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, &out.file);
-    if (status == OK) {
-        write_body(&out, input);
-        status = write_head(&out);
-        disk_close(out.file);
-    }
-    if (status == OK)
-        status = disk_rename(temporary, path);
-    if (status == OK)
-        status = disk_sync_dir(dir);
-    else if (disk_remove(temporary) != OK)
-        LOG_DEBUG("unfinished run not removed", "path=%s", temporary);
-    vec_done(&out.sums);
-    mem_free(out.piece);
-    return status;
+    RunFile out;
+    Status status = run_file_open(path, &out);
+    if (status != OK)
+        return status;
+    write_body(&out, input);
+    return run_file_finish(&out, dir, path);
 }

@@ -34,7 +34,6 @@ typedef struct Waiting {
     StreamWait wait;
     Link link;
     Stream *stream;
-    int64_t time_ns;
     size_t subject_len, headers_len, reply_len;
     char text[]; /* subject, headers, reply */
 } Waiting;
