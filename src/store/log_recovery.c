@@ -273,7 +273,8 @@ static void report_damage(Recovery *r, const Record *record, Place at, uint64_t 
 /* Where blocks should be and none can be made out. */
 static void report_lost_blocks(Recovery *r, Place at, uint64_t bytes, uint64_t blocks) {
     r->report->damaged_records += blocks ? blocks : 1;
-    report_damage(r, NULL, at, bytes);
+    /* Their place is gone too when a file is too short, but they did take a block's room. */
+    report_damage(r, NULL, at, bytes ? bytes : BLOCK_ALIGN);
 }
 
 /* --- replay --- */

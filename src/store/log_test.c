@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -46,6 +47,14 @@ static void visit(void *cookie, const Record *record, Place at, uint64_t damaged
     assert_true(record->index == seen->index_last + 1);
     seen->index_last = record->index;
     seen->records++;
+}
+
+/* The same, with gaps behind damage. */
+static void visit_damaged(void *cookie, const Record *record, Place at, uint64_t damaged_bytes) {
+    Seen *seen = cookie;
+    if (damaged_bytes == 0 && seen->damaged_bytes > 0 && record->index > seen->index_last)
+        seen->index_last = record->index - 1;
+    visit(cookie, record, at, damaged_bytes);
 }
 
 static LogOptions options(void) {
@@ -264,6 +273,34 @@ static void unknown_files_are_set_aside(void **state) {
 static Status fetched;
 static bool is_fetched;
 
+static void a_segment_cut_to_nothing_is_reported_as_damage(void **state) {
+    (void)state;
+    begin();
+    LogOptions opts = options();
+    Seen seen;
+    Log *log = open_log(&opts, &seen);
+    assert_int_equal(log_start(log), OK);
+    for (unsigned i = 0; i < 30; i++) {
+        submit(log, 100 * 1024, 1);
+        wait_for(i + 1);
+    }
+    forget_last();
+    log_stop(log);
+    log_close(log);
+    char *path = path_join(dir, "log/2.log");
+    assert_int_equal(truncate(path, 0), 0);
+    mem_free(path);
+
+    LogReport report;
+    Seen *after = &(Seen){0};
+    assert_int_equal(log_open(&opts, visit_damaged, after, &report, &log), OK);
+    assert_true(after->damaged_bytes >= 1);
+    assert_true(after->records < 30 && after->records > 0);
+    assert_int_equal(after->index_last, 30);
+    log_report_done(&report);
+    log_close(log);
+}
+
 static void on_fetched(void *cookie, Status status) {
     (void)cookie;
     fetched = status;
@@ -334,6 +371,7 @@ int main(void) {
         TEST(a_second_opener_is_told_that_it_is_busy),
         TEST(somebody_elses_directory_is_left_alone),
         TEST(unknown_files_are_set_aside),
+        TEST(a_segment_cut_to_nothing_is_reported_as_damage),
         TEST(the_reader_finds_new_records_in_memory_and_old_ones_on_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
