@@ -31,6 +31,8 @@ struct Checkpointer {
     CheckpointWriter *writer;
     struct Saving *saving;
     RunNames runs_last, runs; /* files that the newest one needs, that the one being made needs */
+    CheckpointAsk *ask;       /* NULL: nobody waits */
+    bool is_asked;            /* the one that is being made is for it */
 };
 
 /* Goes from all[0] to a worker and back, for each worker. */
@@ -62,6 +64,7 @@ typedef struct WriteJob {
 } WriteJob;
 
 static void begin(Checkpointer *checkpointer);
+static void rest(Checkpointer *checkpointer, Phase phase);
 
 Checkpointer *checkpointer_new(JournalStore *store, uint64_t log_bytes) {
     Checkpointer *checkpointer = mem_zalloc(sizeof *checkpointer);
@@ -111,6 +114,51 @@ void checkpointer_consider(Checkpointer *checkpointer) {
     if (checkpointer->is_due ||
         log_bytes_after(log, checkpointer->floor_last) >= checkpointer->log_bytes)
         begin(checkpointer);
+}
+
+/* --- when somebody waits --- */
+
+static void on_answered(Worker *here, Mail *mail) {
+    (void)here;
+    CheckpointAsk *ask = (CheckpointAsk *)mail;
+    ask->done(ask);
+}
+
+static void answer(Checkpointer *checkpointer) {
+    CheckpointAsk *ask = checkpointer->ask;
+    checkpointer->ask = NULL;
+    checkpointer->is_asked = false;
+    ask->mail.arrive = on_answered;
+    worker_post(checkpointer->store->all[0], ask->home, &ask->mail);
+}
+
+static void begin_asked(Checkpointer *checkpointer) {
+    bool is_new = log_head(checkpointer->store->log) != checkpointer->floor_last;
+    if (checkpointer->phase == PHASE_DISABLED || !is_new ||
+        log_is_failed(checkpointer->store->log)) {
+        answer(checkpointer);
+        return;
+    }
+    checkpointer->is_asked = true;
+    begin(checkpointer);
+}
+
+void checkpointer_ask(Checkpointer *checkpointer, CheckpointAsk *ask) {
+    ASSERT(checkpointer->ask == NULL);
+    checkpointer->ask = ask;
+    if (checkpointer->phase == PHASE_IDLE || checkpointer->phase == PHASE_DISABLED)
+        begin_asked(checkpointer);
+}
+
+/* One is over. What was asked for while it was made is more than it holds. */
+static void rest(Checkpointer *checkpointer, Phase phase) {
+    checkpointer->phase = phase;
+    if (checkpointer->ask == NULL)
+        return;
+    if (checkpointer->is_asked)
+        answer(checkpointer);
+    else
+        begin_asked(checkpointer);
 }
 
 /* --- saving --- */
@@ -250,7 +298,7 @@ static void on_saved(Worker *here, Mail *mail) {
                 checkpointer->store->dir);
     checkpoint_abandon(checkpointer->writer);
     checkpointer->writer = NULL;
-    checkpointer->phase = PHASE_IDLE;
+    rest(checkpointer, PHASE_IDLE);
 }
 
 /* --- writing --- */
@@ -283,7 +331,6 @@ static void write_done(Worker *here, OffloadJob *job) {
     (void)here;
     WriteJob *write = (WriteJob *)job;
     Checkpointer *checkpointer = write->checkpointer;
-    checkpointer->phase = PHASE_IDLE;
     if (write->status == OK) {
         checkpointer->generation++;
         checkpointer->floor_last = checkpointer->floor;
@@ -298,6 +345,7 @@ static void write_done(Worker *here, OffloadJob *job) {
     }
     vec_done(&write->needed);
     mem_free(write);
+    rest(checkpointer, PHASE_IDLE);
 }
 
 static void write_out(Checkpointer *checkpointer) {

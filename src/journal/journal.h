@@ -118,6 +118,23 @@ typedef struct JournalRecovery {
 MUST_CHECK Status journal_store_recover(JournalStore *store, const JournalRecovery *recovery);
 
 MUST_CHECK Status journal_store_start(JournalStore *store);
+
+/* A checkpoint now, though the log has not grown by much: before a stop, so that the next start
+ * reads little. done runs on home when it is on disk, or cannot be made, or nothing is new. */
+typedef struct CheckpointAsk {
+    Mail mail; /* private */
+    JournalStore *store;
+    Worker *home;
+    void (*done)(struct CheckpointAsk *ask);
+} CheckpointAsk;
+/* On ask->home, a started worker. One at a time; kept until done. */
+void journal_store_checkpoint(CheckpointAsk *ask);
+/* Any thread. What is being written for a checkpoint is given up as soon as possible: the process
+ * ends. */
+void journal_store_hurry(JournalStore *store);
+/* Raised by it. */
+const struct Counter *journal_is_hurried(const Journal *journal);
+
 /* After the workers were joined and offload was stopped, and with no workers_drain after it:
  * commits what is left (no callbacks), closes. */
 void journal_store_close(JournalStore *store);

@@ -1,6 +1,7 @@
 /* What the files of journal/ share. */
 #pragma once
 
+#include "io/counter.h"
 #include "journal/journal.h"
 #include "store/checkpoint.h"
 
@@ -64,6 +65,7 @@ struct JournalStore {
     Checkpointer *checkpointer;
     char *run_dir;
     uint64_t checkpoint_bytes;
+    Counter is_hurried;
     bool is_started;
 };
 
@@ -81,6 +83,8 @@ void checkpointer_keep_run(Checkpointer *checkpointer, uint32_t group, uint64_t 
 /* No more checkpoints in this run. */
 void checkpointer_disable(Checkpointer *checkpointer);
 void checkpointer_consider(Checkpointer *checkpointer);
+/* On all[0]: see journal_store_checkpoint. */
+void checkpointer_ask(Checkpointer *checkpointer, CheckpointAsk *ask);
 
 /* journal_hold.c */
 struct GroupHold {

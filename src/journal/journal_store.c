@@ -231,6 +231,26 @@ Status journal_store_start(JournalStore *store) {
     return status;
 }
 
+static void on_checkpoint_asked(Worker *here, Mail *mail) {
+    (void)here;
+    CheckpointAsk *ask = (CheckpointAsk *)mail;
+    checkpointer_ask(ask->store->checkpointer, ask);
+}
+
+void journal_store_checkpoint(CheckpointAsk *ask) {
+    ASSERT_HOME(ask);
+    ask->mail.arrive = on_checkpoint_asked;
+    worker_post(ask->home, ask->store->all[0], &ask->mail);
+}
+
+void journal_store_hurry(JournalStore *store) {
+    counter_set(&store->is_hurried, 1);
+}
+
+const Counter *journal_is_hurried(const Journal *journal) {
+    return &journal->store->is_hurried;
+}
+
 void journal_store_close(JournalStore *store) {
     if (store == NULL)
         return;

@@ -483,6 +483,50 @@ static void checkpoints_free_the_log_and_are_what_a_restart_begins_with(void **s
     assert_true(damaged_bytes == 0);
 }
 
+static void on_asked_for(CheckpointAsk *ask) {
+    ask->store = NULL;
+}
+
+static void ask_for_checkpoint(void) {
+    CheckpointAsk ask = {.store = store, .home = all[WORKERS], .done = on_asked_for};
+    journal_store_checkpoint(&ask);
+    while (ask.store)
+        for (unsigned i = 0; i <= WORKERS; i++)
+            worker_turn(all[i], false);
+}
+
+static void a_checkpoint_that_is_asked_for_is_made_though_little_is_new(void **state) {
+    (void)state;
+    open_store(1024 * 1024);
+    Tally *one = tally_new(1, 0, false);
+    (void)tally_new(2, 1, false);
+    start();
+    for (uint64_t i = 1; i <= 10; i++)
+        append(one, i);
+    turns_until_applied(one);
+    ask_for_checkpoint();
+    append(one, 100);
+    turns_until_applied(one);
+    close_store();
+
+    open_store(1024 * 1024);
+    one = tally_new(1, 0, false);
+    (void)tally_new(2, 1, false);
+    start();
+    assert_true(one->group.index_loaded == 10);
+    assert_true(one->entries == 11 && one->sum == 155);
+    ask_for_checkpoint();
+    ask_for_checkpoint(); /* nothing is new: answered all the same */
+    close_store();
+
+    open_store(1024 * 1024);
+    one = tally_new(1, 0, false);
+    (void)tally_new(2, 1, false);
+    start();
+    assert_true(one->group.index_loaded == 11 && one->sum == 155);
+    close_store();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
 
 int main(void) {
@@ -497,6 +541,7 @@ int main(void) {
         TEST(a_group_may_leave_while_its_chunk_is_applied),
         TEST(an_entry_that_is_too_large_is_refused),
         TEST(checkpoints_free_the_log_and_are_what_a_restart_begins_with),
+        TEST(a_checkpoint_that_is_asked_for_is_made_though_little_is_new),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,9 @@
 /* How long a shutdown waits for clients to take what is pending. */
 #define SHUTDOWN_FLUSH_NS (5 * (uint64_t)NS_PER_S)
 
+/* How long it waits for the checkpoint that spares the next start reading the log. */
+#define SHUTDOWN_CHECKPOINT_NS (10 * (uint64_t)NS_PER_S)
+
 enum { OFFLOAD_THREADS = 4 };
 
 static Status start(Server *server);
@@ -80,10 +83,45 @@ static void quit(Task *task) {
     worker_quit(CONTAINER_OF(task, Server, last_turn)->main);
 }
 
-static void on_all_closed(void *cookie) {
-    Server *server = cookie;
+static void end_main(Server *server) {
+    if (server->is_quitting)
+        return;
+    server->is_quitting = true;
+    timer_cancel(server->main, &server->last_checkpoint_limit);
+    if (server->store != NULL)
+        journal_store_hurry(server->store);
     task_init(&server->last_turn, quit);
     worker_ready(server->main, &server->last_turn);
+}
+
+static void on_last_checkpoint(CheckpointAsk *ask) {
+    end_main(CONTAINER_OF(ask, Server, last_checkpoint));
+}
+
+static void on_checkpoint_late(Timer *timer) {
+    LOG_WARNING("No time for a last checkpoint:", "%s", "the next start reads the log instead");
+    end_main(CONTAINER_OF(timer, Server, last_checkpoint_limit));
+}
+
+static void on_all_closed(void *cookie) {
+    Server *server = cookie;
+    timer_init(&server->last_checkpoint_limit, on_checkpoint_late);
+    if (server->store == NULL || server->is_in_haste) {
+        end_main(server);
+        return;
+    }
+    timer_set(server->main, &server->last_checkpoint_limit,
+              clock_mono_ns() + SHUTDOWN_CHECKPOINT_NS);
+    server->last_checkpoint =
+        (CheckpointAsk){.store = server->store, .home = server->main, .done = on_last_checkpoint};
+    journal_store_checkpoint(&server->last_checkpoint);
+}
+
+/* A second signal: what only saves time later is left out. */
+static void make_haste(Server *server) {
+    server->is_in_haste = true;
+    if (server->last_checkpoint.done != NULL)
+        end_main(server);
 }
 
 static void end_pulls(Gather *goodbye, Worker *here) {
@@ -150,7 +188,9 @@ static void on_signal(void *cookie, int number) {
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (names[i].number == number)
             LOG_INFO("Trapped", "\"%s\" signal", names[i].name);
-    if (number == SIGINT || (number == SIGTERM && !server->is_lame_duck))
+    if (server->is_stopping && (number == SIGINT || number == SIGTERM))
+        make_haste(server);
+    else if (number == SIGINT || (number == SIGTERM && !server->is_lame_duck))
         shut_down(server);
     else if (number == SIGUSR1)
         reopen_log();

@@ -31,6 +31,8 @@ struct Server {
     bool workers_run;
     Task last_turn;
     Gather goodbye; /* of the workers, before their clients are closed */
+    CheckpointAsk last_checkpoint;
+    Timer last_checkpoint_limit;
 
     ClientOptions client_options;
     JetStreamOptions jetstream_options;
@@ -44,7 +46,7 @@ struct Server {
     Services *services;
 
     char *pid_file, *ports_file; /* owned; as written */
-    bool is_lame_duck, is_stopping;
+    bool is_lame_duck, is_stopping, is_in_haste, is_quitting;
     int exit_code;
 };
 

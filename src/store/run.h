@@ -114,6 +114,7 @@ typedef struct RunInput {
     const RunDue *dues;
     size_t due_count;
     size_t (*record_bytes)(size_t subject_len, uint32_t size);
+    const struct Counter *is_hurried; /* NULL, or once it is not 0: given up, ERR_CLOSED */
 } RunInput;
 
 /* Writes path (by way of a temporary name), synced, its directory too. Blocking, offload. */

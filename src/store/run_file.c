@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/counter.h"
 #include "store/path.h"
 
 enum {
@@ -32,6 +33,8 @@ static void flush(RunFile *out) {
         vec_push(&out->sums, hash_checksum(out->piece + at, len));
     }
     struct iovec part = {out->piece, out->len};
+    if (out->status == OK && out->is_hurried && counter_get(out->is_hurried))
+        out->status = ERR_CLOSED;
     if (out->status == OK && out->len)
         out->status = disk_write(out->file, &part, 1, out->written);
     out->written += out->len;

@@ -16,6 +16,7 @@ typedef struct RunFile {
     uint64_t synced;
     VEC(uint64_t) sums;
     Status status;
+    const struct Counter *is_hurried; /* NULL, or not 0: it is given up (ERR_CLOSED) */
     RunHead head;
     char *temporary; /* its path until it is whole */
 } RunFile;

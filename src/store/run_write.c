@@ -161,7 +161,7 @@ static void merge_subjects(Merge *merge) {
     if (in->base)
         run_scan_begin(&scan, in->base, (Slice){0});
     bool has_old = next_of_base(merge, &scan, &ordinal, &text);
-    for (size_t i = 0; has_old || i < in->text_count;) {
+    for (size_t i = 0; (has_old || i < in->text_count) && merge->out->status == OK;) {
         int order = !has_old ? 1 : i == in->text_count ? -1 : compare(text, merge->keys[i].text);
         uint32_t number = put_subject(merge, order <= 0 ? text : merge->keys[i].text);
         if (order >= 0)
@@ -385,13 +385,13 @@ static void write_messages(Merge *merge) {
     merge->several = mem_zalloc((merge->subject_count + 1) * sizeof(uint32_t));
     run_file_begin_section(out, RUN_SLOTS);
     merge->slots_at = run_file_position(out);
-    for (size_t at = in->added_count; at;) {
+    for (size_t at = in->added_count; at && out->status == OK;) {
         fill_from_added(merge, &at, page);
         put_page(merge, page);
     }
     if (in->base)
         (void)run_pages(in->base, &base_pages);
-    for (size_t p = base_pages; p-- > 0;) {
+    for (size_t p = base_pages; p-- > 0 && out->status == OK;) {
         fill_from_base(merge, p, page);
         put_page(merge, page);
     }
@@ -549,6 +549,7 @@ Status run_write(const char *dir, const char *path, const RunInput *input) {
     Status status = run_file_open(path, &out);
     if (status != OK)
         return status;
+    out.is_hurried = input->is_hurried;
     write_body(&out, input);
     return run_file_finish(&out, dir, path);
 }

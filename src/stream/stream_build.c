@@ -28,6 +28,7 @@ struct StreamBuild {
     Status status;
     Task task;
     char *dir, *path;
+    const struct Counter *is_hurried;
     bool is_void; /* all messages went: the run is of use for the checkpoint only */
 
     /* As of the moment. */
@@ -152,6 +153,7 @@ bool stream_freeze(Group *group, GroupFreeze *freeze) {
     build->copy_seq = msg_index_base_end(stream->index);
     build->path = journal_run_path(stream->js->journal, group->id, freeze->generation);
     build->dir = journal_run_dir(stream->js->journal);
+    build->is_hurried = journal_is_hurried(stream->js->journal);
     if (stream->index->base)
         copy_base(build, stream->index->base);
     copy_dues(build, &parts->ttls);
@@ -283,7 +285,8 @@ static void write_run(OffloadJob *job) {
                       .text_count = build->texts.len,
                       .dues = build->dues.at,
                       .due_count = build->dues.len,
-                      .record_bytes = stream_record_bytes};
+                      .record_bytes = stream_record_bytes,
+                      .is_hurried = build->is_hurried};
     build->status = run_write(build->dir, build->path, &input);
     if (build->status == OK)
         build->status = run_open(build->path, &build->run);

@@ -217,6 +217,21 @@ def everything_is_there_after_a_restart(context, conf):
 
 
 @test()
+def a_stop_in_order_leaves_nothing_for_the_next_start_to_read(context):
+    with Server(context.binary) as server:
+        with Wire(server.port) as wire:
+            wire.api("STREAM.CREATE.s", {"name": "s", "subjects": ["s.>"]})
+            for i in range(100):
+                wire.request("s.%d" % (i % 7), "x" * 100)
+        server.stop()
+        before = sorted(os.path.basename(path) for path in glob.glob(f"{server.dir}/**/checkpoint.*", recursive=True))
+        assert before, "no checkpoint was made"
+        server.start()
+        server.stop()
+        assert sorted(os.path.basename(path) for path in glob.glob(f"{server.dir}/**/checkpoint.*", recursive=True)) == before
+
+
+@test()
 def memory_streams_are_gone_after_a_restart(context):
     server = Server(context.binary)
     with server:
