@@ -11,6 +11,9 @@
 #include <nmmintrin.h>
 #endif
 
+#include "base/assert.h"
+#include "base/mem.h"
+
 /* Set once before threads exist. */
 static uint64_t seed;
 
@@ -33,6 +36,37 @@ uint64_t hash_u64(uint64_t value) {
 
 uint64_t hash_checksum(const void *bytes, size_t len) {
     return XXH3_64bits(bytes, len);
+}
+
+struct HashSum {
+    XXH3_state_t *state;
+};
+
+HashSum *hash_sum_new(void) {
+    HashSum *sum = mem_alloc(sizeof *sum);
+    sum->state = XXH3_createState();
+    ASSERT(sum->state != NULL);
+    hash_sum_begin(sum);
+    return sum;
+}
+
+void hash_sum_free(HashSum *sum) {
+    if (sum == NULL)
+        return;
+    (void)XXH3_freeState(sum->state);
+    mem_free(sum);
+}
+
+void hash_sum_begin(HashSum *sum) {
+    (void)XXH3_64bits_reset(sum->state);
+}
+
+void hash_sum_add(HashSum *sum, const void *bytes, size_t len) {
+    (void)XXH3_64bits_update(sum->state, bytes, len);
+}
+
+uint64_t hash_sum_end(const HashSum *sum) {
+    return XXH3_64bits_digest(sum->state);
 }
 
 /* Long inputs are cut into lanes of this length, three of which go through the pipeline at a time.

@@ -29,7 +29,8 @@ typedef struct FileHead {
     uint32_t version, entry_count;
     uint64_t generation, floor, file_bytes, body_checksum, head_checksum;
 } FileHead;
-_Static_assert(sizeof(FileHead) == 56, "the head of a checkpoint is 56 bytes on disk");
+_Static_assert(sizeof(FileHead) == CHECKPOINT_HEAD_BYTES,
+               "the head of a checkpoint is 56 bytes on disk");
 
 typedef struct EntryHead {
     uint32_t magic, group;
@@ -135,6 +136,13 @@ static Status list_generations(const char *dir, Generations *out_generations) {
     return status;
 }
 
+static Status judge_head(const FileHead *head) {
+    if (memcmp(head->magic, MAGIC, sizeof MAGIC) != 0 ||
+        head->head_checksum != hash_checksum(head, offsetof(FileHead, head_checksum)))
+        return ERR_CORRUPT;
+    return head->version == CHECKPOINT_VERSION ? OK : ERR_VERSION;
+}
+
 static Status read_head(DiskFile *file, FileHead *out_head) {
     FileHead head;
     Status status = disk_read(file, &head, sizeof head, 0);
@@ -142,13 +150,23 @@ static Status read_head(DiskFile *file, FileHead *out_head) {
         return ERR_CORRUPT;
     if (status != OK)
         return status;
-    if (memcmp(head.magic, MAGIC, sizeof MAGIC) != 0 ||
-        head.head_checksum != hash_checksum(&head, offsetof(FileHead, head_checksum)))
+    status = judge_head(&head);
+    if (status == OK)
+        *out_head = head;
+    return status;
+}
+
+Status checkpoint_check_head(Slice bytes, uint64_t file_bytes, uint64_t *out_checksum) {
+    FileHead head;
+    if (bytes.len < sizeof head)
         return ERR_CORRUPT;
-    if (head.version != CHECKPOINT_VERSION)
-        return ERR_VERSION;
-    *out_head = head;
-    return OK;
+    memcpy(&head, bytes.ptr, sizeof head);
+    Status status = judge_head(&head);
+    if (status == OK && head.file_bytes != file_bytes)
+        status = ERR_CORRUPT;
+    if (status == OK)
+        *out_checksum = head.body_checksum;
+    return status;
 }
 
 static Status floor_of(const char *dir, uint64_t generation, Place *out_floor) {
@@ -279,7 +297,7 @@ Status checkpoint_read(const char *dir, uint64_t generation, EachState *each, vo
     return status;
 }
 
-static void set_aside(const char *dir, uint64_t generation) {
+void checkpoint_set_aside(const char *dir, uint64_t generation) {
     CLEANUP(path_free) char *bad = path_join(dir, "bad");
     CLEANUP(path_free) char *from = path_numbered(dir, "checkpoint.", generation, "");
     CLEANUP(path_free) char *to = path_numbered(bad, "checkpoint.", generation, "");
@@ -327,7 +345,7 @@ Status checkpoint_load(const char *dir, EachState *each, void *cookie, uint64_t 
             break;
         damaged += status == ERR_CORRUPT;
         if (status == ERR_CORRUPT)
-            set_aside(dir, generations.at[i]);
+            checkpoint_set_aside(dir, generations.at[i]);
     }
     if (best.body != NULL && (status == OK || status == ERR_CORRUPT)) {
         (void)walk_entries(&best.head, slice_from(best.body, best.len), each, cookie);

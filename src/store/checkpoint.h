@@ -42,3 +42,11 @@ MUST_CHECK Status checkpoint_load(const char *dir,
                                                Slice state),
                                   void *cookie, uint64_t *out_generation, Place *out_floor,
                                   unsigned *out_damaged, bool *out_is_whole);
+
+/* What a file says of itself, for who reads it piece by piece: `head` are its first
+ * CHECKPOINT_HEAD_BYTES; the XXH3-64 of all that follows is *out_checksum. ERR_CORRUPT, also when
+ * it is not as long as it says; ERR_VERSION. */
+enum { CHECKPOINT_HEAD_BYTES = 56 };
+MUST_CHECK Status checkpoint_check_head(Slice head, uint64_t file_bytes, uint64_t *out_checksum);
+/* Moves a damaged one to <dir>/bad. */
+void checkpoint_set_aside(const char *dir, uint64_t generation);

@@ -221,6 +221,16 @@ uint64_t log_segment_bytes(const Log *log) {
     return log->options.segment_bytes;
 }
 
+uint64_t log_size_of(const Log *log, uint64_t segment) {
+    const Counter *size = counter_table_find(log->sizes, segment - log->base);
+    return size ? counter_get(size) : 0;
+}
+
+uint64_t log_live_bytes(const Log *log, uint64_t segment) {
+    const Counter *live = counter_table_find(log->live, segment - log->base);
+    return live ? counter_get(live) : 0;
+}
+
 uint64_t log_bytes_after(const Log *log, Place after) {
     Place head = log_head(log);
     uint64_t bytes = 0;

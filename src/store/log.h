@@ -111,6 +111,10 @@ Place log_floor(const Log *log);
 /* Bytes of segments from `after` up to the head. Any thread. */
 uint64_t log_bytes_after(const Log *log, Place after);
 uint64_t log_segment_bytes(const Log *log);
+/* Of one segment: its size, 0 when there is none of that number (any more); what is live in it. Any
+ * thread. */
+uint64_t log_size_of(const Log *log, uint64_t segment);
+uint64_t log_live_bytes(const Log *log, uint64_t segment);
 /* Bytes in the log's segments: those that hold something live or not yet covered by checkpoints.
  * Any thread. */
 uint64_t log_bytes_used(const Log *log);

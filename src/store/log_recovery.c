@@ -5,7 +5,6 @@
  * acknowledged: it is rot; its readable records are delivered, the rest is reported, nothing of it
  * is overwritten. Only bad blocks at the very end were never acknowledged and are cut: the next
  * block is written over them. */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -14,6 +13,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "io/clock.h"
+#include "store/bad.h"
 #include "store/log_private.h"
 #include "store/path.h"
 #include "store/salvage.h"
@@ -249,18 +249,7 @@ static void keep_copy(Recovery *r, Place at, uint64_t len) {
     if (r->bad_bytes + len > LOG_BAD_BYTES_MAX || len == 0)
         return;
     r->bad_bytes += len;
-    char name[80];
-    (void)snprintf(name, sizeof name, "log-%llu-%llu.block", (unsigned long long)place_segment(at),
-                   (unsigned long long)place_offset(at));
-    CLEANUP(path_free) char *path = path_join(r->log->bad_dir, name);
-    DiskFile *file;
-    if (disk_open(path, DISK_WRITE | DISK_CREATE | DISK_EXCLUSIVE, &file) != OK)
-        return; /* mostly: copied at an earlier start */
-    struct iovec part = {r->bytes + place_offset(at), len};
-    Status status = disk_write(file, &part, 1, 0);
-    if (status != OK)
-        LOG_WARNING("damaged block not copied", "path=%s", path);
-    disk_close(file);
+    bad_keep_block(r->log->bad_dir, at, r->bytes + place_offset(at), len);
 }
 
 static void report_damage(Recovery *r, const Record *record, Place at, uint64_t bytes) {

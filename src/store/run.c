@@ -16,7 +16,7 @@ static const void *section(const Run *run, RunSectionKind kind) {
 
 /* ---- opening ---- */
 
-static uint64_t sums_bytes(const RunHead *head) {
+uint64_t run_sums_bytes(const RunHead *head) {
     return (head->body_end - RUN_HEAD_BYTES + RUN_SUM_BYTES - 1) / RUN_SUM_BYTES * 8;
 }
 
@@ -30,7 +30,7 @@ static bool is_head_sound(const RunHead *head, uint64_t file_bytes) {
     uint64_t subjects = head->subject_count;
     const RunSection *at = head->sections;
     if (head->file_bytes != file_bytes || head->body_end < RUN_HEAD_BYTES ||
-        head->body_end > file_bytes || file_bytes - head->body_end < sums_bytes(head))
+        head->body_end > file_bytes || file_bytes - head->body_end < run_sums_bytes(head))
         return false;
     for (unsigned i = 0; i < RUN_SECTIONS; i++)
         if (at[i].at < RUN_HEAD_BYTES || at[i].at % 8 || at[i].bytes > end_of(head, i) ||
@@ -41,6 +41,16 @@ static bool is_head_sound(const RunHead *head, uint64_t file_bytes) {
            at[RUN_HASH].bytes / sizeof(RunBucket) == head->bucket_count && head->bucket_count > 0;
 }
 
+Status run_head_check(const RunHead *head, uint64_t file_bytes) {
+    size_t summed = sizeof *head - sizeof head->head_checksum;
+    if (memcmp(head->magic, "HWRUNIDX", 8) != 0 ||
+        hash_checksum(head, summed) != head->head_checksum)
+        return ERR_CORRUPT;
+    if (head->version > RUN_VERSION)
+        return ERR_VERSION;
+    return is_head_sound(head, file_bytes) ? OK : ERR_CORRUPT;
+}
+
 static Status read_head(DiskFile *file, RunHead *out_head, uint64_t *out_bytes) {
     Status status = disk_size(file, out_bytes);
     if (status == OK && *out_bytes < RUN_HEAD_BYTES)
@@ -49,19 +59,13 @@ static Status read_head(DiskFile *file, RunHead *out_head, uint64_t *out_bytes) 
         status = disk_read(file, out_head, sizeof *out_head, 0);
     if (status)
         return status == ERR_RANGE ? ERR_CORRUPT : status;
-    size_t summed = sizeof *out_head - sizeof out_head->head_checksum;
-    if (memcmp(out_head->magic, "HWRUNIDX", 8) != 0 ||
-        hash_checksum(out_head, summed) != out_head->head_checksum)
-        return ERR_CORRUPT;
-    if (out_head->version > RUN_VERSION)
-        return ERR_VERSION;
-    return is_head_sound(out_head, *out_bytes) ? OK : ERR_CORRUPT;
+    return run_head_check(out_head, *out_bytes);
 }
 
 /* The places are not looked at: they count only when this fails, and carry their own checksums.
  * Reads, so that what is checked does not count as memory of this process. */
 static Status check_body(DiskFile *file, const RunHead *head) {
-    uint64_t len_of_sums = sums_bytes(head);
+    uint64_t len_of_sums = run_sums_bytes(head);
     uint64_t *sums = mem_try_alloc(len_of_sums + 1);
     char *piece = mem_try_alloc(RUN_SUM_BYTES);
     Status status = sums && piece ? OK : ERR_MEMORY;
@@ -110,6 +114,17 @@ void run_free(Run *run) {
         return;
     disk_unmap(run->bytes, run->head.file_bytes);
     mem_free(run);
+}
+
+bool run_is_whole(const Run *run) {
+    const char *sums = run->bytes + run->head.body_end;
+    for (uint64_t at = RUN_HEAD_BYTES; at < run->head.body_end; at += RUN_SUM_BYTES) {
+        uint64_t left = run->head.body_end - at, want;
+        memcpy(&want, sums + (at - RUN_HEAD_BYTES) / RUN_SUM_BYTES * sizeof want, sizeof want);
+        if (hash_checksum(run->bytes + at, left < RUN_SUM_BYTES ? left : RUN_SUM_BYTES) != want)
+            return false;
+    }
+    return true;
 }
 
 const RunPage *run_pages(const Run *run, size_t *out_count) {

@@ -55,6 +55,9 @@ MUST_CHECK Status run_open(const char *path, Run **out_run);
 /* NULL-safe. Any thread. */
 void run_free(Run *run);
 
+/* Whether what is mapped is still what was written. Reads all of it. Any thread. */
+bool run_is_whole(const Run *run);
+
 const RunPage *run_pages(const Run *run, size_t *out_count);
 uint64_t run_message_count(const Run *run);
 uint32_t run_subject_count(const Run *run);
@@ -117,5 +120,6 @@ typedef struct RunInput {
     const struct Counter *is_hurried; /* NULL, or once it is not 0: given up, ERR_CLOSED */
 } RunInput;
 
-/* Writes path (by way of a temporary name), synced, its directory too. Blocking, offload. */
+/* Writes path (by way of a temporary name), synced, its directory too. ERR_CORRUPT: base is
+ * damaged; nothing is written, so that damage never gets a good checksum. Blocking, offload. */
 MUST_CHECK Status run_write(const char *dir, const char *path, const RunInput *input);

@@ -81,6 +81,9 @@ typedef struct RunPlacesHead {
 } RunPlacesHead;
 
 /* run.c */
+uint64_t run_sums_bytes(const RunHead *head);
+/* OK, ERR_CORRUPT, ERR_VERSION. */
+Status run_head_check(const RunHead *head, uint64_t file_bytes);
 uint64_t run_places_checksum(const RunPlacesHead *head, const char *bytes);
 
 static inline uint64_t run_bucket_of(uint64_t hash, uint64_t bucket_count) {

@@ -546,6 +546,8 @@ static void write_body(RunFile *out, const RunInput *in) {
 
 Status run_write(const char *dir, const char *path, const RunInput *input) {
     RunFile out;
+    if (input->base && !run_is_whole(input->base))
+        return ERR_CORRUPT;
     Status status = run_file_open(path, &out);
     if (status != OK)
         return status;
