@@ -28,6 +28,7 @@ struct Checkpointer {
     uint64_t log_bytes;      /* of log between two checkpoints */
     Place considered;        /* head of the log when it was last thought about */
     bool is_due;
+    unsigned requested; /* that many more, at once */
     CheckpointWriter *writer;
     struct Saving *saving;
     RunNames runs_last, runs; /* files that the newest one needs, that the one being made needs */
@@ -102,6 +103,12 @@ void checkpointer_disable(Checkpointer *checkpointer) {
     checkpointer->phase = PHASE_DISABLED;
 }
 
+void checkpointer_request(Checkpointer *checkpointer, unsigned count) {
+    if (count > checkpointer->requested)
+        checkpointer->requested = count;
+    checkpointer->is_due = true;
+}
+
 void checkpointer_consider(Checkpointer *checkpointer) {
     if (checkpointer->phase != PHASE_IDLE)
         return;
@@ -168,7 +175,8 @@ static void ask(Saving *saving);
 static void begin(Checkpointer *checkpointer) {
     JournalStore *store = checkpointer->store;
     checkpointer->phase = PHASE_SAVING;
-    checkpointer->is_due = false;
+    checkpointer->requested -= checkpointer->requested > 0;
+    checkpointer->is_due = checkpointer->requested > 0;
     checkpointer->floor = log_head(store->log);
     vec_clear(&checkpointer->runs);
     checkpointer->writer =

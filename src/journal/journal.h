@@ -83,6 +83,7 @@ struct Group {
     uint64_t damages_seen; /* recovery: pieces of damage before its newest entry */
     uint64_t run;    /* set by save, freeze and load: generation of the file that the state needs
                         beside the checkpoint; 0 = none */
+    bool wants_run;  /* set by the group: its next freeze writes a file anew, whatever changed */
     bool needs_log;  /* set by ops->load: place wants the records up to index_loaded, from wherever
                         they lie in the log */
     GroupHold *hold; /* not NULL: held */
@@ -96,6 +97,8 @@ typedef struct JournalOptions {
     uint64_t segment_bytes;    /* 0 = default */
     uint64_t checkpoint_bytes; /* of log between two checkpoints; 0 = default 256 MiB */
     uint64_t cache_bytes;      /* per worker, of recent records; 0 = default 32 MiB */
+    uint64_t scrub_interval_ns, scrub_rate; /* scrubber.h; interval 0 = only when asked for; rate in
+                                               bytes a second, 0 = as fast as it goes */
     Offload *offload;
 } JournalOptions;
 

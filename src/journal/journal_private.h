@@ -25,6 +25,7 @@ enum {
 
 typedef struct JournalChunk JournalChunk;
 typedef struct Checkpointer Checkpointer;
+typedef struct Scrubber Scrubber;
 
 typedef enum ChunkKind { CHUNK_LOG, CHUNK_MEMORY, CHUNK_REFUSED, CHUNK_KINDS } ChunkKind;
 
@@ -63,6 +64,7 @@ struct JournalStore {
     LogReport *report;
     Journal *journals; /* [count + 1] */
     Checkpointer *checkpointer;
+    Scrubber *scrubber;
     char *run_dir;
     uint64_t checkpoint_bytes;
     Counter is_hurried;
@@ -85,6 +87,15 @@ void checkpointer_disable(Checkpointer *checkpointer);
 void checkpointer_consider(Checkpointer *checkpointer);
 /* On all[0]: see journal_store_checkpoint. */
 void checkpointer_ask(Checkpointer *checkpointer, CheckpointAsk *ask);
+
+/* The next `count` checkpoints are made as soon as may be. */
+void checkpointer_request(Checkpointer *checkpointer, unsigned count);
+
+/* scrubber.c. Set-up; starts with the store. */
+Scrubber *scrubber_new(JournalStore *store, const JournalOptions *options);
+void scrubber_start(Scrubber *scrubber);
+/* After offload was stopped. NULL-safe. */
+void scrubber_free(Scrubber *scrubber);
 
 /* journal_hold.c */
 struct GroupHold {

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "io/disk.h"
 #include "journal/journal_private.h"
+#include "journal/scrubber.h"
 
 enum { REPLAY_BUFFER_BYTES = 256 * 1024 };
 
@@ -72,6 +73,7 @@ Status journal_store_open(const JournalOptions *options, Worker **all, LogReport
     (void)buf_text(&run_dir);
     store->run_dir = run_dir.ptr;
     store->checkpointer = checkpointer_new(store, options->checkpoint_bytes);
+    store->scrubber = scrubber_new(store, options);
     *out_store = store;
     return OK;
 }
@@ -228,6 +230,8 @@ Status journal_store_recover(JournalStore *store, const JournalRecovery *recover
 Status journal_store_start(JournalStore *store) {
     Status status = log_start(store->log);
     store->is_started = status == OK;
+    if (store->is_started)
+        scrubber_start(store->scrubber);
     return status;
 }
 
@@ -259,6 +263,7 @@ void journal_store_close(JournalStore *store) {
     unsigned count = store->all[0]->count + 1;
     for (unsigned i = 0; i < count; i++)
         journal_done(&store->journals[i]);
+    scrubber_free(store->scrubber);
     checkpointer_free(store->checkpointer);
     log_close(store->log);
     mem_free(store->journals);
@@ -286,6 +291,11 @@ uint64_t journal_inline_max(const Journal *journal) {
 
 Offload *journal_offload(const Journal *journal) {
     return journal->store->offload;
+}
+
+void journal_request_checkpoints(JournalStore *store) {
+    ASSERT_HOME(store->all[0]->journal);
+    checkpointer_request(store->checkpointer, 2);
 }
 
 uint64_t journal_store_bytes(const JournalStore *store) {

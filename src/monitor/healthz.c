@@ -1,6 +1,6 @@
 /* /healthz: whether the server, an account's stream or its consumer is well. */
 #include "base/mem.h"
-#include "journal/journal.h"
+#include "journal/scrubber.h"
 #include "monitor/gather.h"
 #include "monitor/monitor.h"
 #include "monitor/monitor_pages.h"
@@ -16,6 +16,7 @@ typedef struct Healthz {
     Buf account, stream, consumer;
     bool has_stream, has_consumer;
     Status journal;
+    uint64_t damaged_bytes; /* that the scrubber knows of */
 } Healthz;
 
 static void visit(Gather *gather, Worker *here) {
@@ -26,6 +27,11 @@ static void visit(Gather *gather, Worker *here) {
     Status status = journal_health(js->journal);
     if (status != OK && all->journal != ERR_IO)
         all->journal = status;
+    if (here->index == 0) {
+        ScrubStatus scrub;
+        journal_scrub_status(js->store, &scrub);
+        all->damaged_bytes = scrub.damaged_bytes;
+    }
     Account *account = bus_account_by_name(here->bus, buf_slice(&all->account));
     if (account == NULL || all->stream.len == 0)
         return;
@@ -90,7 +96,12 @@ static void finish(Gather *gather) {
                    SLICE_ARG(consumer), SLICE_ARG(stream), SLICE_ARG(account));
         write_trouble(all, 404, "CONSUMER", "unavailable", buf_slice(&text));
     } else {
-        buf_append_lit(&all->page->body, "{\"status\":\"ok\"}");
+        buf_append_lit(&all->page->body, "{\"status\":\"ok\"");
+        if (all->damaged_bytes)
+            buf_printf(&all->page->body,
+                       ",\"warning\":\"JetStream store has %llu damaged bytes on disk\"",
+                       (unsigned long long)all->damaged_bytes);
+        buf_append_char(&all->page->body, '}');
     }
     buf_done(&text);
     buf_done(&all->account);

@@ -16,6 +16,11 @@ void monitor_add_pages(Pages *pages, const MonitorFacts *facts) {
     pages_add(pages, LIT("/routez"), routez_page, cookie);
     pages_add(pages, LIT("/gatewayz"), gatewayz_page, cookie);
     pages_add(pages, LIT("/leafz"), leafz_page, cookie);
+    pages_add(pages, LIT("/scrubz"), scrubz_page, cookie);
+}
+
+void monitor_add_actions(Pages *pages, const MonitorFacts *facts) {
+    pages_add(pages, LIT("/scrub"), scrub_start_page, (void *)(uintptr_t)facts);
 }
 
 void monitor_write_head(Buf *out, const MonitorFacts *facts) {

@@ -11,9 +11,12 @@ typedef struct MonitorFacts { /* immutable after start */
     uint64_t sync_interval_ns;
 } MonitorFacts;
 
-/* Registers /subsz, /subscriptionsz, /jsz, /healthz, /accountz, /routez, /gatewayz, /leafz. facts
- * must live on. */
+/* Registers /subsz, /subscriptionsz, /jsz, /healthz, /accountz, /routez, /gatewayz, /leafz,
+ * /scrubz. facts must live on. */
 void monitor_add_pages(Pages *pages, const MonitorFacts *facts);
+/* What does something, and thus is for the system account only: /scrub starts a pass of the
+ * scrubber. */
+void monitor_add_actions(Pages *pages, const MonitorFacts *facts);
 
 /* "server_id":"...","now":"..." */
 void monitor_write_head(Buf *out, const MonitorFacts *facts);

@@ -4,4 +4,4 @@
 #include "monitor/page.h"
 
 PageHandler subsz_page, jsz_page, healthz_page, accountz_page, routez_page, gatewayz_page,
-    leafz_page;
+    leafz_page, scrubz_page, scrub_start_page;

@@ -84,6 +84,8 @@ typedef struct JetStreamServerOptions {
     int64_t max_memory, max_file; /* -1 = derived from the machine */
     int64_t sync_interval_ns;     /* 0 = always */
     int64_t checkpoint_bytes;     /* of log between two checkpoints; 0 = the store's default */
+    int64_t scrub_interval_ns;    /* 0 = off */
+    int64_t scrub_rate;           /* bytes a second */
     JetStreamLimitsOptions limits;
 } JetStreamServerOptions;
 

@@ -22,7 +22,8 @@
 
 static DirectiveHandler read_listen, read_http, read_server_name, read_jetstream,
     read_write_timeout, read_lame_duck, read_grace, read_metadata, read_feature_flags,
-    read_max_connections, read_store_dir, read_sync, read_js_limits, read_js_batch, read_strict;
+    read_max_connections, read_store_dir, read_sync, read_js_limits, read_js_batch, read_strict,
+    read_scrub, read_days;
 
 static const Directive top_rows[] = {
     READ_FIXED("server_name", read_server_name, server_name, "ServerName", TEXT),
@@ -127,6 +128,8 @@ static const Directive jetstream_rows[] = {
     READ_FIXED("store_dir|store|storedir", read_store_dir, store_dir, "StoreDir", TEXT),
     READ_FIXED("sync_interval|sync", read_sync, sync_interval_ns, "SyncInterval", DURATION),
     ROW("checkpoint_bytes", SIZE, checkpoint_bytes, 0, 0, NULL, "CheckpointBytes"),
+    READ_FIXED("scrub", read_scrub, scrub_interval_ns, "ScrubInterval", DURATION),
+    ROW("scrub_rate", SIZE, scrub_rate, 0, 0, NULL, "ScrubRate"),
     ROW("max_memory_store|max_mem_store|max_mem", SIZE, max_memory, 0, 0, NULL,
         "JetStreamMaxMemory"),
     ROW("max_file_store|max_file", SIZE, max_file, 0, 0, NULL, "JetStreamMaxStore"),
@@ -153,6 +156,12 @@ static const Directive jetstream_rows[] = {
 #undef READ_FIXED
 #define ROW(name, kind, member, ...)                                                               \
     { name, DIRECTIVE_##kind, offsetof(JetStreamLimitsOptions, member), __VA_ARGS__ }
+
+static const Directive scrub_rows[] = {
+    {"interval", DIRECTIVE_WHAT_HANDLER_SAYS, offsetof(JetStreamServerOptions, scrub_interval_ns),
+     0, 0, read_days, NULL},
+    {"rate", DIRECTIVE_SIZE, offsetof(JetStreamServerOptions, scrub_rate), 0, 0, NULL, NULL},
+};
 
 static const Directive limits_rows[] = {
     ROW("default_max_consumers", INT, max_consumers_default, -1, INT64_MAX, NULL, NULL),
@@ -332,6 +341,35 @@ static void read_sync(OptionsReader *reader, const ConfValue *value, void *targe
         *place = 0;
     else if (reader_duration(reader, value, true, place) && *place < 0)
         reader_fail(reader, value, "sync_interval can not be negative");
+}
+
+/* A duration that may be given in days. */
+static void read_days(OptionsReader *reader, const ConfValue *value, void *target) {
+    int64_t *place = target, ns;
+    uint64_t days;
+    Slice text = value->type == CONF_STRING ? value->text : (Slice){0};
+    bool is_days = text.len > 1 && text.ptr[text.len - 1] == 'd' &&
+                   slice_parse_u64(slice_first(text, text.len - 1), &days) == OK;
+    if (is_days)
+        ns = days > 36500 ? -1 : (int64_t)days * 24 * INT64_C(3600000000000);
+    else if (!reader_duration(reader, value, true, &ns))
+        return;
+    if (ns < INT64_C(1000000000))
+        reader_fail(reader, value, "scrub interval must be at least a second");
+    else
+        *place = ns;
+}
+
+/* off, a duration, or { interval, rate }. */
+static void read_scrub(OptionsReader *reader, const ConfValue *value, void *target) {
+    char *options = (char *)target - offsetof(JetStreamServerOptions, scrub_interval_ns);
+    if (value->type == CONF_MAP)
+        directives_read(reader, DIRECTIVE_TABLE(scrub_rows), value, options);
+    else if (value_asks_nothing(value) ||
+             (value->type == CONF_STRING && slice_equal_ignoring_case(value->text, LIT("off"))))
+        *(int64_t *)target = 0;
+    else
+        read_days(reader, value, target);
 }
 
 static void read_js_limits(OptionsReader *reader, const ConfValue *value, void *target) {

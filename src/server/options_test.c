@@ -58,11 +58,33 @@ static void nothing_configured_gives_the_defaults(void **state) {
     assert_true(options->logtime);
     assert_false(options->jetstream.is_enabled);
     assert_int_equal(options->jetstream.sync_interval_ns, 0);
+    assert_int_equal(options->jetstream.scrub_interval_ns, 7 * 86400 * SECOND);
+    assert_int_equal(options->jetstream.scrub_rate, 20 * 1048576);
     assert_int_equal(options->accounts.len, 2);
     assert_slice(options->accounts.at[ACCOUNT_GLOBAL].name, "$G");
     assert_slice(options->accounts.at[ACCOUNT_SYSTEM].name, "$SYS");
     assert_true(options->accounts.at[ACCOUNT_GLOBAL].has_jetstream);
     options_free(options);
+}
+
+static void scrubbing_is_set_in_several_ways(void **state) {
+    static const struct {
+        const char *text;
+        int64_t interval_ns, rate;
+    } cases[] = {
+        {"jetstream { scrub: off }", 0, 20 * 1048576},
+        {"jetstream { scrub: false }", 0, 20 * 1048576},
+        {"jetstream { scrub: \"3d\" }", 3 * 86400 * SECOND, 20 * 1048576},
+        {"jetstream { scrub: { interval: \"12h\", rate: \"5M\" } }", 12 * 3600 * SECOND,
+         5 * 1048576},
+        {"jetstream { scrub: { rate: 1000 } }", 7 * 86400 * SECOND, 1000},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Options *options = must_load(cases[i].text);
+        assert_int_equal(options->jetstream.scrub_interval_ns, cases[i].interval_ns);
+        assert_int_equal(options->jetstream.scrub_rate, cases[i].rate);
+        options_free(options);
+    }
 }
 
 static void top_level_options_are_read(void **state) {
@@ -427,6 +449,7 @@ static void the_digest_is_that_of_the_values(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_configured_gives_the_defaults),
+        cmocka_unit_test(scrubbing_is_set_in_several_ways),
         cmocka_unit_test(top_level_options_are_read),
         cmocka_unit_test(accounts_and_users_are_read),
         cmocka_unit_test(authorization_gives_users_of_the_global_account),

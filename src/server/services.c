@@ -11,6 +11,7 @@
 
 typedef enum AnswerKind {
     ANSWER_DATA,    /* {"server":{...},"data":PAGE} */
+    ANSWER_ACTION,  /* the same; only services have the page */
     ANSWER_STATSZ,  /* the page is named "statsz" */
     ANSWER_ID,      /* name, host and id: no page */
     ANSWER_HEALTH,  /* with the status code */
@@ -35,6 +36,8 @@ static const Endpoint endpoints[] = {
     {LIT("ROUTEZ"), LIT("/routez"), ANSWER_DATA, true, false},
     {LIT("GATEWAYZ"), LIT("/gatewayz"), ANSWER_DATA, true, false},
     {LIT("LEAFZ"), LIT("/leafz"), ANSWER_DATA, true, true},
+    {LIT("SCRUBZ"), LIT("/scrubz"), ANSWER_DATA, true, false},
+    {LIT("SCRUB"), LIT("/scrub"), ANSWER_ACTION, true, false},
     {LIT("STATZ"), LIT("/accstatz"), ANSWER_DATA, false, true},
     {LIT("INFO"), LIT("/accountz"), ANSWER_ACCOUNT, false, true},
 };
@@ -275,7 +278,9 @@ static void request_arrives(Worker *main, Mail *mail) {
         put_text(&call->query, "acc", buf_slice(&call->account));
         write_query(&call->query, &body);
         call->page.query = slice_from_at(buf_slice(&call->query), 1);
-        Pages *pages = call->endpoint->answer == ANSWER_STATSZ ? services->own : services->pages;
+        bool is_own =
+            call->endpoint->answer == ANSWER_STATSZ || call->endpoint->answer == ANSWER_ACTION;
+        Pages *pages = is_own ? services->own : services->pages;
         bool is_served = pages_serve(pages, call->endpoint->path, &call->page);
         ASSERT(is_served);
     }
@@ -326,6 +331,7 @@ Services *services_new(Worker *main, Pages *pages, const VarzFacts *facts) {
     services->facts = facts;
     services->account = bus_account_by_name(first->bus, facts->monitor->system_account);
     statsz_add_page(services->own, facts);
+    monitor_add_actions(services->own, facts->monitor);
     if (services->account == NULL)
         return services;
     for (uint32_t i = 0; i < ENDPOINT_COUNT; i++) {

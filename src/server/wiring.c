@@ -92,6 +92,8 @@ void wiring_jetstream_options(const Options *options, const ServerFacts *facts, 
     out->max_file = js->max_file;
     out->sync_interval_ns = (uint64_t)js->sync_interval_ns;
     out->checkpoint_bytes = js->checkpoint_bytes > 0 ? (uint64_t)js->checkpoint_bytes : 0;
+    out->scrub_interval_ns = (uint64_t)js->scrub_interval_ns;
+    out->scrub_rate = js->scrub_rate > 0 ? (uint64_t)js->scrub_rate : 0;
     out->domain = arena_copy(arena, js->domain);
     out->server_name = facts->name;
     out->server_id = facts->id;

@@ -308,6 +308,8 @@ void consumer_advise_nak(const Consumer *consumer, uint64_t dseq, uint64_t sseq,
                          uint64_t deliveries);
 void consumer_advise_terminated(const Consumer *consumer, uint64_t dseq, uint64_t sseq,
                                 uint64_t deliveries, Slice reason);
+/* It is skipped, since the disk does not give it. */
+void consumer_advise_damaged(const Consumer *consumer, uint64_t sseq);
 void consumer_advise_max_deliver(const Consumer *consumer, uint64_t sseq, uint64_t deliveries);
 void consumer_advise_pinned(const Consumer *consumer, Slice group, Slice pin);
 void consumer_advise_unpinned(const Consumer *consumer, Slice group, Slice reason);

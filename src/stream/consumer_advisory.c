@@ -86,6 +86,15 @@ void consumer_advise_nak(const Consumer *consumer, uint64_t dseq, uint64_t sseq,
     finish(consumer, tail, LIT("nak"), &fields);
 }
 
+void consumer_advise_damaged(const Consumer *consumer, uint64_t sseq) {
+    Buf fields = {0};
+    Slice tail;
+    if (!begin(consumer, LIT("ADVISORY.CONSUMER.MSG_DAMAGED"), &tail, &fields, false))
+        return;
+    add_number(&fields, "stream_seq", sseq);
+    finish(consumer, tail, LIT("hw_consumer_msg_damaged"), &fields);
+}
+
 void consumer_advise_terminated(const Consumer *consumer, uint64_t dseq, uint64_t sseq,
                                 uint64_t deliveries, Slice reason) {
     Buf fields = {0};

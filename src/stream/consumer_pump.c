@@ -119,6 +119,7 @@ static Status read_message(Consumer *consumer, uint64_t seq, StoredMsg *out_msg)
                     SLICE_ARG(consumer_name(consumer)), (unsigned long long)seq,
                     status_text(status));
         consumer->was_corrupt = true;
+        consumer_advise_damaged(consumer, seq);
     }
     return status;
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "stream/api.h"
 #include "stream/catalogue.h"
+#include "stream/damage.h"
 #include "stream/pull.h"
 #include "stream/stream.h"
 #include "stream/usage.h"
@@ -127,6 +128,8 @@ static Status open_store(const JetStreamOptions *options, Worker **all, JournalS
         .sync_interval_ns = options->sync_interval_ns,
         .checkpoint_bytes = options->checkpoint_bytes,
         .segment_bytes = options->segment_bytes,
+        .scrub_interval_ns = options->scrub_interval_ns,
+        .scrub_rate = options->scrub_rate,
         .offload = options->offload,
     };
     LogReport report = {0};
@@ -145,6 +148,7 @@ static Status open_store(const JetStreamOptions *options, Worker **all, JournalS
         all[i]->jetstream->store = store;
     }
     all[0]->jetstream->catalogue = catalogue_new(all[0]->jetstream);
+    all[0]->jetstream->damage = damage_watch_new(all[0]->jetstream);
     status = journal_store_recover(store, &callbacks);
     if (status == OK && !options->is_stepped)
         status = journal_store_start(store);
@@ -197,6 +201,7 @@ static void free_on_worker(Worker *worker) {
     js->api = NULL;
     for (size_t at = 0; map64_next(&js->streams, &at, &group, &value); at = 0)
         stream_free(value); /* leaves the map */
+    damage_watch_free(js->damage);
     catalogue_free(js->catalogue);
     for (size_t at = 0; map_next(&js->directory, &at, &key, &value);)
         mem_free(value);

@@ -42,6 +42,8 @@ typedef struct JetStreamOptions {
     uint64_t sync_interval_ns;    /* 0 = always */
     uint64_t checkpoint_bytes;    /* of log between two checkpoints; 0 = default */
     uint64_t segment_bytes;       /* of the log; 0 = default */
+    uint64_t scrub_interval_ns;   /* 0 = only when asked for */
+    uint64_t scrub_rate;          /* bytes a second; 0 = as fast as it goes */
     bool is_stepped; /* simulation: no log thread; what was appended waits for log_commit_now */
     Slice domain;
     Slice server_name, server_id;
@@ -76,13 +78,14 @@ struct JetStream {
     const JetStreamOptions *options;
     Journal *journal;
     JournalStore *store;
-    Map directory;             /* key -> StreamRef */
-    Map64 streams;             /* group -> Stream, those at home here */
-    Catalogue *catalogue;      /* on worker 0 */
-    struct Api *api;           /* ports and counters of this worker */
-    JetStreamUsage *usage;     /* [account], of the streams at home here */
-    struct UsageTable *held;   /* usage.h: the bytes among it, as other workers may read them */
-    BatchCounts *batch_counts; /* one for all workers */
+    Map directory;              /* key -> StreamRef */
+    Map64 streams;              /* group -> Stream, those at home here */
+    Catalogue *catalogue;       /* on worker 0 */
+    struct Api *api;            /* ports and counters of this worker */
+    JetStreamUsage *usage;      /* [account], of the streams at home here */
+    struct UsageTable *held;    /* usage.h: the bytes among it, as other workers may read them */
+    BatchCounts *batch_counts;  /* one for all workers */
+    struct DamageWatch *damage; /* damage.h; on worker 0 */
 };
 
 /* Set-up: opens the store, replays it, creates streams on their homes and the API ports. options

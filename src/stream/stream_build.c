@@ -129,6 +129,8 @@ static bool is_worth_it(const Stream *stream, uint64_t cut) {
     uint64_t end = msg_index_base_end(index);
     if (cut <= end && !base)
         return false;
+    if (stream->group.wants_run)
+        return true;
     uint64_t changed = base ? base->removed + base->edits.len : 0;
     if (cut > end)
         changed += msg_index_count_from(index, end) - msg_index_count_from(index, cut);
@@ -146,6 +148,7 @@ bool stream_freeze(Group *group, GroupFreeze *freeze) {
         return false;
     if (cut < msg_index_base_end(stream->index))
         cut = msg_index_base_end(stream->index);
+    group->wants_run = false;
     StreamBuild *build = mem_zalloc(sizeof *build);
     build->stream = stream;
     build->freeze = freeze;

@@ -318,6 +318,8 @@ void stream_place(Group *group, const Record *record, Place place);
 void stream_settle_places(Stream *stream);
 
 /* stream_read.c */
+/* seq is live: the disk does not give it any more. False: that was known. */
+bool stream_mark_damaged(Stream *stream, uint64_t seq);
 Shared *heap_msg_new(Slice subject, Slice headers, Slice payload);
 void heap_msg_get(Shared *heap, StoredMsg *out_msg);
 static inline Shared *slot_heap(const MsgSlot *slot) {

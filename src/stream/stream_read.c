@@ -49,15 +49,16 @@ void stored_msg_done(StoredMsg *msg) {
     *msg = (StoredMsg){0};
 }
 
-static void mark_damaged(Stream *stream, uint64_t seq) {
+bool stream_mark_damaged(Stream *stream, uint64_t seq) {
     const MsgSlot *slot = msg_index_get(stream->index, seq);
     if (slot->size & MSG_DAMAGED)
-        return;
+        return false;
     stream_add_flags(stream, seq, MSG_DAMAGED);
     stream->state.damaged++;
     LOG_ERR("message damaged on disk", "stream=%.*s seq=%llu place=%llx",
             SLICE_ARG(stream_name(stream)), (unsigned long long)seq,
             (unsigned long long)slot->place);
+    return true;
 }
 
 static bool is_record_of(const Stream *stream, const MsgSlot *slot, const Record *record,
@@ -94,7 +95,7 @@ Status stream_read(Stream *stream, uint64_t seq, StoredMsg *out_msg) {
         status = ERR_CORRUPT;
     }
     if (status == ERR_CORRUPT)
-        mark_damaged(stream, seq);
+        (void)stream_mark_damaged(stream, seq);
     if (status)
         return status;
     *out_msg = (StoredMsg){.seq = seq,
@@ -141,7 +142,7 @@ static void on_fetched(void *cookie, Status status) {
     if (stream) {
         const MsgSlot *slot = msg_index_get(stream->index, fetch->seq);
         if (slot && !(slot->place & MSG_IN_HEAP) && status && status != ERR_AGAIN)
-            mark_damaged(stream, fetch->seq);
+            (void)stream_mark_damaged(stream, fetch->seq);
         list_remove(&fetch->link);
     }
     wake_all(&fetch->waits);
