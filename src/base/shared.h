@@ -14,6 +14,11 @@ Shared *shared_new(size_t len);
 /* NULL when memory is out: for sizes that a peer chose. */
 Shared *shared_try_new(size_t len);
 
+/* The same with a reference to under, which goes with it: bytes of both are held by one. Takes
+ * under.
+ */
+Shared *shared_new_over(size_t len, Shared *under);
+
 Shared *shared_ref(Shared *shared);
 
 /* NULL-safe; the last one frees. */

@@ -152,8 +152,14 @@ static void explain_gap(Replay *replay, Group *group, const Record *record) {
                    .group = group->id,
                    .index = record->index - count,
                    .time_ns = record->time_ns};
+    RecordRef ref;
+    bool had_chunk = record_ref_read(record, &ref) && !ref.place; /* before it */
     for (; lost.index < record->index; lost.index++)
-        lose(replay, group, &lost, 0);
+        lose(replay, group,
+             had_chunk && lost.index + 1 == record->index
+                 ? &(Record){.type = RECORD_CHUNK, .group = group->id, .index = lost.index}
+                 : &lost,
+             0);
     replay->stray = 0;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/hash.h"
 
 /* As drawn in record.h; native order is little endian on what we build for. */
@@ -98,4 +99,24 @@ Status record_parse(Slice bytes, Record *out_record, size_t *out_used) {
     *out_record = record;
     *out_used = used;
     return OK;
+}
+
+void record_ref_write(const RecordRef *ref, char *to) {
+    memcpy(to, ref->hash, RECORD_HASH_BYTES);
+    bytes_put_u64(to + RECORD_HASH_BYTES, ref->len);
+    bytes_put_u64(to + RECORD_HASH_BYTES + 8, ref->place);
+}
+
+bool record_ref_read(const Record *record, RecordRef *out_ref) {
+    if (record->type != RECORD_PUBLISH || !(record->flags & RECORD_REF) ||
+        record->payload.len != RECORD_REF_BYTES)
+        return false;
+    const char *from = record->payload.ptr;
+    uint64_t len = bytes_get_u64(from + RECORD_HASH_BYTES);
+    if (len == 0 || len > RECORD_BYTES_MAX)
+        return false;
+    memcpy(out_ref->hash, from, RECORD_HASH_BYTES);
+    out_ref->len = (uint32_t)len;
+    out_ref->place = bytes_get_u64(from + RECORD_HASH_BYTES + 8);
+    return true;
 }

@@ -8,6 +8,7 @@
  * time_ns subject | headers | payload */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/slice.h"
@@ -44,6 +45,9 @@ typedef enum RecordType {
         31, /* group 0. payload: parts, each u32 group, u32 0, u64 length, and so many bytes of
                RECORD_PUBLISH records as in RECORD_BATCH. Nothing of a part's group lies in flight
                around it. Not applied again where a checkpoint has it: place sees it too */
+    RECORD_CHUNK = 34, /* group: the stream that brought it. headers: SHA-256 of the payload. What
+                          RECORD_PUBLISH entries with RECORD_REF refer to, of any stream of the
+                          account */
     RECORD_SCHEDULE_FIRE = 22, /* group: stream. payload: seq of a schedule, i64 when it is due
                                   next; the next entry is its message (RECORD_FIRED) */
 } RecordType;
@@ -54,7 +58,11 @@ enum {
     RECORD_COUNTED = 0x10,   /* a counter's increment; the payload is the total */
     RECORD_SCHEDULED = 0x20, /* its schedule was checked */
     RECORD_FIRED = 0x40,     /* what a schedule makes */
+    RECORD_REF = 0x80,       /* the payload is a chunk; here stands which one (RecordRef) */
 };
+
+/* Record.flags of RECORD_CHUNK. */
+enum { RECORD_CHUNK_INSTEAD = 0x01 }; /* of one that is damaged, or moved */
 
 typedef struct Record {
     RecordType type;
@@ -76,6 +84,25 @@ static inline uint64_t place_segment(Place place) {
 }
 static inline uint64_t place_offset(Place place) {
     return place & ((1u << PLACE_OFFSET_BITS) - 1);
+}
+
+/* A Place in an index with this bit: its record has RECORD_REF. */
+#define PLACE_REF (1ull << 62)
+
+/* Payload of a record with RECORD_REF: u8 hash[32] | u64 length | u64 place of the chunk's record;
+ * 0: it is the group's entry before. */
+enum { RECORD_REF_BYTES = 48, RECORD_HASH_BYTES = 32 };
+typedef struct RecordRef {
+    uint8_t hash[RECORD_HASH_BYTES];
+    uint32_t len;
+    Place place;
+} RecordRef;
+void record_ref_write(const RecordRef *ref, char *to);
+/* False: it is not one. */
+bool record_ref_read(const Record *record, RecordRef *out_ref);
+/* Bytes of a chunk's record in the log. */
+static inline size_t record_chunk_bytes(size_t len) {
+    return (RECORD_HEADER_BYTES + RECORD_HASH_BYTES + len + 7) & ~(size_t)7;
 }
 
 /* Bytes in the log, padding included. */

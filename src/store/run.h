@@ -116,7 +116,7 @@ typedef struct RunInput {
     size_t text_count;
     const RunDue *dues;
     size_t due_count;
-    size_t (*record_bytes)(size_t subject_len, uint32_t size);
+    size_t (*live_bytes)(size_t subject_len, uint64_t place, uint32_t size);
     const struct Counter *is_hurried; /* NULL, or once it is not 0: given up, ERR_CLOSED */
 } RunInput;
 

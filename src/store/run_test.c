@@ -38,7 +38,7 @@ static int remove_dir(void **state) {
     return remove(dir);
 }
 
-static size_t bytes_of(size_t subject_len, uint32_t size) {
+static size_t bytes_of(size_t subject_len, uint64_t place, uint32_t size) {
     return 40 + subject_len + size % 1000;
 }
 
@@ -91,7 +91,7 @@ static void write_run(const Run *base, const uint64_t (*has)[RUN_PAGE_WORDS],
                       .text_count = texts.len,
                       .dues = &due,
                       .due_count = 1,
-                      .record_bytes = bytes_of};
+                      .live_bytes = bytes_of};
     assert_int_equal(run_write(dir, path, &input), OK);
     vec_done(&messages);
     vec_done(&texts);
@@ -126,7 +126,7 @@ static void check_messages(const Run *run, const Knowns *all) {
                     next = all->at[k].seq;
             assert_true(message.next == (next ? next - known->seq : 0));
             if (message.place)
-                want += bytes_of(text.len, message.size);
+                want += bytes_of(text.len, message.place, message.size);
         }
     assert_true(at == all->len && run_message_count(run) == at);
     const RunSegment *segment = run_segments(run, &segments);

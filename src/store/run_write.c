@@ -213,8 +213,9 @@ typedef struct Page {
 static void count_bytes(Merge *merge, const RunMessage *message) {
     if (!message->place)
         return;
-    uint64_t segment = place_segment(message->place);
-    uint64_t bytes = merge->in->record_bytes(merge->text_len[message->subject], message->size);
+    uint64_t segment = place_segment(message->place & ~PLACE_REF);
+    uint64_t bytes =
+        merge->in->live_bytes(merge->text_len[message->subject], message->place, message->size);
     for (size_t i = merge->segments.len; i-- > 0;)
         if (merge->segments.at[i].segment == segment) {
             merge->segments.at[i].bytes += bytes;

@@ -235,7 +235,7 @@ static void a_damaged_checkpoint_is_moved_and_named(void **state) {
     scrub_damages_done(&damages);
 }
 
-static size_t bytes_of(size_t subject_len, uint32_t size) {
+static size_t bytes_of(size_t subject_len, uint64_t place, uint32_t size) {
     return subject_len + size;
 }
 
@@ -253,7 +253,7 @@ static void write_a_run(const char *name) {
                       .added_count = MESSAGES,
                       .texts = &text,
                       .text_count = 1,
-                      .record_bytes = bytes_of};
+                      .live_bytes = bytes_of};
     assert_int_equal(disk_make_dirs(runs), OK);
     assert_int_equal(run_write(runs, path, &input), OK);
     mem_free(added);
@@ -305,7 +305,7 @@ static void a_damaged_run_is_never_merged_into_a_new_one(void **state) {
     flip("idx/7.3.run", RUN_HEAD_BYTES + 1000);
     assert_false(run_is_whole(run));
     uint64_t has[500][RUN_PAGE_WORDS] = {{0}};
-    RunInput input = {.base = run, .base_has = has, .record_bytes = bytes_of};
+    RunInput input = {.base = run, .base_has = has, .live_bytes = bytes_of};
     assert_int_equal(run_write(runs, next, &input), ERR_CORRUPT);
     assert_false(exists("idx/7.4.run"));
     run_free(run);

@@ -266,6 +266,13 @@ void consumer_pump(Consumer *consumer) {
 void consumer_offer(Consumer *consumer, const StoredMsg *msg) {
     bool is_next = consumer->num_pending == 1 && consumer->initial == NULL &&
                    (consumer->acks == NULL || consumer->acks->queued == 0);
+    if (msg->is_unread) {
+        if (is_next)
+            consumer->next_seq = msg->seq;
+        consumer_pump_soon(consumer);
+        consumer_note_behind(consumer);
+        return;
+    }
     if (!is_next) {
         consumer_note_behind(consumer);
         if (consumer->pull && consumer->pull->count > 0) /* it may reach a request's threshold */

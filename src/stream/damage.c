@@ -82,14 +82,36 @@ static void mark(Walk *walk, Stream *stream, const uint64_t *seqs, size_t count)
     }
 }
 
-static bool is_hit(const Walk *walk, Stream *stream, const MsgSlot *slot) {
-    const ScrubDamage *damage = &walk->damage;
-    if (slot->place & MSG_IN_HEAP || slot->size & (MSG_DAMAGED | MSG_UNSEEN) || !slot->subject ||
-        place_segment(slot->place) != damage->file.number)
+static bool is_hit_at(const Walk *walk, Place place, size_t bytes) {
+    return place_segment(place) == walk->damage.file.number &&
+           scrub_damage_hits(&walk->damage, place, bytes);
+}
+
+/* Either of the two records; of a chunk all who refer to it shall know. */
+static bool is_ref_hit(const Walk *walk, Stream *stream, uint64_t seq, const MsgSlot *slot,
+                       Slice subject) {
+    ChunkMsg msg;
+    if (!chunk_msg_of(stream, seq, slot, subject, &msg))
+        return true;
+    if (is_hit_at(walk, msg.place, msg.bytes))
+        return true;
+    Place place = chunk_state(stream->js->chunks, msg.chunk).place;
+    if (!is_hit_at(walk, place, record_chunk_bytes(chunk_len(msg.chunk))))
+        return false;
+    chunk_mark_damaged(stream->js->chunks, msg.chunk, place);
+    return true;
+}
+
+static bool is_hit(const Walk *walk, Stream *stream, uint64_t seq, const MsgSlot *slot) {
+    if (slot->place & MSG_IN_HEAP || slot->size & (MSG_DAMAGED | MSG_UNSEEN) || !slot->subject)
+        return false;
+    if (!(slot->place & MSG_REF) && place_segment(slot->place) != walk->damage.file.number)
         return false;
     Slice subject =
         subject_entry_text(subject_index_entry(&stream->parts->subjects, slot->subject));
-    return scrub_damage_hits(damage, slot->place, stream_record_bytes(subject.len, slot->size));
+    if (slot->place & MSG_REF)
+        return is_ref_hit(walk, stream, seq, slot, subject);
+    return is_hit_at(walk, slot->place, stream_record_bytes(subject.len, slot->size));
 }
 
 /* The index must not change while it is walked: what is hit is marked behind it. True: all of the
@@ -103,7 +125,7 @@ static bool look_at(Walk *walk, Stream *stream, unsigned *budget) {
     while (*budget && (slot = msg_scan_next_up(&scan, &seq))) {
         --*budget;
         walk->seq = seq + 1;
-        if (is_hit(walk, stream, slot))
+        if (is_hit(walk, stream, seq, slot))
             vec_push(&hits, seq);
     }
     mark(walk, stream, hits.at, hits.len);

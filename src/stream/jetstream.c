@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/chunk_table.h"
 #include "stream/api.h"
 #include "stream/catalogue.h"
 #include "stream/damage.h"
@@ -143,7 +144,9 @@ static Status open_store(const JetStreamOptions *options, Worker **all, JournalS
         return status;
     }
     *out_store = store;
+    ChunkTable *chunks = chunk_table_new(journal_log(all[0]->journal));
     for (unsigned i = 0; i < all[0]->count; i++) {
+        all[i]->jetstream->chunks = chunks;
         all[i]->jetstream->journal = all[i]->journal;
         all[i]->jetstream->store = store;
     }
@@ -217,11 +220,13 @@ void jetstream_close(Worker **all, JournalStore *store) {
     unsigned count = all[0]->count;
     JetStream *first = all[0]->jetstream;
     BatchCounts *counts = first ? first->batch_counts : NULL;
+    ChunkTable *chunks = first ? first->chunks : NULL;
 
     /* Groups leave before their journals go; what they appended is still committed. */
     for (unsigned i = 0; i < count; i++)
         free_on_worker(all[i]);
     batch_counts_free(counts);
+    chunk_table_free(chunks);
     if (store)
         journal_store_close(store);
 }

@@ -44,6 +44,8 @@ typedef struct JetStreamOptions {
     uint64_t segment_bytes;       /* of the log; 0 = default */
     uint64_t scrub_interval_ns;   /* 0 = only when asked for */
     uint64_t scrub_rate;          /* bytes a second; 0 = as fast as it goes */
+    bool is_dedup_off;            /* equal large payloads are stored as often as they come */
+    uint64_t chunk_bytes_min;     /* for tests; 0 = CHUNK_PAYLOAD_MIN */
     bool is_stepped; /* simulation: no log thread; what was appended waits for log_commit_now */
     Slice domain;
     Slice server_name, server_id;
@@ -86,6 +88,7 @@ struct JetStream {
     struct UsageTable *held;    /* usage.h: the bytes among it, as other workers may read them */
     BatchCounts *batch_counts;  /* one for all workers */
     struct DamageWatch *damage; /* damage.h; on worker 0 */
+    struct ChunkTable *chunks;  /* one for all workers */
 };
 
 /* Set-up: opens the store, replays it, creates streams on their homes and the API ports. options

@@ -33,6 +33,9 @@ enum {
  * record of the log. */
 #define MSG_IN_HEAP (1ull << 63)
 
+/* A place with this bit is that of a record which refers to a chunk (stream_chunk.h). */
+#define MSG_REF (1ull << 62)
+
 enum { MSG_NEXT_FAR = INT32_MAX };
 
 typedef struct __attribute__((packed, aligned(4))) MsgSlot {

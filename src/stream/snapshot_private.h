@@ -13,6 +13,7 @@ typedef struct RemovedMsg {
     uint64_t place; /* or, with MSG_IN_HEAP, a Shared that is held */
     int64_t time_ns;
     uint32_t bytes; /* of the record */
+    ChunkUse use;   /* chunk NULL: it has none */
 } RemovedMsg;
 
 /* A read of the disk for a removed one; outlives the snapshot when that goes first. */

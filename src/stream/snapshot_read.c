@@ -37,16 +37,31 @@ static void sift_down(Snapshot *snapshot) {
 }
 
 static void let_go(Snapshot *snapshot, const RemovedMsg *removed) {
+    JetStream *js = snapshot->stream->js;
     if (removed->place & MSG_IN_HEAP)
         shared_unref((Shared *)(uintptr_t)(removed->place & ~MSG_IN_HEAP));
     else
-        log_drop_live(journal_log(snapshot->stream->js->journal), removed->place, removed->bytes);
+        log_drop_live(journal_log(js->journal), removed->place, removed->bytes);
+    if (removed->use.chunk)
+        chunk_unref(js->chunks, removed->use.chunk);
 }
 
 static void pop_removed(Snapshot *snapshot) {
     let_go(snapshot, &snapshot->removed.at[0]);
     snapshot->removed.at[0] = snapshot->removed.at[--snapshot->removed.len];
     sift_down(snapshot);
+}
+
+/* Its record and its chunk stay. False: the chunk is not known. */
+static bool keep_ref(Stream *stream, uint64_t seq, size_t subject_len, RemovedMsg *removed) {
+    const ChunkUse *use = stream_chunk_use(stream, seq);
+    if (!use)
+        return false;
+    removed->place &= ~MSG_REF;
+    removed->bytes = (uint32_t)chunk_msg_bytes(subject_len, use->headers_len);
+    removed->use = *use;
+    (void)chunk_ref(stream->js->chunks, use->chunk);
+    return true;
 }
 
 void snapshot_on_removed(Stream *stream, uint64_t seq, const MsgSlot *slot, size_t subject_len) {
@@ -60,7 +75,9 @@ void snapshot_on_removed(Stream *stream, uint64_t seq, const MsgSlot *slot, size
             (void)shared_ref(slot_heap(slot));
         } else {
             removed.bytes = (uint32_t)stream_record_bytes(subject_len, slot->size);
-            log_add_live(journal_log(stream->js->journal), slot->place, removed.bytes);
+            if (slot->place & MSG_REF && !keep_ref(stream, seq, subject_len, &removed))
+                continue;
+            log_add_live(journal_log(stream->js->journal), removed.place, removed.bytes);
         }
         vec_push(&snapshot->removed, removed);
         sift_up(snapshot, snapshot->removed.len - 1);
@@ -89,6 +106,25 @@ static void on_fetched(void *cookie, Status status) {
     mem_free(fetch);
 }
 
+static void fetch_removed(Snapshot *snapshot, Place place, size_t bytes) {
+    snapshot->fetch = mem_alloc(sizeof *snapshot->fetch);
+    snapshot->fetch->snapshot = snapshot;
+    log_reader_fetch(journal_reader(snapshot->stream->js->journal), place, bytes, on_fetched,
+                     snapshot->fetch);
+}
+
+static Status read_removed_ref(Snapshot *snapshot, const RemovedMsg *removed, StoredMsg *out_msg) {
+    ChunkPart part;
+    ChunkMsg msg = {.place = removed->place,
+                    .bytes = removed->bytes,
+                    .headers_len = removed->use.headers_len,
+                    .chunk = removed->use.chunk};
+    Status status = chunk_msg_read(snapshot->stream, &msg, out_msg, &part);
+    if (status == ERR_AGAIN)
+        fetch_removed(snapshot, part.place, part.bytes);
+    return status;
+}
+
 static Status read_removed(Snapshot *snapshot, const RemovedMsg *removed, StoredMsg *out_msg) {
     LogReader *reader = journal_reader(snapshot->stream->js->journal);
     *out_msg = (StoredMsg){.seq = removed->seq, .time_ns = removed->time_ns};
@@ -96,14 +132,13 @@ static Status read_removed(Snapshot *snapshot, const RemovedMsg *removed, Stored
         heap_msg_get(shared_ref((Shared *)(uintptr_t)(removed->place & ~MSG_IN_HEAP)), out_msg);
         return OK;
     }
+    if (removed->use.chunk)
+        return read_removed_ref(snapshot, removed, out_msg);
     Record record;
     Shared *hold;
     Status status = log_reader_peek(reader, removed->place, removed->bytes, &record, &hold);
-    if (status == ERR_AGAIN) {
-        snapshot->fetch = mem_alloc(sizeof *snapshot->fetch);
-        snapshot->fetch->snapshot = snapshot;
-        log_reader_fetch(reader, removed->place, removed->bytes, on_fetched, snapshot->fetch);
-    }
+    if (status == ERR_AGAIN)
+        fetch_removed(snapshot, removed->place, removed->bytes);
     if (status != OK)
         return status;
     out_msg->hold = hold;

@@ -76,6 +76,7 @@ Stream *stream_new(JetStream *js, Account *account, uint32_t group, StreamConfig
     retained_on_config(stream);
     stream_expiry_init(stream);
     make_transforms(stream);
+    stream_chunks_configure(stream);
     stream->consumers = consumer_set_new(stream);
     copies_configure(stream);
 
@@ -147,6 +148,7 @@ void stream_reveal(Stream *stream) {
 void stream_config_took_effect(Stream *stream) {
     StreamParts *parts = stream->parts;
     make_transforms(stream);
+    stream_chunks_configure(stream);
     copies_configure(stream);
     mirror_direct_configure(stream);
     if (stream->config->duplicate_window_ns <= 0)
@@ -245,6 +247,7 @@ void stream_free(Stream *stream) {
     buf_done(&parts->last_msg_id);
     for (unsigned i = 0; i < DROP_AGES; i++)
         mem_free(parts->drops[i].at);
+    stream_chunks_done(stream);
     mem_free(parts->ack_prefix);
     mem_free(parts->subs);
     mem_free(parts);

@@ -71,6 +71,7 @@ typedef struct StoredMsg {
     int64_t time_ns;
     Slice subject, headers, payload;
     Shared *hold;
+    bool is_unread; /* what was stored just now: payload.len is right, its bytes are on disk only */
 } StoredMsg;
 void stored_msg_done(StoredMsg *msg);
 

@@ -38,6 +38,10 @@ void stream_take_sequence(Stream *stream, int64_t time_ns) {
     }
 }
 
+static bool is_unread(Slice payload) {
+    return payload.len && !payload.ptr;
+}
+
 bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg) {
     StreamParts *parts = stream->parts;
     StreamState *state = &stream->state;
@@ -54,7 +58,8 @@ bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg) {
                            .subject = msg->subject,
                            .headers = msg->headers,
                            .payload = msg->payload,
-                           .hold = msg->hold};
+                           .hold = msg->hold,
+                           .is_unread = is_unread(msg->payload)};
     SubjectId id = subject_index_add(&parts->subjects, msg->subject);
     MsgSlot *slot = msg_index_add(stream->index, seq);
     slot->time_ns = msg->time_ns;
@@ -62,8 +67,10 @@ bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg) {
     slot->is_tombstone = pub_headers_are_tombstone(msg->ask);
     if (msg->place) {
         slot->place = msg->place;
-        log_add_live(journal_log(stream->js->journal), msg->place,
-                     stream_record_bytes(msg->subject.len, size));
+        log_add_live(journal_log(stream->js->journal), msg->place & ~MSG_REF,
+                     stream_live_bytes(msg->subject.len, msg->place, size));
+        if (msg->place & MSG_REF)
+            stream_chunk_stored(stream, seq, msg->headers.len, msg->payload.len);
     } else {
         Shared *heap = heap_msg_new(msg->subject, msg->headers, msg->payload);
         slot->place = heap_place(heap);
@@ -142,9 +149,15 @@ static void republish(Stream *stream, const StoredMsg *msg, uint64_t last_seq) {
         payload = (Slice){0};
     }
     header_end(&headers);
+    /* The config changed while it was on its way as a chunk. */
+    StoredMsg whole = {0};
+    if (is_unread(payload) && stream_read_now(stream, msg->seq, &whole) == OK)
+        payload = whole.payload;
     Message message = {
         .subject = buf_slice(&to), .headers = buf_slice(&headers), .payload = payload};
-    bus_publish(stream->account, message.subject, &message, NULL, BUS_NO_MAPPINGS);
+    if (!is_unread(payload))
+        bus_publish(stream->account, message.subject, &message, NULL, BUS_NO_MAPPINGS);
+    stored_msg_done(&whole);
     buf_done(&to);
     buf_done(&headers);
     buf_done(&time);
@@ -170,7 +183,8 @@ void stream_store_and_tell(Stream *stream, const StoreMsg *store, const Ticket *
                           .subject = store->subject,
                           .headers = store->headers,
                           .payload = store->payload,
-                          .hold = store->hold};
+                          .hold = store->hold,
+                          .is_unread = is_unread(store->payload)};
     if (is_live && ask && ask->rollup.len)
         roll_up(stream, ask, store->subject, seq);
     stream_remember_msg_id(stream, ask, seq, store->time_ns);
@@ -242,9 +256,11 @@ static void apply_fired(Stream *stream, const Record *record, Place place, Share
         schedules_landed(stream, ticket->pointer);
 }
 
-/* What became of a traced message. */
-static void tell_trace(Stream *stream, Trace *trace, const Record *record, const PubHeaders *ask,
-                       const PubVerdict *verdict) {
+void stream_tell_trace(Stream *stream, const Ticket *ticket, const Record *record,
+                       const PubHeaders *ask, const PubVerdict *verdict) {
+    if (__builtin_expect(!ticket || ticket->kind != TICKET_PUBLISH || !ticket->pointer, 1))
+        return;
+    Trace *trace = ticket->pointer;
     if (api_failed(verdict->error) || verdict->is_duplicate)
         stream_trace_refused(stream, trace, ask, verdict);
     else
@@ -252,7 +268,7 @@ static void tell_trace(Stream *stream, Trace *trace, const Record *record, const
     trace_release(trace);
 }
 
-static void apply_publish(Stream *stream, const Record *record, Place place, Shared *hold,
+void stream_apply_publish(Stream *stream, const Record *record, Place place, Shared *hold,
                           const Ticket *ticket) {
     PubHeaders headers, *ask = NULL;
     PubVerdict verdict;
@@ -271,8 +287,7 @@ static void apply_publish(Stream *stream, const Record *record, Place place, Sha
     else if (verdict.is_duplicate && ticket)
         puback_send(stream, ticket->data, verdict.duplicate_seq, true);
     bool is_stored = !api_failed(verdict.error) && !verdict.is_duplicate;
-    if (ticket && ticket->kind == TICKET_PUBLISH && __builtin_expect(ticket->pointer != NULL, 0))
-        tell_trace(stream, ticket->pointer, record, ask, &verdict);
+    stream_tell_trace(stream, ticket, record, ask, &verdict);
     if (is_stored && !verdict.is_unwanted && stream->config->allow_msg_counter &&
         !counters_fit(stream, record)) {
         if (ticket)
@@ -325,11 +340,16 @@ static void apply_by_type(Stream *stream, const Record *record, Place place, Sha
     case RECORD_PUBLISH:
         if (record->flags & RECORD_FIRED)
             apply_fired(stream, record, place, hold, ticket);
+        else if (record->flags & RECORD_REF)
+            stream_apply_ref(stream, record, place, hold, ticket);
         else
-            apply_publish(stream, record, place, hold, ticket);
+            stream_apply_publish(stream, record, place, hold, ticket);
         break;
     case RECORD_COPY:
         stream_apply_copy(stream, record, place, hold, ticket);
+        break;
+    case RECORD_CHUNK:
+        stream_apply_chunk(stream, record, place, hold, ticket);
         break;
     case RECORD_SKIP:
         stream_apply_skip(stream, record);
@@ -408,16 +428,18 @@ static ApiError refusal(Stream *stream, Status why) {
 
 static void on_refused(Group *group, const Record *record, const Ticket *ticket, Status why) {
     Stream *stream = (Stream *)group;
+    Record whole;
     switch (ticket->kind) {
     case TICKET_PUBLISH:
-        stream_note_landed(stream, record);
+        if (record->flags & RECORD_REF)
+            stream_chunk_refused(stream, record);
+        stream_note_landed(stream, stream_unwrap_ref(record, &whole) ? &whole : record);
         if (record->flags & RECORD_COUNTED)
             counters_landed(stream, record);
         if (why != ERR_CLOSED)
             puback_refuse(stream, ticket->data, refusal(stream, why));
-        if (ticket->pointer)
-            tell_trace(stream, ticket->pointer, record, NULL,
-                       &(PubVerdict){.error = refusal(stream, why)});
+        stream_tell_trace(stream, ticket, record, NULL,
+                          &(PubVerdict){.error = refusal(stream, why)});
         break;
     case TICKET_BATCH:
         stream_note_landed(stream, record);
@@ -455,6 +477,8 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
     case TICKET_EXPIRE:
         stream->parts->is_expire_in_flight = false;
         stream_expiry_arm(stream);
+        break;
+    case TICKET_CHUNK: /* its message, the next entry, tells */
         break;
     }
     if (stream->parts->settling.len)

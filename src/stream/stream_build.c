@@ -288,7 +288,7 @@ static void write_run(OffloadJob *job) {
                       .text_count = build->texts.len,
                       .dues = build->dues.at,
                       .due_count = build->dues.len,
-                      .record_bytes = stream_record_bytes,
+                      .live_bytes = stream_live_bytes,
                       .is_hurried = build->is_hurried};
     build->status = run_write(build->dir, build->path, &input);
     if (build->status == OK)
@@ -516,8 +516,9 @@ void stream_index_forget(MsgIndex *index, SubjectIndex *subjects, uint64_t seq) 
     MsgSlot slot = *msg_index_get(index, seq);
     SubjectId id = slot.subject = subject_index_own(subjects, slot.subject);
     if (!(slot.place & MSG_IN_HEAP) && slot.place)
-        msg_index_drop_bytes(index, seq, slot.place,
-                             stream_record_bytes(subject_text(subjects, id).len, slot.size));
+        msg_index_drop_bytes(
+            index, seq, slot.place & ~MSG_REF,
+            stream_live_bytes(subject_text(subjects, id).len, slot.place, slot.size));
     if (id)
         subject_chain_remove(index, subjects, seq, &slot);
     msg_index_remove(index, seq);

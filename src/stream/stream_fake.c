@@ -232,7 +232,7 @@ Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out
         return world.read_status;
     if (world.is_cold && world.fetched != place)
         return ERR_AGAIN;
-    if (!entry)
+    if (!entry || entry->is_gone)
         return ERR_CORRUPT;
     *out_record = entry->record;
     size_t used, at = place_offset(place) - ENTRY_OFFSET;
@@ -244,6 +244,11 @@ Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out
         return ERR_CORRUPT;
     *out_hold = shared_ref(entry->bytes);
     return OK;
+}
+Status log_reader_read(LogReader *reader, Place place, size_t bytes, Record *out_record,
+                       Shared **out_hold) {
+    world.fetched = place;
+    return log_reader_peek(reader, place, bytes, out_record, out_hold);
 }
 void log_reader_fetch(LogReader *reader, Place place, size_t bytes,
                       void (*done)(void *cookie, Status status), void *cookie) {
@@ -375,7 +380,8 @@ void world_begin(void) {
                            .options = &world.options,
                            .usage = world.usage,
                            .held = usage_table_new(sizeof world.usage / sizeof world.usage[0]),
-                           .batch_counts = batch_counts_new()};
+                           .batch_counts = batch_counts_new(),
+                           .chunks = chunk_table_new(NULL)};
 }
 
 static void remove_run(void *cookie, const char *name, bool is_dir) {
@@ -407,6 +413,7 @@ void world_end(void) {
     mem_free(world.sent);
     buf_done(&world.api);
     batch_counts_free(world.js.batch_counts);
+    chunk_table_free(world.js.chunks);
     map64_done(&world.js.streams);
     arena_free(world.worker.turn);
 }

@@ -13,6 +13,7 @@ typedef struct FakeEntry {
     Place place;
     Ticket ticket; /* data is owned */
     int64_t live;  /* bytes that the stream says are live */
+    bool is_gone;  /* with its segment */
 } FakeEntry;
 
 typedef struct FakeSent {

@@ -23,6 +23,11 @@ size_t stream_record_bytes(size_t subject_len, uint32_t slot_size) {
            ~(size_t)7;
 }
 
+size_t stream_live_bytes(size_t subject_len, uint64_t place, uint32_t slot_size) {
+    return place & MSG_REF ? chunk_msg_bytes(subject_len, 0)
+                           : stream_record_bytes(subject_len, slot_size);
+}
+
 /* A message whose record never came counts as a message of no bytes. */
 void stream_count_live(Stream *stream, Slice subject, uint32_t slot_size, int sign) {
     uint64_t bytes =
@@ -54,7 +59,8 @@ void stream_await_ttl(Stream *stream, uint64_t seq, int64_t due_ns) {
     stream->parts->ttl_live++;
 }
 
-static void note_drop(DropList *list, Place place, uint64_t bytes) {
+void stream_note_drop(Stream *stream, unsigned age, Place place, uint64_t bytes) {
+    DropList *list = &stream->parts->drops[age];
     size_t low = 0, high = list->len;
     uint64_t segment = place_segment(place);
     while (low < high) {
@@ -90,6 +96,7 @@ void stream_age_drops(Stream *stream) {
     give_back(stream, &oldest);
     memmove(drops + 1, drops, (DROP_AGES - 1) * sizeof *drops);
     drops[0] = oldest;
+    stream_chunks_age(stream);
 }
 
 /* The message's bytes, in the log or on the heap. */
@@ -98,8 +105,8 @@ static void drop_bytes(Stream *stream, const MsgSlot *slot, size_t subject_len) 
         shared_unref(slot_heap(slot));
         stream->parts->heap_count--;
     } else if (!(slot->size & MSG_UNSEEN))
-        note_drop(&stream->parts->drops[0], slot->place,
-                  stream_record_bytes(subject_len, slot->size));
+        stream_note_drop(stream, DROP_OF_MESSAGES, slot->place & ~MSG_REF,
+                         stream_live_bytes(subject_len, slot->place, slot->size));
 }
 
 static Slice slot_subject(const Stream *stream, const MsgSlot *slot) {
@@ -117,8 +124,8 @@ static void drop_bytes_of_base(Stream *stream) {
         return;
     for (size_t i = 0; i < base->segment_count; i++)
         if (base->segments[i].bytes)
-            note_drop(&stream->parts->drops[0], place_of(base->segments[i].segment, 0),
-                      base->segments[i].bytes);
+            stream_note_drop(stream, DROP_OF_MESSAGES, place_of(base->segments[i].segment, 0),
+                             base->segments[i].bytes);
     for (size_t at = 0; map64_next(&base->edits, &at, &seq, &value);) {
         const MsgSlot *slot = value;
         if (slot->place & MSG_IN_HEAP)
@@ -139,14 +146,15 @@ void stream_drop_log_bytes(Stream *stream) {
     const MsgSlot *slot;
     const MsgBase *base = stream->index->base;
     for (size_t i = 0; base && i < base->segment_count; i++)
-        note_drop(&stream->parts->drops[0], place_of(base->segments[i].segment, 0),
-                  base->segments[i].bytes);
+        stream_note_drop(stream, DROP_OF_MESSAGES, place_of(base->segments[i].segment, 0),
+                         base->segments[i].bytes);
     msg_scan_up(&scan, stream->index, msg_index_base_end(stream->index));
     while ((slot = msg_scan_next_up(&scan, &seq)))
         if (!(slot->place & MSG_IN_HEAP))
             drop_bytes(stream, slot, slot_subject(stream, slot).len);
     for (unsigned i = 0; i < DROP_AGES; i++)
         give_back(stream, &stream->parts->drops[i]);
+    stream_chunks_give_back(stream);
 }
 
 static void update_first(Stream *stream) {
@@ -183,9 +191,11 @@ void stream_drop(Stream *stream, uint64_t seq, bool has_advisory) {
     consumer_set_on_removed(stream->consumers, seq, subject, has_advisory);
     stream_count_live(stream, subject, slot.size, -1);
     drop_bytes(stream, &slot, subject.len);
+    if (slot.place & MSG_REF)
+        stream_chunk_dropped(stream, seq);
     if (!(slot.place & MSG_IN_HEAP) && !(slot.size & MSG_UNSEEN))
-        msg_index_drop_bytes(stream->index, seq, slot.place,
-                             stream_record_bytes(subject.len, slot.size));
+        msg_index_drop_bytes(stream->index, seq, slot.place & ~MSG_REF,
+                             stream_live_bytes(subject.len, slot.place, slot.size));
     if (slot.size & MSG_HAS_TTL)
         parts->ttl_live--;
     if (slot.size & MSG_DAMAGED)
@@ -225,6 +235,7 @@ void stream_drop_all(Stream *stream, uint64_t next_seq) {
     while ((slot = msg_scan_next_up(&scan, &seq)))
         drop_bytes(stream, slot, slot_subject(stream, slot).len);
     drop_bytes_of_base(stream);
+    stream_chunk_dropped_all(stream);
     stream_set_totals(stream, 0, 0);
     parts->heap_count = 0;
     if (parts->build)

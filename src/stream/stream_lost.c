@@ -73,9 +73,11 @@ void stream_lost(Group *group, const Record *record, Place place) {
     case RECORD_PUBLISH:
         add_damaged(stream, record, place);
         break;
+    case RECORD_CHUNK: /* its message, the next entry, is damaged */
     default:
         break;
     }
+    stream->parts->chunks.lost_index = record->index;
     stream->parts->is_replaying = false;
     LOG_ERR("entry lost by the disk", "stream=%.*s index=%llu type=%d first_seq=%llu messages=%llu",
             SLICE_ARG(stream_name(stream)), (unsigned long long)record->index, (int)record->type,

@@ -231,8 +231,8 @@ static void add_one(Stream *stream, uint64_t seq, const Saved *saved) {
     if (saved->size & MSG_HAS_TTL)
         parts->ttl_live++;
     if (!saved->is_in_heap && !(saved->size & MSG_UNSEEN))
-        log_add_live(journal_log(stream->js->journal), saved->place,
-                     stream_record_bytes(subject.len, saved->size));
+        log_add_live(journal_log(stream->js->journal), saved->place & ~MSG_REF,
+                     stream_live_bytes(subject.len, saved->place, saved->size));
 }
 
 static Status load_run(Loader *loader, uint64_t seq, uint64_t len, Slice *from) {

@@ -40,6 +40,11 @@ typedef struct ModelId {
     int64_t time_ns;
 } ModelId;
 
+/* What all payloads are made of: few are different. */
+enum { PAYLOAD_MAX = 40, CHUNK_MIN = 20 };
+static const char all_p[] = "pppppppppppppppppppppppppppppppppppppppp";
+_Static_assert(sizeof all_p == PAYLOAD_MAX + 1, "so long are they at most");
+
 /* The stream as it should be: arrays that are searched from end to end. */
 static struct {
     const StreamConfig *config;
@@ -318,6 +323,11 @@ static void model_purge(const Record *record) {
 
 static void before_apply(const FakeEntry *entry) {
     const Record *record = &entry->record;
+    Record whole;
+    if (stream_unwrap_ref(record, &whole)) {
+        whole.payload.ptr = all_p;
+        record = &whole;
+    }
     bool has_markers = model.config->subject_delete_marker_ttl_ns > 0;
     if (!has_markers || record->type == RECORD_EXPIRE)
         model_expire(record->time_ns);
@@ -448,6 +458,7 @@ typedef struct Run {
 } Run;
 
 static unsigned builds_in_all, loads_in_all, rebuilds_in_all;
+static uint64_t chunks_in_all;
 
 static void random_config(Run *run) {
     Rand *rand = &run->rand;
@@ -504,15 +515,14 @@ static void random_headers(Run *run, const char *subject, Buf *out) {
 static void publish(Run *run, bool flushes) {
     const char *subject = subjects[rand_below(&run->rand, SUBJECTS)];
     Buf headers = {0};
-    char payload[64], reply[32];
+    char reply[32];
     size_t before_sent = world.sent_count, before_entries = world.entry_count;
 
     random_headers(run, subject, &headers);
-    memset(payload, 'p', sizeof payload);
     snprintf(reply, sizeof reply, "reply.%u", run->replies++);
     bool is_alone = run->stream->group.in_flight == 0;
     world_publish(run->stream, subject, headers.len ? buf_text(&headers) : NULL,
-                  slice_from(payload, rand_below(&run->rand, 40)), reply);
+                  slice_from(all_p, rand_below(&run->rand, PAYLOAD_MAX)), reply);
     if (world.entry_count == before_entries) {
         assert_true(is_alone);
         Buf block = {0};
@@ -526,7 +536,7 @@ static void publish(Run *run, bool flushes) {
         Record record = {.time_ns = run->stream->parts->clock_ns,
                          .subject = slice_of_text(subject),
                          .headers = headers.len ? buf_slice(&block) : (Slice){0},
-                         .payload = slice_from(payload, 0)};
+                         .payload = {0}};
         if (model.config->subject_delete_marker_ttl_ns <= 0)
             model_expire(record.time_ns);
         if (model.config->max_bytes <= 0) { /* the payload's length does not matter then */
@@ -537,6 +547,8 @@ static void publish(Run *run, bool flushes) {
     }
     if (flushes && world.applied_count < world.entry_count) {
         size_t waiting = world.entry_count - world.applied_count;
+        if (world.entries[world.applied_count].record.type == RECORD_CHUNK)
+            waiting--;
         world_flush(run->stream);
         if (waiting == 1) {
             assert_string_equal(world.sent[world.sent_count - 1].payload, model.reply);
@@ -692,13 +704,15 @@ static void recover(Run *run, unsigned back) {
         floor = 0;
     bool *is_gone = mem_zalloc(world.entry_count + 1);
     for (size_t i = 0; i < floor; i++)
-        is_gone[i] = world.entries[i].live == 0;
+        world.entries[i].is_gone = is_gone[i] = world.entries[i].live == 0;
     for (size_t i = 0; i < world.entry_count; i++)
         world.entries[i].live = 0;
 
     uint64_t index_last = stream->group.index_last;
     int64_t clock_ns = stream->parts->clock_ns;
     memset(&world.usage, 0, sizeof world.usage);
+    ChunkTable *chunks = world.js.chunks;
+    world.js.chunks = chunk_table_new(NULL);
     Stream *copy =
         stream_new(&world.js, stream->account, 7, world_config(run->json), stream->created_ns);
     if (back)
@@ -733,11 +747,16 @@ static void recover(Run *run, unsigned back) {
         assert_int_equal(a, b);
     }
     check_find(copy, &run->rand);
+    chunks_in_all += chunk_table_totals(world.js.chunks).chunks;
+    stream_drop_log_bytes(copy);
     for (size_t i = 0; i < world.entry_count; i++)
-        assert_true(world.entries[i].live >= 0);
+        assert_int_equal(world.entries[i].live, 0);
+    assert_int_equal(chunk_table_totals(world.js.chunks).chunks, 0);
     mem_free(is_gone);
     stream->parts->usage = copy->parts->usage;
     stream_free(copy);
+    chunk_table_free(world.js.chunks);
+    world.js.chunks = chunks;
 }
 
 static void run_seed(uint64_t seed, unsigned operations) {
@@ -745,6 +764,7 @@ static void run_seed(uint64_t seed, unsigned operations) {
     world_begin();
     rand_init(&run->rand, seed);
     random_config(run);
+    world.options.chunk_bytes_min = rand_below(&run->rand, 2) ? CHUNK_MIN : 0;
     run->stream = world_stream(run->json);
     memset(&model, 0, sizeof model);
     model.config = run->stream->config;
@@ -814,8 +834,9 @@ static void a_stream_does_what_the_model_does(void **state) {
         seed_now = seed;
         run_seed(seed, operations_of(seed));
     }
-    print_message("%u runs, %u loaded, %u rebuilt\n", builds_in_all, loads_in_all, rebuilds_in_all);
-    assert_true(many || (builds_in_all > 100 && rebuilds_in_all > 0));
+    print_message("%u runs, %u loaded, %u rebuilt, %llu chunks\n", builds_in_all, loads_in_all,
+                  rebuilds_in_all, (unsigned long long)chunks_in_all);
+    assert_true(many || (builds_in_all > 100 && rebuilds_in_all > 0 && chunks_in_all > 1000));
     is_done = true;
 }
 

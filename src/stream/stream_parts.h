@@ -18,6 +18,7 @@
 #include "stream/schedules.h"
 #include "stream/stream.h"
 #include "stream/stream_build.h"
+#include "stream/stream_chunk.h"
 #include "stream/subject_chain.h"
 #include "stream/subject_index.h"
 #include "stream/ttl_queue.h"
@@ -47,6 +48,7 @@ enum {
     TICKET_FAST,  /* pointer: FastEvent */
     TICKET_COPY,
     TICKET_FIRED, /* pointer: sequence of the schedule */
+    TICKET_CHUNK,
 };
 
 /* A call that reads the state, until the entries up to index are applied. */
@@ -68,12 +70,11 @@ typedef struct SegmentDrop {
 } SegmentDrop;
 
 /* Dead records are given back to the log only when no checkpoint that recovery might load calls
- * them live: two saves later. */
+ * them live: two saves later (DROP_AGES). */
 typedef struct DropList {
     SegmentDrop *at; /* ascending by segment */
     size_t len, cap;
 } DropList;
-enum { DROP_AGES = 3 };
 
 struct StreamParts {
     Stream *stream;
@@ -126,8 +127,9 @@ struct StreamParts {
     struct OpenBatches *batches; /* stream_batch.c; NULL until the first */
     struct FastBatches *fast;    /* stream_fast.c; NULL until the first */
     StreamBuild *build;          /* NULL: none under way */
-    uint64_t heap_count;         /* live messages that are kept in memory */
-    uint64_t run_generation;     /* of the run that the index stands on; 0 = none */
+    StreamChunks chunks;
+    uint64_t heap_count;     /* live messages that are kept in memory */
+    uint64_t run_generation; /* of the run that the index stands on; 0 = none */
     JetStreamUsage *usage;
 };
 
@@ -148,8 +150,11 @@ static inline bool stream_is_file(const Stream *stream) {
 
 /* Accounted size of a message. */
 uint64_t stream_accounted_bytes(const Stream *stream, size_t subject_len, uint32_t slot_size);
-/* record_bytes of a stored message. */
+/* record_bytes of a stored message, unless it refers to a chunk (chunk_msg_bytes). */
 size_t stream_record_bytes(size_t subject_len, uint32_t slot_size);
+/* What its record counts as in the log's live bytes: of one that refers to a chunk, headers are not
+ * counted. */
+size_t stream_live_bytes(size_t subject_len, uint64_t place, uint32_t slot_size);
 
 /* stream_publish.c */
 void stream_on_publish(Port *port, Sub *sub, const Message *message);
@@ -213,6 +218,12 @@ typedef struct StoreMsg {
 /* Stores, enforces limits; *out_msg (its hold borrowed) as consumers shall see it. False: limits
  * took it at once. */
 bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg);
+/* A RECORD_PUBLISH, or one that refers to a chunk: then place has MSG_REF. */
+void stream_apply_publish(Stream *stream, const Record *record, Place place, Shared *hold,
+                          const Ticket *ticket);
+/* What became of a publish, if it is traced. */
+void stream_tell_trace(Stream *stream, const Ticket *ticket, const Record *record,
+                       const PubHeaders *ask, const PubVerdict *verdict);
 /* Stores with all that follows: rollup, duplicates; and with a ticket: republishing, the answer to
  * a publisher, consumers. */
 void stream_store_and_tell(Stream *stream, const StoreMsg *store, const Ticket *ticket);
@@ -254,6 +265,8 @@ void stream_await_ttl(Stream *stream, uint64_t seq, int64_t due_ns);
 void stream_set_totals(Stream *stream, uint64_t messages, uint64_t bytes);
 /* A config took effect: trims as the original does. */
 void stream_trim(Stream *stream);
+/* Bytes of a record that are not needed any more; age: DROP_OF_... */
+void stream_note_drop(Stream *stream, unsigned age, Place place, uint64_t bytes);
 /* At a checkpoint. */
 void stream_age_drops(Stream *stream);
 /* All that is live or waits for checkpoints: for a stream that is deleted. */
@@ -320,6 +333,8 @@ void stream_settle_places(Stream *stream);
 /* stream_read.c */
 /* seq is live: the disk does not give it any more. False: that was known. */
 bool stream_mark_damaged(Stream *stream, uint64_t seq);
+/* stream_read, waiting for the disk: for what is rare. */
+MUST_CHECK Status stream_read_now(Stream *stream, uint64_t seq, StoredMsg *out_msg);
 Shared *heap_msg_new(Slice subject, Slice headers, Slice payload);
 void heap_msg_get(Shared *heap, StoredMsg *out_msg);
 static inline Shared *slot_heap(const MsgSlot *slot) {

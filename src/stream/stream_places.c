@@ -102,8 +102,8 @@ static void fill_slot(Stream *stream, uint64_t seq, MsgSlot *slot, const Record 
     SubjectId id = subject_index_add(&parts->subjects, record->subject);
     stream_link(stream, id, seq, slot);
     stream_await_ttl(stream, seq, due_ns);
-    log_add_live(journal_log(stream->js->journal), slot->place,
-                 stream_record_bytes(record->subject.len, size));
+    log_add_live(journal_log(stream->js->journal), slot->place & ~MSG_REF,
+                 stream_live_bytes(record->subject.len, slot->place, size));
     parts->unseen--;
 }
 
@@ -123,14 +123,16 @@ static void place_publish(Stream *stream, const Record *record, Place place) {
     StreamParts *parts = stream->parts;
     uint64_t seq, seq_told = 0;
     Record message = *record;
-    if (!stream_unwrap_copy(&message, &seq_told))
+    bool is_ref = record->type == RECORD_PUBLISH && record->flags & RECORD_REF;
+    if (is_ref ? !stream_unwrap_ref(record, &message) : !stream_unwrap_copy(&message, &seq_told))
         return;
     record = &message;
     while ((seq = msg_index_next(stream->index, parts->place_seq))) {
         parts->place_seq = seq;
         MsgSlot *slot = msg_index_get(stream->index, seq);
-        if (slot->size & MSG_UNSEEN && slot->place >= place) {
-            if (slot->place == place && is_plausible(stream, seq, record))
+        if (slot->size & MSG_UNSEEN && (slot->place & ~MSG_REF) >= place) {
+            if (slot->place == (is_ref ? place | MSG_REF : place) &&
+                is_plausible(stream, seq, record))
                 fill_slot(stream, seq, slot, record);
             return;
         }

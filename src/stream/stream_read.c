@@ -16,6 +16,8 @@ typedef struct StreamFetch {
     Link link;
     Stream *stream; /* NULL: the stream is gone */
     uint64_t seq;
+    Chunk *chunk; /* what is read: a reference; NULL: the message's record */
+    Place place;
     List waits;
 } StreamFetch;
 
@@ -69,6 +71,40 @@ static bool is_record_of(const Stream *stream, const MsgSlot *slot, const Record
            slice_equal(record->subject, subject);
 }
 
+static Slice subject_of(const Stream *stream, const MsgSlot *slot) {
+    return subject_entry_text(subject_index_entry(&stream->parts->subjects, slot->subject));
+}
+
+/* Its chunk may have come anew since it was found damaged. */
+static void mark_healed(Stream *stream, uint64_t seq) {
+    if (stream->parts->build)
+        stream_build_on_flags(stream, seq);
+    msg_index_edit(stream->index, seq)->size &= ~(uint32_t)MSG_DAMAGED;
+    stream->state.damaged--;
+    LOG_INFO("message damaged on disk is whole again", "stream=%.*s seq=%llu",
+             SLICE_ARG(stream_name(stream)), (unsigned long long)seq);
+}
+
+static Status read_ref(Stream *stream, uint64_t seq, const MsgSlot *slot, StoredMsg *out_msg,
+                       ChunkPart *out_missing) {
+    StoredMsg stored = {.seq = seq, .time_ns = slot->time_ns};
+    bool was_damaged = slot->size & MSG_DAMAGED;
+    ChunkMsg msg;
+    Status status = ERR_CORRUPT;
+    if (slot->size & MSG_UNSEEN)
+        return ERR_CORRUPT;
+    if (chunk_msg_of(stream, seq, slot, subject_of(stream, slot), &msg))
+        status = chunk_msg_read(stream, &msg, &stored, out_missing);
+    if (status == ERR_CORRUPT)
+        (void)stream_mark_damaged(stream, seq);
+    if (status)
+        return status;
+    if (was_damaged)
+        mark_healed(stream, seq);
+    *out_msg = stored;
+    return OK;
+}
+
 Status stream_read(Stream *stream, uint64_t seq, StoredMsg *out_msg) {
     const MsgSlot *slot = msg_index_get(stream->index, seq);
     if (!slot)
@@ -78,11 +114,12 @@ Status stream_read(Stream *stream, uint64_t seq, StoredMsg *out_msg) {
         heap_msg_get(shared_ref(slot_heap(slot)), out_msg);
         return OK;
     }
+    if (slot->place & MSG_REF)
+        return read_ref(stream, seq, slot, out_msg, &(ChunkPart){0});
     if (slot->size & (MSG_DAMAGED | MSG_UNSEEN))
         return ERR_CORRUPT;
 
-    Slice subject =
-        subject_entry_text(subject_index_entry(&stream->parts->subjects, slot->subject));
+    Slice subject = subject_of(stream, slot);
     Record record;
     Shared *hold;
     Status status = log_reader_peek(journal_reader(stream->js->journal), slot->place,
@@ -141,9 +178,14 @@ static void on_fetched(void *cookie, Status status) {
     Stream *stream = fetch->stream;
     if (stream) {
         const MsgSlot *slot = msg_index_get(stream->index, fetch->seq);
-        if (slot && !(slot->place & MSG_IN_HEAP) && status && status != ERR_AGAIN)
+        bool is_damaged = status && status != ERR_AGAIN;
+        if (fetch->chunk && is_damaged)
+            chunk_mark_damaged(stream->js->chunks, fetch->chunk, fetch->place);
+        if (slot && !(slot->place & MSG_IN_HEAP) && is_damaged)
             (void)stream_mark_damaged(stream, fetch->seq);
         list_remove(&fetch->link);
+        if (fetch->chunk)
+            chunk_unref(stream->js->chunks, fetch->chunk);
     }
     wake_all(&fetch->waits);
     mem_free(fetch);
@@ -158,6 +200,53 @@ static StreamFetch *find_fetch(StreamParts *parts, uint64_t seq) {
     return NULL;
 }
 
+/* Ready in the next turn: there is nothing to be read. */
+static void wait_a_turn(Stream *stream, StreamWait *wait) {
+    StreamParts *parts = stream->parts;
+    list_push_back(&parts->waits, &wait->link);
+    worker_ready(stream->group.home, &parts->wait_task);
+}
+
+/* What of it is not in memory. False: nothing. */
+static bool part_to_fetch(Stream *stream, uint64_t seq, ChunkPart *out_part, Chunk **out_chunk) {
+    const MsgSlot *slot = msg_index_get(stream->index, seq);
+    StoredMsg msg;
+    *out_chunk = NULL;
+    if (!slot || slot->place & MSG_IN_HEAP)
+        return false;
+    if (!(slot->place & MSG_REF)) {
+        if (slot->size & (MSG_DAMAGED | MSG_UNSEEN))
+            return false;
+        *out_part =
+            (ChunkPart){.place = slot->place,
+                        .bytes = stream_record_bytes(subject_of(stream, slot).len, slot->size)};
+        return true;
+    }
+    Status status = read_ref(stream, seq, slot, &msg, out_part);
+    if (status == OK)
+        stored_msg_done(&msg);
+    if (status == ERR_AGAIN && out_part->is_chunk)
+        *out_chunk = stream_chunk_use(stream, seq)->chunk;
+    return status == ERR_AGAIN;
+}
+
+Status stream_read_now(Stream *stream, uint64_t seq, StoredMsg *out_msg) {
+    for (;;) {
+        ChunkPart part;
+        Chunk *chunk;
+        Record record;
+        Shared *hold;
+        Status status = stream_read(stream, seq, out_msg);
+        if (status != ERR_AGAIN || !part_to_fetch(stream, seq, &part, &chunk))
+            return status;
+        status = log_reader_read(journal_reader(stream->js->journal), part.place, part.bytes,
+                                 &record, &hold);
+        if (status)
+            return status;
+        shared_unref(hold);
+    }
+}
+
 void stream_fetch(Stream *stream, uint64_t seq, StreamWait *wait) {
     ASSERT_HOME(&stream->group);
     StreamParts *parts = stream->parts;
@@ -166,20 +255,22 @@ void stream_fetch(Stream *stream, uint64_t seq, StreamWait *wait) {
         list_push_back(&fetch->waits, &wait->link);
         return;
     }
-    const MsgSlot *slot = msg_index_get(stream->index, seq);
-    if (!slot || slot->place & MSG_IN_HEAP || slot->size & (MSG_DAMAGED | MSG_UNSEEN)) {
-        list_push_back(&parts->waits, &wait->link);
-        worker_ready(stream->group.home, &parts->wait_task);
+    ChunkPart part;
+    Chunk *chunk;
+    if (!part_to_fetch(stream, seq, &part, &chunk)) {
+        wait_a_turn(stream, wait);
         return;
     }
     fetch = mem_alloc(sizeof *fetch);
-    *fetch = (StreamFetch){.stream = stream, .seq = seq};
+    *fetch = (StreamFetch){.stream = stream,
+                           .seq = seq,
+                           .chunk = chunk ? chunk_ref(stream->js->chunks, chunk) : NULL,
+                           .place = part.place};
     list_init(&fetch->waits);
     list_push_back(&fetch->waits, &wait->link);
     list_push_back(&parts->fetches, &fetch->link);
-    Slice subject = subject_entry_text(subject_index_entry(&parts->subjects, slot->subject));
-    log_reader_fetch(journal_reader(stream->js->journal), slot->place,
-                     stream_record_bytes(subject.len, slot->size), on_fetched, fetch);
+    log_reader_fetch(journal_reader(stream->js->journal), part.place, part.bytes, on_fetched,
+                     fetch);
 }
 
 void stream_cancel_wait(StreamWait *wait) {
@@ -205,6 +296,9 @@ void stream_waits_done(Stream *stream) {
         while (list_pop_front(&fetch->waits)) {
         }
         list_remove(&fetch->link);
+        if (fetch->chunk)
+            chunk_unref(stream->js->chunks, fetch->chunk);
+        fetch->chunk = NULL;
         fetch->stream = NULL;
     }
 }

@@ -220,8 +220,8 @@ static bool apply_removed(Stream *stream, Slice from) {
             return false;
         const MsgSlot slot = *found;
         if (slot.place && !(slot.size & MSG_UNSEEN))
-            log_drop_live(log, slot.place,
-                          stream_record_bytes(subject_of(stream, &slot).len, slot.size));
+            log_drop_live(log, slot.place & ~MSG_REF,
+                          stream_live_bytes(subject_of(stream, &slot).len, slot.place, slot.size));
         stream_index_forget(stream->index, &stream->parts->subjects, seq);
     }
     return true;

@@ -25,7 +25,7 @@ static const Section sections[] = {
     {3, counters_save, counters_load},   {COPY_SECTION, copies_save, copies_load},
     {20, retained_save, retained_load},  {21, stream_touch_save, stream_touch_load},
     {22, leases_save, leases_load},      {30, stream_txn_save, stream_txn_load},
-    {4, schedules_save, schedules_load},
+    {4, schedules_save, schedules_load}, {40, stream_chunks_save, stream_chunks_load},
 };
 enum { SECTION_COUNT = sizeof sections / sizeof sections[0] };
 

@@ -1,0 +1,112 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "store/chunk_table.h"
+
+/* The log's live bytes, by segment. */
+enum { SEGMENTS = 8, LEN = 1000 };
+static int64_t live[SEGMENTS];
+
+void log_add_live(Log *log, Place place, uint64_t bytes) {
+    (void)log;
+    live[place_segment(place)] += (int64_t)bytes;
+}
+void log_drop_live(Log *log, Place place, uint64_t bytes) {
+    (void)log;
+    live[place_segment(place)] -= (int64_t)bytes;
+}
+
+static const uint8_t hash[RECORD_HASH_BYTES] = {1, 2, 3};
+static int64_t whole;
+
+static int setup(void **state) {
+    memset(live, 0, sizeof live);
+    whole = (int64_t)record_chunk_bytes(LEN);
+    *state = chunk_table_new(NULL);
+    return 0;
+}
+
+static int teardown(void **state) {
+    chunk_table_free(*state);
+    return 0;
+}
+
+static void a_chunk_is_live_once_until_the_last_reference_goes(void **state) {
+    ChunkTable *table = *state;
+    Chunk *chunk = chunk_take(table, 0, hash, LEN);
+    assert_false(chunk_is_good(table, chunk));
+    assert_int_equal(chunk_offer(table, chunk, place_of(1, 64), false), 0);
+    assert_true(chunk_is_good(table, chunk));
+    assert_ptr_equal(chunk_take(table, 0, hash, LEN), chunk);
+    assert_ptr_equal(chunk_ref(table, chunk), chunk);
+    assert_int_equal(live[1], whole);
+    chunk_unref(table, chunk);
+    chunk_unref(table, chunk);
+    assert_int_equal(live[1], whole);
+    assert_int_equal(chunk_table_totals(table).chunks, 1);
+    assert_int_equal(chunk_table_totals(table).bytes, LEN);
+    assert_ptr_equal(chunk_find(table, 0, hash, LEN), chunk);
+    chunk_unref(table, chunk);
+    assert_int_equal(live[1], 0);
+    assert_null(chunk_find(table, 0, hash, LEN));
+    assert_int_equal(chunk_table_totals(table).chunks, 0);
+}
+
+static void accounts_and_lengths_keep_apart(void **state) {
+    ChunkTable *table = *state;
+    Chunk *chunk = chunk_take(table, 1, hash, LEN);
+    assert_null(chunk_find(table, 2, hash, LEN));
+    assert_null(chunk_find(table, 1, hash, LEN + 1));
+    assert_ptr_equal(chunk_find(table, 1, hash, LEN), chunk);
+    assert_int_equal(chunk_len(chunk), LEN);
+    assert_memory_equal(chunk_hash(chunk), hash, sizeof hash);
+}
+
+static void a_second_record_of_known_content_is_not_live(void **state) {
+    ChunkTable *table = *state;
+    Chunk *chunk = chunk_take(table, 0, hash, LEN);
+    assert_int_equal(chunk_offer(table, chunk, place_of(1, 64), false), 0);
+    assert_int_equal(chunk_offer(table, chunk, place_of(2, 64), false), 0);
+    assert_int_equal(chunk_offer(table, chunk, place_of(1, 64), true), 0);
+    assert_int_equal(live[1], whole);
+    assert_int_equal(live[2], 0);
+    assert_int_equal(chunk_state(table, chunk).place, place_of(1, 64));
+}
+
+static void a_newer_record_takes_the_place_of_one_that_moves_or_is_damaged(void **state) {
+    ChunkTable *table = *state;
+    Chunk *chunk = chunk_take(table, 0, hash, LEN);
+    assert_int_equal(chunk_offer(table, chunk, place_of(1, 64), false), 0);
+    chunk_mark_damaged(table, chunk, place_of(2, 64)); /* not that one */
+    assert_true(chunk_is_good(table, chunk));
+    chunk_mark_damaged(table, chunk, place_of(1, 64));
+    chunk_mark_damaged(table, chunk, place_of(1, 64));
+    assert_false(chunk_is_good(table, chunk));
+    assert_int_equal(chunk_table_totals(table).damaged, 1);
+    assert_int_equal(chunk_offer(table, chunk, place_of(3, 64), true), place_of(1, 64));
+    assert_true(chunk_is_good(table, chunk));
+    assert_int_equal(chunk_table_totals(table).damaged, 0);
+    assert_int_equal(chunk_table_totals(table).chunks, 1);
+    assert_int_equal(live[1], whole); /* the caller's */
+    assert_int_equal(live[3], whole);
+    assert_int_equal(chunk_offer(table, chunk, place_of(2, 64), true), 0); /* older */
+    assert_int_equal(chunk_state(table, chunk).place, place_of(3, 64));
+    chunk_unref(table, chunk);
+    assert_int_equal(live[3], 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_chunk_is_live_once_until_the_last_reference_goes),
+        TEST(accounts_and_lengths_keep_apart),
+        TEST(a_second_record_of_known_content_is_not_live),
+        TEST(a_newer_record_takes_the_place_of_one_that_moves_or_is_damaged),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

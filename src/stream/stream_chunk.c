@@ -1,0 +1,260 @@
+#include "stream/stream_chunk.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "store/sha256.h"
+#include "stream/puback.h"
+#include "stream/stream_parts.h"
+
+_Static_assert((int)SHA256_BYTES == (int)RECORD_HASH_BYTES, "chunks are known by their SHA-256");
+
+static ChunkTable *table_of(const Stream *stream) {
+    return stream->js->chunks;
+}
+
+static uint32_t account_of(const Stream *stream) {
+    return (uint32_t)account_index(stream->account);
+}
+
+/* ---- publishing ---- */
+
+static bool is_off_in_metadata(const StreamConfig *config) {
+    for (size_t i = 0; i < config->metadata_count; i++)
+        if (slice_equal(config->metadata[i].key, LIT("_holdwater.dedup")))
+            return slice_equal_ignoring_case(config->metadata[i].value, LIT("off"));
+    return false;
+}
+
+/* What looks at payloads when they are applied gets them as they were published. */
+static bool looks_at_payloads(const StreamConfig *config) {
+    return config->allow_msg_counter || config->allow_msg_schedules ||
+           (config->has_republish && !config->republish_headers_only);
+}
+
+void stream_chunks_configure(Stream *stream) {
+    const StreamConfig *config = stream->config;
+    const JetStreamOptions *options = stream->js->options;
+    size_t min = options->chunk_bytes_min ? options->chunk_bytes_min : CHUNK_PAYLOAD_MIN;
+    bool is_on = table_of(stream) && stream_is_file(stream) && !options->is_dedup_off &&
+                 !looks_at_payloads(config) && !is_off_in_metadata(config);
+    stream->parts->chunks.bytes_min = is_on ? min : SIZE_MAX;
+}
+
+static void append_chunk(Stream *stream, const Record *draft, const RecordRef *ref, bool instead) {
+    Record record = {.type = RECORD_CHUNK,
+                     .flags = instead ? RECORD_CHUNK_INSTEAD : 0,
+                     .time_ns = draft->time_ns,
+                     .headers = slice_from(ref->hash, sizeof ref->hash),
+                     .payload = draft->payload};
+    journal_append(stream->js->journal, &stream->group, &record, &(Ticket){.kind = TICKET_CHUNK},
+                   false);
+}
+
+bool stream_chunk_submit(Stream *stream, const Record *draft, const Ticket *ticket) {
+    ChunkTable *table = table_of(stream);
+    if (draft->payload.len < stream->parts->chunks.bytes_min || ticket->kind != TICKET_PUBLISH)
+        return false;
+    RecordRef ref = {.len = (uint32_t)draft->payload.len};
+    char payload[RECORD_REF_BYTES];
+    sha256(draft->payload, ref.hash);
+    /* The reference is the message's, until it is applied or refused. */
+    Chunk *chunk = chunk_take(table, account_of(stream), ref.hash, ref.len);
+    ChunkState state = chunk_state(table, chunk);
+    if (state.place && !state.is_damaged)
+        ref.place = state.place;
+    else
+        append_chunk(stream, draft, &ref, state.is_damaged);
+    record_ref_write(&ref, payload);
+    Record message = *draft;
+    message.flags |= RECORD_REF;
+    message.payload = slice_from(payload, sizeof payload);
+    journal_append(stream->js->journal, &stream->group, &message, ticket, false);
+    return true;
+}
+
+/* ---- applying ---- */
+
+static void forget_fresh(Stream *stream) {
+    FreshChunk *fresh = &stream->parts->chunks.fresh;
+    if (fresh->chunk)
+        chunk_unref(table_of(stream), fresh->chunk);
+    shared_unref(fresh->hold);
+    *fresh = (FreshChunk){0};
+}
+
+static void offer(Stream *stream, Chunk *chunk, Place place, bool instead) {
+    Place before = chunk_offer(table_of(stream), chunk, place, instead);
+    if (before)
+        stream_note_drop(stream, DROP_OF_PLACES, before, record_chunk_bytes(chunk_len(chunk)));
+}
+
+void stream_apply_chunk(Stream *stream, const Record *record, Place place, Shared *hold,
+                        const Ticket *ticket) {
+    ChunkTable *table = table_of(stream);
+    FreshChunk *fresh = &stream->parts->chunks.fresh;
+    forget_fresh(stream);
+    if (!table || !place || record->headers.len != RECORD_HASH_BYTES || record->payload.len == 0)
+        return;
+    Chunk *chunk = chunk_take(table, account_of(stream), (const uint8_t *)record->headers.ptr,
+                              (uint32_t)record->payload.len);
+    offer(stream, chunk, place, record->flags & RECORD_CHUNK_INSTEAD);
+    *fresh = (FreshChunk){.chunk = chunk, .index = record->index};
+    if (ticket) {
+        fresh->payload = record->payload;
+        fresh->hold = shared_ref(hold);
+    }
+}
+
+bool stream_unwrap_ref(const Record *record, Record *out_message) {
+    RecordRef ref;
+    if (!record_ref_read(record, &ref))
+        return false;
+    *out_message = *record;
+    out_message->payload = slice_from(NULL, ref.len);
+    return true;
+}
+
+/* The reference that came with the entry; in recovery a new one. */
+static Chunk *take_chunk(Stream *stream, const RecordRef *ref, bool is_live) {
+    ChunkTable *table = table_of(stream);
+    Chunk *chunk = is_live ? chunk_find(table, account_of(stream), ref->hash, ref->len) : NULL;
+    return chunk ? chunk : chunk_take(table, account_of(stream), ref->hash, ref->len);
+}
+
+/* The chunk did not become durable, though its message did. */
+static void refuse(Stream *stream, const Record *message, const Ticket *ticket) {
+    PubHeaders headers, *ask = NULL;
+    if (!ticket)
+        return;
+    if (message->headers.len) {
+        pub_headers_parse(message->headers, &headers);
+        ask = &headers;
+    }
+    stream_note_landed(stream, message);
+    PubVerdict verdict = {.error = api_error(JSStorageResourcesExceededErr)};
+    stream_refuse(stream, ticket->data, ask, &verdict);
+    stream_tell_trace(stream, ticket, message, ask, &verdict);
+}
+
+/* After it was stored: the bytes that it refers to are not there. */
+static void mark_if_lost(Stream *stream, const Chunk *chunk) {
+    uint64_t seq = stream->state.last_seq;
+    const ChunkUse *use = stream_chunk_use(stream, seq);
+    if (use && use->chunk == chunk && !chunk_is_good(table_of(stream), chunk))
+        (void)stream_mark_damaged(stream, seq);
+}
+
+void stream_apply_ref(Stream *stream, const Record *record, Place place, Shared *hold,
+                      const Ticket *ticket) {
+    StreamChunks *chunks = &stream->parts->chunks;
+    ChunkTable *table = table_of(stream);
+    RecordRef ref;
+    Record message;
+    if (!table || !place || !record_ref_read(record, &ref) || !stream_unwrap_ref(record, &message))
+        return;
+    Chunk *chunk = take_chunk(stream, &ref, ticket != NULL);
+    bool is_fresh = chunks->fresh.chunk == chunk && chunks->fresh.index + 1 == record->index;
+    bool is_lost = chunks->lost_index && chunks->lost_index + 1 == record->index;
+    if (ref.place && !ticket)
+        offer(stream, chunk, ref.place, false);
+    if (ref.place || is_fresh || is_lost) {
+        if (is_fresh && chunks->fresh.hold == hold)
+            message.payload = chunks->fresh.payload;
+        chunks->applying = chunk;
+        stream_apply_publish(stream, &message, place | MSG_REF, hold, ticket);
+        if (!ticket)
+            mark_if_lost(stream, chunk);
+        if (chunks->applying)
+            chunk_unref(table, chunks->applying);
+        chunks->applying = NULL;
+    } else {
+        refuse(stream, &message, ticket);
+        chunk_unref(table, chunk);
+    }
+    forget_fresh(stream);
+}
+
+void stream_chunk_refused(Stream *stream, const Record *record) {
+    RecordRef ref;
+    if (!record_ref_read(record, &ref))
+        return;
+    Chunk *chunk = chunk_find(table_of(stream), account_of(stream), ref.hash, ref.len);
+    if (chunk)
+        chunk_unref(table_of(stream), chunk);
+}
+
+/* ---- messages that refer ---- */
+
+ChunkUse *stream_chunk_use(const Stream *stream, uint64_t seq) {
+    return map64_get(&stream->parts->chunks.uses, seq);
+}
+
+void stream_chunk_stored(Stream *stream, uint64_t seq, size_t headers_len, size_t payload_len) {
+    StreamChunks *chunks = &stream->parts->chunks;
+    ChunkUse *use = mem_alloc(sizeof *use);
+    ASSERT(chunks->applying);
+    *use = (ChunkUse){.chunk = chunks->applying, .headers_len = (uint32_t)headers_len};
+    chunks->applying = NULL;
+    map64_put(&chunks->uses, seq, use);
+    chunks->bytes += payload_len;
+}
+
+static void let_go(StreamChunks *chunks, ChunkUse *use) {
+    chunks->bytes -= chunk_len(use->chunk);
+    vec_push(&chunks->dropped[DROP_OF_MESSAGES], use->chunk);
+    mem_free(use);
+}
+
+void stream_chunk_dropped(Stream *stream, uint64_t seq) {
+    StreamChunks *chunks = &stream->parts->chunks;
+    ChunkUse *use = map64_remove(&chunks->uses, seq);
+    if (use)
+        let_go(chunks, use);
+}
+
+void stream_chunk_dropped_all(Stream *stream) {
+    StreamChunks *chunks = &stream->parts->chunks;
+    uint64_t seq;
+    void *use;
+    for (size_t at = 0; map64_next(&chunks->uses, &at, &seq, &use);)
+        let_go(chunks, use);
+    map64_done(&chunks->uses);
+    chunks->uses = (Map64){0};
+}
+
+static void unref_dropped(Stream *stream, unsigned age) {
+    StreamChunks *chunks = &stream->parts->chunks;
+    for (size_t i = 0; i < chunks->dropped[age].len; i++)
+        chunk_unref(table_of(stream), chunks->dropped[age].at[i]);
+    vec_clear(&chunks->dropped[age]);
+}
+
+void stream_chunks_age(Stream *stream) {
+    StreamChunks *chunks = &stream->parts->chunks;
+    unref_dropped(stream, DROP_AGES - 1);
+    for (unsigned age = DROP_AGES - 1; age > DROP_OF_MESSAGES; age--) {
+        vec_done(&chunks->dropped[age]);
+        memcpy(&chunks->dropped[age], &chunks->dropped[age - 1], sizeof chunks->dropped[age]);
+        memset(&chunks->dropped[age - 1], 0, sizeof chunks->dropped[age - 1]);
+    }
+}
+
+void stream_chunks_give_back(Stream *stream) {
+    forget_fresh(stream);
+    stream_chunk_dropped_all(stream);
+    for (unsigned age = 0; age < DROP_AGES; age++)
+        unref_dropped(stream, age);
+}
+
+void stream_chunks_done(Stream *stream) {
+    StreamChunks *chunks = &stream->parts->chunks;
+    uint64_t seq;
+    void *use;
+    for (size_t at = 0; map64_next(&chunks->uses, &at, &seq, &use);)
+        mem_free(use);
+    map64_done(&chunks->uses);
+    for (unsigned age = 0; age < DROP_AGES; age++)
+        vec_done(&chunks->dropped[age]);
+    shared_unref(chunks->fresh.hold);
+}

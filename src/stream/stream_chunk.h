@@ -1,0 +1,112 @@
+/* Chunks: large payloads of a file stream lie in the log once for each account, whichever streams
+ * and messages have them (store/chunk_table.h). A publish of one becomes two entries, the chunk and
+ * behind it a small message that refers to it; or, when the account has that content already, the
+ * message alone.
+ *
+ * The slot of such a message has MSG_REF in its place and the whole length in its size. What the
+ * stream keeps of it beside that is a ChunkUse. Private to stream*.c and snapshot*.c. */
+#pragma once
+
+#include "base/map.h"
+#include "base/vec.h"
+#include "store/chunk_table.h"
+#include "stream/msg_index.h"
+#include "stream/stream.h"
+
+enum {
+    CHUNK_PAYLOAD_MIN = 32 * 1024, /* smaller payloads lie in their message */
+
+    /* What dies is given back two saves later (stream_parts.h: DropList); a place that was given up
+     * for a newer one three saves later, since other streams' states may name it. */
+    DROP_AGES = 4,
+    DROP_OF_PLACES = 0,
+    DROP_OF_MESSAGES = 1,
+};
+
+/* Of one live message. */
+typedef struct ChunkUse {
+    Chunk *chunk; /* a reference */
+    uint32_t headers_len;
+} ChunkUse;
+
+/* A chunk whose message is the next entry. */
+typedef struct FreshChunk {
+    Chunk *chunk; /* a reference; NULL: none */
+    uint64_t index;
+    Slice payload; /* in hold, which is NULL in recovery */
+    Shared *hold;
+} FreshChunk;
+
+typedef struct StreamChunks {
+    size_t bytes_min; /* of a payload that becomes a chunk; SIZE_MAX: none does */
+    Map64 uses;       /* seq -> ChunkUse */
+    uint64_t bytes;   /* of their payloads */
+    VEC(Chunk *) dropped[DROP_AGES];
+    FreshChunk fresh;
+    uint64_t lost_index; /* recovery: of the entry that the disk lost last */
+    Chunk *applying;     /* the message that is being applied has it; a reference; NULL: taken */
+} StreamChunks;
+
+/* From the config and the options. */
+void stream_chunks_configure(Stream *stream);
+/* Frees, without effects. */
+void stream_chunks_done(Stream *stream);
+
+/* ---- stream_chunk.c ---- */
+
+/* Instead of journal_append, for a publish whose payload is large enough. False: nothing happened.
+ */
+bool stream_chunk_submit(Stream *stream, const Record *draft, const Ticket *ticket);
+/* RECORD_CHUNK; RECORD_PUBLISH with RECORD_REF. */
+void stream_apply_chunk(Stream *stream, const Record *record, Place place, Shared *hold,
+                        const Ticket *ticket);
+void stream_apply_ref(Stream *stream, const Record *record, Place place, Shared *hold,
+                      const Ticket *ticket);
+/* The message as it was published, but for the bytes of the payload, which are not here: its ptr is
+ * NULL. False: it is not one. */
+bool stream_unwrap_ref(const Record *record, Record *out_message);
+/* An entry with RECORD_REF was refused. */
+void stream_chunk_refused(Stream *stream, const Record *record);
+
+/* seq is stored with the chunk that is being applied. */
+void stream_chunk_stored(Stream *stream, uint64_t seq, size_t headers_len, size_t payload_len);
+/* A message with MSG_REF goes; all go. */
+void stream_chunk_dropped(Stream *stream, uint64_t seq);
+void stream_chunk_dropped_all(Stream *stream);
+/* At a save. */
+void stream_chunks_age(Stream *stream);
+/* The stream is deleted: nothing of it is needed. */
+void stream_chunks_give_back(Stream *stream);
+
+/* NULL: it is not known (damage). */
+ChunkUse *stream_chunk_use(const Stream *stream, uint64_t seq);
+
+/* ---- stream_chunk_save.c ---- */
+
+void stream_chunks_save(Stream *stream, Buf *out);
+MUST_CHECK Status stream_chunks_load(Stream *stream, Slice bytes);
+
+/* ---- stream_chunk_read.c ---- */
+
+/* A message that refers to a chunk, live or not any more. */
+typedef struct ChunkMsg {
+    Place place; /* of its record */
+    size_t bytes;
+    Slice subject; /* empty: as its record says */
+    uint32_t headers_len;
+    Chunk *chunk;
+} ChunkMsg;
+/* Of a live one. False: its chunk is not known. */
+bool chunk_msg_of(const Stream *stream, uint64_t seq, const MsgSlot *slot, Slice subject,
+                  ChunkMsg *out_msg);
+/* Bytes of its record. */
+size_t chunk_msg_bytes(size_t subject_len, size_t headers_len);
+/* Fills subject, headers, payload and hold. ERR_AGAIN: *out_missing is to be fetched first, then
+ * maybe more; ERR_CORRUPT: *out_missing is damaged. */
+typedef struct ChunkPart {
+    Place place;
+    size_t bytes;
+    bool is_chunk;
+} ChunkPart;
+MUST_CHECK Status chunk_msg_read(Stream *stream, const ChunkMsg *msg, StoredMsg *out_stored,
+                                 ChunkPart *out_missing);

@@ -1,0 +1,103 @@
+/* Section 40 of a stream's checkpoint, packed:
+ *   index of the entry of a chunk whose message comes next; 0: there is none. Else the chunk
+ *   count, then for each message that refers to one: distance of its sequence to the previous
+ * one's, length of its headers, the chunk A chunk is: hash (32 bytes) | length | place, 0 = lost |
+ * is damaged */
+#include <string.h>
+
+#include "base/mem.h"
+#include "stream/packed.h"
+#include "stream/stream_parts.h"
+
+static void save_chunk(Stream *stream, const Chunk *chunk, Buf *out) {
+    ChunkState state = chunk_state(stream->js->chunks, chunk);
+    buf_append_bytes(out, chunk_hash(chunk), RECORD_HASH_BYTES);
+    packed_write_u64(out, chunk_len(chunk));
+    packed_write_u64(out, state.place);
+    packed_write_u64(out, state.is_damaged);
+}
+
+void stream_chunks_save(Stream *stream, Buf *out) {
+    const StreamChunks *chunks = &stream->parts->chunks;
+    const FreshChunk *fresh = &chunks->fresh;
+    uint64_t seq, last = 0;
+    MsgScan scan;
+    const MsgSlot *slot;
+    if (!chunks->uses.len && !fresh->chunk)
+        return;
+    packed_write_u64(out, fresh->chunk ? fresh->index : 0);
+    if (fresh->chunk)
+        save_chunk(stream, fresh->chunk, out);
+    packed_write_u64(out, chunks->uses.len);
+    msg_scan_up(&scan, stream->index, 0);
+    for (size_t left = chunks->uses.len; left && (slot = msg_scan_next_up(&scan, &seq));) {
+        const ChunkUse *use = slot->place & MSG_REF ? stream_chunk_use(stream, seq) : NULL;
+        if (!use)
+            continue;
+        packed_write_u64(out, seq - last);
+        packed_write_u64(out, use->headers_len);
+        save_chunk(stream, use->chunk, out);
+        last = seq;
+        left--;
+    }
+}
+
+/* NULL: it does not make sense. */
+static Chunk *load_chunk(Stream *stream, Slice *from) {
+    ChunkTable *table = stream->js->chunks;
+    uint64_t len, place, is_damaged;
+    if (from->len < RECORD_HASH_BYTES)
+        return NULL;
+    const uint8_t *hash = (const uint8_t *)from->ptr;
+    *from = slice_from_at(*from, RECORD_HASH_BYTES);
+    if (!packed_read_u64(from, &len) || !packed_read_u64(from, &place) ||
+        !packed_read_u64(from, &is_damaged) || len == 0 || len > RECORD_BYTES_MAX ||
+        place & (MSG_IN_HEAP | MSG_REF))
+        return NULL;
+    Chunk *chunk = chunk_take(table, (uint32_t)account_index(stream->account), hash, (uint32_t)len);
+    /* Streams that were saved at different times may name different ones: the newer one counts. */
+    Place before = place ? chunk_offer(table, chunk, place, true) : 0;
+    if (before)
+        log_drop_live(journal_log(stream->js->journal), before, record_chunk_bytes(len));
+    if (is_damaged)
+        chunk_mark_damaged(table, chunk, place);
+    return chunk;
+}
+
+/* A message that is not there any more, when a damaged run is read without: nothing needs it. */
+static void add_use(Stream *stream, uint64_t seq, uint64_t headers_len, Chunk *chunk) {
+    const MsgSlot *slot = msg_index_get(stream->index, seq);
+    if (!slot || !(slot->place & MSG_REF) || slot->place & MSG_IN_HEAP ||
+        stream_chunk_use(stream, seq)) {
+        chunk_unref(stream->js->chunks, chunk);
+        return;
+    }
+    stream->parts->chunks.applying = chunk;
+    stream_chunk_stored(stream, seq, headers_len, chunk_len(chunk));
+}
+
+Status stream_chunks_load(Stream *stream, Slice bytes) {
+    FreshChunk *fresh = &stream->parts->chunks.fresh;
+    uint64_t index, count, distance, headers_len, seq = 0;
+    if (!stream->js->chunks || !packed_read_u64(&bytes, &index))
+        return ERR_CORRUPT;
+    if (index) {
+        Chunk *chunk = load_chunk(stream, &bytes);
+        if (!chunk)
+            return ERR_CORRUPT;
+        *fresh = (FreshChunk){.chunk = chunk, .index = index};
+    }
+    if (!packed_read_u64(&bytes, &count))
+        return ERR_CORRUPT;
+    for (; count; count--) {
+        if (!packed_read_u64(&bytes, &distance) || !packed_read_u64(&bytes, &headers_len) ||
+            headers_len > MSG_LEN_MASK)
+            return ERR_CORRUPT;
+        Chunk *chunk = load_chunk(stream, &bytes);
+        if (!chunk)
+            return ERR_CORRUPT;
+        seq += distance;
+        add_use(stream, seq, headers_len, chunk);
+    }
+    return OK;
+}
