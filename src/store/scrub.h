@@ -40,7 +40,8 @@ typedef struct ScrubDamage {
 
 typedef VEC(ScrubDamage) ScrubDamages;
 
-/* log gives the store's identity and says which segments are closed; it outlives scrub. */
+/* log gives the store's identity and says which segments are closed; it outlives scrub. NULL: no
+ * segments are read. */
 Scrub *scrub_new(Log *log, const char *dir);
 /* NULL-safe. */
 void scrub_free(Scrub *scrub);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "store/checkpoint.h"
+#include "store/path.h"
+#include "store/store_check_files.h"
 
 typedef struct Walk {
     StoreScan scan;
@@ -202,6 +204,7 @@ Status store_check(const char *dir, const StoreVisitor *visit, StoreCheck *out_c
     out_check->is_super_lost = walk.scan.is_super_lost;
     walk.durable = walk.scan.super.durable;
     check_checkpoints(&walk);
+    status = store_check_files(walk.scan.dir, out_check);
     for (size_t i = 0; i < walk.scan.segments.len && status == OK; i++)
         status = check_segment(&walk, walk.scan.segments.at[i], i + 1 == walk.scan.segments.len);
     if (status == OK)
@@ -213,6 +216,9 @@ Status store_check(const char *dir, const StoreVisitor *visit, StoreCheck *out_c
 }
 
 bool store_check_is_whole(const StoreCheck *check) {
+    for (size_t i = 0; i < check->runs.len; i++)
+        if (check->runs.at[i].damage)
+            return false;
     return check->damages.len == 0 && check->bad_checkpoints.len == 0 && !check->is_super_half &&
            !check->is_super_lost;
 }
@@ -220,6 +226,10 @@ bool store_check_is_whole(const StoreCheck *check) {
 void store_check_done(StoreCheck *check) {
     for (size_t i = 0; i < check->damages.len; i++)
         vec_done(&check->damages.at[i].groups);
+    for (size_t i = 0; i < check->unknown.len; i++)
+        path_free(check->unknown.at[i]);
+    vec_done(&check->unknown);
+    vec_done(&check->runs);
     vec_done(&check->damages);
     vec_done(&check->checkpoints);
     vec_done(&check->bad_checkpoints);

@@ -10,12 +10,21 @@ typedef struct StoreDamage {
     ScanNumbers groups; /* that are hit, as far as can be told, ascending */
 } StoreDamage;
 
+typedef struct StoreRun {
+    uint64_t group, generation;
+    const char *damage; /* what is damaged; NULL: it is whole */
+    uint64_t offset;    /* of the first damage */
+} StoreRun;
+
 typedef struct StoreCheck {
     uint64_t segments, blocks, records, last_block;
     uint64_t torn_bytes; /* an end that was never acknowledged, or is being written */
     bool is_super_half, is_super_lost;
     ScanNumbers checkpoints, bad_checkpoints;
     VEC(StoreDamage) damages;
+    VEC(StoreRun) runs;
+    VEC(char *) unknown; /* paths in the store of files that are not its own: no damage */
+    uint64_t set_aside, set_aside_bytes; /* files in bad/: copies and what was moved there */
 } StoreCheck;
 
 /* visit (may be NULL) is called with each good record in order, and with each group's state of the

@@ -65,6 +65,10 @@ void stream_delete(Stream *stream);
 /* Frees without effects (shutdown). */
 void stream_free(Stream *stream);
 
+/* Of a stream's state in a checkpoint: generation of the index run that it needs; 0 = none. False:
+ * not understood. */
+bool stream_state_run(Slice state, uint64_t *out_generation);
+
 /* A message as stored. Bytes are borrowed from hold; stored_msg_done gives it back. */
 typedef struct StoredMsg {
     uint64_t seq;

@@ -126,6 +126,17 @@ static Status load_messages(Stream *stream, uint64_t version, Slice *from) {
     return version == 3 ? stream_load_messages(stream, from) : stream_load_run(stream, from);
 }
 
+bool stream_state_run(Slice state, uint64_t *out_generation) {
+    uint64_t version, number;
+    int64_t time_ns;
+    Slice text;
+    return packed_read_u64(&state, &version) && version > 3 && version <= STREAM_STATE_VERSION &&
+           packed_read_slice(&state, &text) && packed_read_i64(&state, &time_ns) &&
+           packed_read_i64(&state, &time_ns) && packed_read_u64(&state, &number) &&
+           packed_read_u64(&state, &number) && packed_read_i64(&state, &time_ns) &&
+           packed_read_slice(&state, &text) && packed_read_u64(&state, out_generation);
+}
+
 Status stream_load(Group *group, Slice state) {
     Stream *stream = (Stream *)group;
     StreamParts *parts = stream->parts;
