@@ -33,6 +33,9 @@ MUST_CHECK Status disk_read(DiskFile *file, void *to, size_t len, uint64_t offse
 /* Only what is in the page cache already, without waiting; ERR_AGAIN otherwise, and always for
  * DISK_DIRECT. */
 MUST_CHECK Status disk_read_cached(DiskFile *file, void *to, size_t len, uint64_t offset);
+/* What is read next comes from the disk, except what was written and not yet brought there. The
+ * system's memory may hold pages that the disk refused. */
+void disk_forget(DiskFile *file);
 /* Whole or an error: ERR_FULL for no space, ERR_IO. */
 MUST_CHECK Status disk_write(DiskFile *file, const struct iovec *parts, int part_count,
                              uint64_t offset);

@@ -144,6 +144,10 @@ Status disk_read_cached(DiskFile *file, void *to, size_t len, uint64_t offset) {
     return n == (ssize_t)len ? OK : ERR_AGAIN; /* whatever it is: disk_read will tell */
 }
 
+void disk_forget(DiskFile *file) {
+    (void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 /* Drops n written bytes from the front of the parts. */
 static void advance(struct iovec **parts, int *count, size_t n) {
     while (*count > 0 && n >= (*parts)->iov_len) {

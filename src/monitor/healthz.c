@@ -16,7 +16,8 @@ typedef struct Healthz {
     Buf account, stream, consumer;
     bool has_stream, has_consumer;
     Status journal;
-    uint64_t damaged_bytes; /* that the scrubber knows of */
+    uint64_t damaged_bytes;    /* that the scrubber knows of */
+    const char *dir, *failure; /* of the log */
 } Healthz;
 
 static void visit(Gather *gather, Worker *here) {
@@ -25,8 +26,11 @@ static void visit(Gather *gather, Worker *here) {
     if (js == NULL)
         return;
     Status status = journal_health(js->journal);
-    if (status != OK && all->journal != ERR_IO)
+    if (status != OK && all->journal != ERR_IO) {
         all->journal = status;
+        all->dir = log_dir(journal_log(js->journal));
+        all->failure = log_failure_text(journal_log(js->journal));
+    }
     if (here->index == 0) {
         ScrubStatus scrub;
         journal_scrub_status(js->store, &scrub);
@@ -79,10 +83,14 @@ static void finish(Gather *gather) {
     Slice account = buf_slice(&all->account), stream = buf_slice(&all->stream),
           consumer = buf_slice(&all->consumer);
     if (all->journal != OK) {
-        write_trouble(all, 503, "CONN", "unavailable",
-                      all->journal == ERR_FULL
-                          ? LIT("JetStream store is out of space")
-                          : LIT("JetStream store failed to write; restart to recover"));
+        if (all->journal == ERR_FULL)
+            buf_append_lit(&text, "JetStream store is out of space");
+        else
+            buf_printf(&text,
+                       "JetStream log in %s failed (%s): streams and consumers refuse writes until "
+                       "the disk works again",
+                       all->dir, all->failure);
+        write_trouble(all, 503, "CONN", "unavailable", buf_slice(&text));
     } else if (account.len && bus_account_by_name(all->page->home->all[0]->bus, account) == NULL) {
         buf_printf(&text, "JetStream account \"%.*s\" not found", SLICE_ARG(account));
         write_trouble(all, 404, "ACCOUNT", "unavailable", buf_slice(&text));

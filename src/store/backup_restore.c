@@ -298,6 +298,7 @@ static Status write_super(Restoring *restoring) {
         super.epoch = restoring->epoch;
     super.durable = restoring->has_run ? restoring->run.last_number : 0;
     super.durable_end = restoring->has_run ? restoring->run.end : 0;
+    super_unseal_after(&super, restoring->has_run ? restoring->run.last.segment - 1 : 0);
     return super_write(restoring->dir, &super, true);
 }
 

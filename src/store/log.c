@@ -163,6 +163,16 @@ bool log_is_failed(const Log *log) {
     return counter_get(&log->is_failed) != 0;
 }
 
+const char *log_failure_text(const Log *log) {
+    static const char *const texts[] = {"nothing", "write", "sync", "next segment",
+                                        "what was acknowledged is not on the disk"};
+    return texts[counter_get(&log->is_failed)];
+}
+
+const char *log_dir(const Log *log) {
+    return log->dir;
+}
+
 Place log_head(const Log *log) {
     return counter_observe(&log->head);
 }

@@ -89,8 +89,12 @@ void log_commit_now(Log *log);
 
 /* Any thread, relaxed: writes are refused since space is low; deletes and acks still pass. */
 bool log_is_full(const Log *log);
-/* Any thread: a write or sync failed; everything is refused until restart. */
+/* Any thread: a write or sync failed; everything is refused until the disk is found to work again
+ * (log_resume.c), at the latest 5 s after it does. */
 bool log_is_failed(const Log *log);
+/* Any thread: of what the log failed; static. */
+const char *log_failure_text(const Log *log);
+const char *log_dir(const Log *log);
 
 /* Live bytes: who keeps a record says so, and says when it is dead. A segment with nothing live
  * that lies wholly before the floor is recycled (by the log thread, which zero-fills nothing anew:

@@ -28,16 +28,19 @@ void log_take_mail(Log *log) {
 void log_commit_now(Log *log) {
     ASSERT(!log->is_threaded);
     log_take_mail(log);
+    log_consider_resume(log);
     while (log->pending_first)
         log_commit_block(log);
-    if (log->options.sync_interval_ns && log->sync_due_ns && clock_mono_ns() >= log->sync_due_ns)
+    if (log->sync_due_ns && !log_is_failed(log) && clock_mono_ns() >= log->sync_due_ns)
         log_begin_sync(log);
     log_check_space(log);
 }
 
 static uint64_t wait_until(const Log *log) {
     uint64_t until = 0;
-    if (log_is_full(log) && !log_is_failed(log))
+    if (log_is_failed(log))
+        return log->is_resuming ? 0 : log->resume_at_ns;
+    if (log_is_full(log))
         until = clock_mono_ns() + (uint64_t)LOG_SPACE_CHECK_MS * NS_PER_MS;
     if (log->sync_due_ns && !log->is_sync_running && (until == 0 || log->sync_due_ns < until))
         until = log->sync_due_ns;
@@ -47,7 +50,7 @@ static uint64_t wait_until(const Log *log) {
 static void finish(Log *log) {
     if (log->options.sync_interval_ns && log->file && !log_is_failed(log)) {
         if (disk_sync(log->file) != OK)
-            log_fail(log, "sync");
+            log_fail(log, LOG_FAILURE_SYNC);
     }
     log_helper_stop(log);
     if (!log_is_failed(log))
@@ -57,6 +60,7 @@ static void finish(Log *log) {
 /* Everything there is to do; returns until when to sleep then. */
 static uint64_t run_once(Log *log) {
     log_take_mail(log);
+    log_consider_resume(log);
     while (log->pending_first) {
         log_commit_block(log);
         log_check_space(log);
@@ -64,7 +68,8 @@ static uint64_t run_once(Log *log) {
     }
     if (log_is_full(log) || log->options.sync_interval_ns)
         log_check_space(log);
-    if (log->sync_due_ns && !log->is_sync_running && clock_mono_ns() >= log->sync_due_ns)
+    if (log->sync_due_ns && !log->is_sync_running && !log_is_failed(log) &&
+        clock_mono_ns() >= log->sync_due_ns)
         log_begin_sync(log);
     return wait_until(log);
 }
@@ -86,9 +91,13 @@ void log_run(void *cookie) {
     baton_release(log->baton);
 }
 
-void log_fail(Log *log, const char *what) {
-    if (counter_raise(&log->is_failed, 1))
-        LOG_ERR("log failed: all writes are refused until restart", "dir=%s at=%s", log->dir, what);
+void log_fail(Log *log, LogFailure why) {
+    if (!counter_raise(&log->is_failed, why) || log->resume_at_ns != 0)
+        return;
+    log->resume_wait_ns = (uint64_t)LOG_RESUME_MS_FIRST * NS_PER_MS;
+    log->resume_at_ns = clock_mono_ns() + log->resume_wait_ns;
+    LOG_ERR("log failed: all writes are refused until the disk works again", "dir=%s at=%s",
+            log->dir, log_failure_text(log));
 }
 
 /* --- handing back --- */
@@ -183,7 +192,7 @@ static void fill_block(Log *log, Batch *batch, BlockHead *out_head) {
 static bool write_block(Log *log, const BlockHead *head) {
     struct iovec part = {log->block, block_bytes(head->body_len)};
     if (disk_write(log->file, &part, 1, log->offset) != OK) {
-        log_fail(log, "write");
+        log_fail(log, LOG_FAILURE_WRITE);
         return false;
     }
     return true;
@@ -196,7 +205,7 @@ static bool sync_block(Log *log) {
         return true;
     }
     if (disk_sync(log->file) != OK) {
-        log_fail(log, "sync");
+        log_fail(log, LOG_FAILURE_SYNC);
         return false;
     }
     log->durable = log->number_next;
@@ -211,7 +220,7 @@ static void advance(Log *log, const BlockHead *head) {
 
 /* After the chunks went home: whoever reads this position and then mails a worker finds them
  * applied there. */
-static void publish_head(Log *log) {
+void log_publish_head(Log *log) {
     counter_set(&log->bytes_used, log->closed_bytes + log->offset);
     counter_publish(&log->head, place_of(log_head_segment(log)->number, log->offset));
 }
@@ -247,7 +256,7 @@ static void log_commit_block(Log *log) {
     }
     advance(log, &head);
     give_back(log, &batch, OK);
-    publish_head(log);
+    log_publish_head(log);
 }
 
 /* --- on a worker --- */
@@ -284,7 +293,9 @@ bool log_write_here(Log *log, LogChunk *chunk) {
     bool may = may_write_here(log, chunk);
     if (may) {
         chunk->status = write_one(log, chunk) ? OK : ERR_IO;
-        publish_head(log);
+        if (chunk->status != OK)
+            log_wake(log); /* going on is the log thread's to do */
+        log_publish_head(log);
     }
     baton_release(log->baton);
     return may;

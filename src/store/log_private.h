@@ -32,6 +32,9 @@ enum {
        writing to the log thread for the pause. */
     LOG_SLOW_WRITE_MS = 25,
     LOG_SLOW_WRITE_PAUSE_MS = 1000,
+    /* After a failed write or sync: when to try to go on, at first and at most. */
+    LOG_RESUME_MS_FIRST = 1000,
+    LOG_RESUME_MS_MAX = 5000,
     /* Damaged blocks copied to bad/ in one start; the rest stays only in its segment. */
     LOG_BAD_BYTES_MAX = 256 * 1024 * 1024,
 };
@@ -41,6 +44,15 @@ typedef struct Segment {
 } Segment;
 
 typedef struct HelperJob HelperJob;
+
+/* Why nothing is written: the value of Log.is_failed. */
+typedef enum LogFailure {
+    LOG_FAILURE_NONE,
+    LOG_FAILURE_WRITE,
+    LOG_FAILURE_SYNC,
+    LOG_FAILURE_SEGMENT,
+    LOG_FAILURE_TAIL, /* what was acknowledged is not on the disk as it was written */
+} LogFailure;
 
 struct Log {
     LogOptions options;
@@ -79,6 +91,12 @@ struct Log {
     bool is_sync_running;
     unsigned jobs_out;
 
+    /* While a try to go on is out, what it needs belongs to the helper (log_resume.c). */
+    uint64_t resume_at_ns, resume_wait_ns; /* 0 = not failed */
+    Place life_from;      /* where this life, or the last going on, began to write, */
+    uint64_t life_number; /* and with which block */
+    bool is_resuming;
+
     /* Any thread. */
     Counter head, floor, bytes_used, is_full, is_failed;
     Counter wakes;              /* wake mails on their way: one is enough */
@@ -96,8 +114,13 @@ void log_check_space(Log *log);
 void log_ask_for_spare(Log *log, uint64_t bytes_min);
 /* Adds a file of log/ found at start. */
 void log_add_segment(Log *log, uint64_t number, uint64_t bytes);
+/* Number of the first block in the segments behind segment, as far as their first pages tell; 0 =
+ * there is none. */
+uint64_t log_number_after(const Log *log, const Segment *segment);
 /* The empty segment files after `keep` segments become spares. */
 MUST_CHECK Status log_retire_empty(Log *log, size_t keep);
+/* Bytes of the next spare to be made; 0: there is no space for one of bytes_min. */
+uint64_t log_next_spare_bytes(const Log *log, uint64_t bytes_min);
 MUST_CHECK Status log_open_head(Log *log, DiskFile **out_file);
 void log_remove_spares(Log *log);
 
@@ -106,12 +129,23 @@ void log_begin_sync(Log *log);
 /* Hands the head's file over to be synced and closed. */
 void log_retire_file(Log *log, DiskFile *file);
 
-void log_fail(Log *log, const char *what);
+/* By whoever writes. Nothing more is written until log_resume.c has found the disk to work. */
+void log_fail(Log *log, LogFailure why);
 void log_helper_run(void *cookie);
 void log_helper_stop(Log *log);
 void log_run(void *cookie);
 void log_take_mail(Log *log);
 void log_wake(Log *log);
+void log_publish_head(Log *log);
+
+/* log_resume.c: tries to go on when it is time to. Runs on the log thread. */
+void log_consider_resume(Log *log);
+/* On the helper, with the log lent to it: OK, and the next block goes to a new segment; else why
+ * not. */
+MUST_CHECK Status log_try_resume(Log *log);
+/* Back on the log thread. */
+void log_tried_resume(Log *log, Status status);
+void log_submit_resume(Log *log);
 
 static inline Segment *log_head_segment(Log *log) {
     return &log->segments.at[log->segments.len - 1];

@@ -91,7 +91,7 @@ static Status recover(Recovery *r) {
 Status log_recover(Log *log, Place from, LogVisitor *visit, void *cookie, LogReport *out_report) {
     memset(out_report, 0, sizeof *out_report);
     Recovery r = {.log = log, .visit = visit, .cookie = cookie, .report = out_report, .from = from};
-    r.durable = log->super.durable;
+    r.durable = super_durable(&log->super);
     r.epoch_max = log->super.epoch;
     r.segment_last = place_segment(log->super.floor) ? place_segment(log->super.floor) - 1 : 0;
     out_report->segments = log->segments.len;
@@ -124,6 +124,8 @@ static Status read_segment(Recovery *r, const Segment *segment) {
     Status status = disk_open(path, DISK_READ, &file);
     if (status != OK)
         return status;
+    if (r->log->options.sync_interval_ns)
+        disk_forget(file); /* the last sync of the life before may have failed */
     for (uint64_t at = 0; at < segment->bytes && status == OK; at += PIECE) {
         uint64_t len = segment->bytes - at < PIECE ? segment->bytes - at : PIECE;
         status = disk_read(file, r->bytes + at, len, at);
@@ -139,8 +141,10 @@ static Status read_segment(Recovery *r, const Segment *segment) {
         }
     }
     disk_close(file);
+    /* What was refused behind a seal is nobody's. */
+    uint64_t sealed_at = super_sealed_at(&r->log->super, segment->number);
     if (status == OK)
-        r->bytes_len = segment->bytes;
+        r->bytes_len = segment->bytes < sealed_at ? segment->bytes : sealed_at;
     return status;
 }
 
@@ -196,6 +200,18 @@ static bool find_next(Recovery *r, const Segment *segment, uint64_t at, const Bl
     return false;
 }
 
+/* The seals went with SUPER: the first block of a later segment tells which numbers were given
+ * anew.
+ */
+static void drop_refused(Recovery *r, const Segment *segment) {
+    uint64_t number = log_number_after(r->log, segment), sealed_at = UINT64_MAX;
+    while (number && r->found.len && r->found.at[r->found.len - 1].head.number >= number)
+        sealed_at = vec_pop(&r->found).head.offset;
+    if (sealed_at != UINT64_MAX && super_sealed_last(&r->log->super) < segment->number)
+        super_seal(&r->log->super, place_of(segment->number, sealed_at), number,
+                   r->log->segments.at[0].number);
+}
+
 /* Fills r->found. */
 static void find_blocks(Recovery *r, const Segment *segment) {
     vec_clear(&r->found);
@@ -209,6 +225,8 @@ static void find_blocks(Recovery *r, const Segment *segment) {
         last = &r->found.at[r->found.len - 1].head;
         at = last->offset + block_bytes(last->body_len);
     }
+    if (r->log->is_super_lost)
+        drop_refused(r, segment);
 }
 
 /* Written by a later version of this program. */
@@ -397,6 +415,8 @@ static void explain_hole(Recovery *r, const Segment *segment) {
         from = floor_segment;
     if (from < r->log->super.hole_end)
         from = r->log->super.hole_end;
+    while (from < segment->number && super_sealed_at(&r->log->super, from) == 0)
+        from++; /* a restored store lacks segments that never held anything */
     if (from < segment->number && !r->log->is_super_lost)
         report_lost_blocks(r, place_of(from, 0),
                            (segment->number - from) * r->log->options.segment_bytes, 0);
@@ -428,6 +448,16 @@ static void cut(Recovery *r, const FoundBlock *block) {
                (unsigned long long)len);
     keep_copy(r, place_of(head->segment, head->offset), len);
     wipe(r, head);
+}
+
+/* All that was ever written there was refused: the numbers go on behind it. */
+static bool is_sealed_empty(Recovery *r, const Segment *segment) {
+    Super *super = &r->log->super;
+    uint64_t number = (r->has_last ? r->last.number : 0) + 1;
+    if (r->log->is_super_lost && super_sealed_last(super) < segment->number &&
+        log_number_after(r->log, segment) == number)
+        super_seal(super, place_of(segment->number, 0), number, r->log->segments.at[0].number);
+    return super_sealed_at(super, segment->number) == 0;
 }
 
 static void replay_segment(Recovery *r, size_t index) {
@@ -463,7 +493,7 @@ static void replay_segment(Recovery *r, size_t index) {
             replay_rotten(r, block);
         r->is_end_rotten = !block->is_body_good;
     }
-    if (is_before_tail && r->found.len == 0) {
+    if (is_before_tail && r->found.len == 0 && !is_sealed_empty(r, segment)) {
         keep_copy(r, place_of(segment->number, 0), r->bytes_len);
         report_lost_blocks(r, place_of(segment->number, 0), segment->bytes, 0);
     }
@@ -514,7 +544,8 @@ static Status begin_epoch(Recovery *r) {
     log->super.epoch = r->epoch_max + 1;
     if (log->is_super_lost && log->segments.len)
         log->super.hole_end = log_head_segment(log)->number;
-    bool is_first = log->is_super_lost || log->is_super_half;
+    /* A seal that was read may stand in one copy only, or in the system's memory only. */
+    bool is_first = log->is_super_lost || log->is_super_half || log->super.seal_count > 0;
     return super_write(log->dir, &log->super, is_first);
 }
 
@@ -531,7 +562,8 @@ static Status continue_log(Recovery *r) {
     /* With damage at the end nothing is overwritten: the next block goes to a new segment. */
     size_t keep = r->is_end_rotten ? log->segments.len : 0;
     for (size_t i = 0; i < log->segments.len; i++)
-        if (r->has_last && log->segments.at[i].number <= r->last.segment)
+        if ((r->has_last && log->segments.at[i].number <= r->last.segment) ||
+            log->segments.at[i].number <= super_sealed_last(&log->super))
             keep = i + 1;
     status = log_retire_empty(log, keep);
     if (status != OK)
@@ -542,9 +574,10 @@ static Status continue_log(Recovery *r) {
     if (log->segments.len == 0) {
         status = log_make_room(log, BLOCK_ALIGN);
     } else {
+        const Segment *head = log_head_segment(log);
         log->offset = place_offset(r->last_end);
-        if (r->is_end_rotten)
-            log->offset = log_head_segment(log)->bytes;
+        if (r->is_end_rotten || super_sealed_at(&log->super, head->number) != UINT64_MAX)
+            log->offset = head->bytes;
         status = log_open_head(log, &log->file);
         /* What was read just now may have been only in memory: it must not be served and then lost.
          */
@@ -553,6 +586,8 @@ static Status continue_log(Recovery *r) {
     }
     if (status != OK)
         return status;
+    log->life_from = place_of(log_head_segment(log)->number, log->offset);
+    log->life_number = log->number_next;
     log_remove_spares(log);
     counter_set(&log->bytes_used, log->closed_bytes + log->offset);
     counter_publish(&log->head, place_of(log_head_segment(log)->number, log->offset));

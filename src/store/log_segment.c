@@ -7,7 +7,7 @@
 #include "store/log_private.h"
 #include "store/path.h"
 
-typedef enum JobKind { JOB_MAKE, JOB_REMOVE, JOB_SYNC, JOB_STOP } JobKind;
+typedef enum JobKind { JOB_MAKE, JOB_REMOVE, JOB_SYNC, JOB_RESUME, JOB_STOP } JobKind;
 
 struct HelperJob {
     Mail mail;
@@ -35,11 +35,14 @@ void log_add_segment(Log *log, uint64_t number, uint64_t bytes) {
         counter_set(size, bytes);
 }
 
-Status log_open_head(Log *log, DiskFile **out_file) {
-    CLEANUP(path_free)
-    char *path = path_numbered(log->log_dir, "", log_head_segment(log)->number, ".log");
+static Status open_segment(const Log *log, uint64_t number, DiskFile **out_file) {
+    CLEANUP(path_free) char *path = path_numbered(log->log_dir, "", number, ".log");
     int direct = log->options.sync_interval_ns ? 0 : DISK_DIRECT;
     return disk_open(path, DISK_READ | DISK_WRITE | direct, out_file);
+}
+
+Status log_open_head(Log *log, DiskFile **out_file) {
+    return open_segment(log, log_head_segment(log)->number, out_file);
 }
 
 /* Index of the smallest spare that has room for bytes, or -1. */
@@ -52,19 +55,32 @@ static int find_spare(const Log *log, uint64_t bytes) {
     return best;
 }
 
-/* Gives a spare the next number. Its old blocks carry their old number, so nothing has to be
- * cleared. */
-static Status roll(Log *log, int spare_index) {
+/* A number is never used twice for blocks: what a segment of that number held before would count.
+ */
+static uint64_t next_number(const Log *log) {
+    uint64_t number =
+        log->segments.len ? log->segments.at[log->segments.len - 1].number + 1 : log->base;
+    if (number < place_segment(log->super.floor))
+        number = place_segment(log->super.floor); /* all segments were lost */
+    if (number <= super_sealed_last(&log->super))
+        number = super_sealed_last(&log->super) + 1;
+    return number;
+}
+
+/* Its old blocks carry their old number, so nothing has to be cleared. When this fails, a file of
+ * the new name may be there: it holds nothing, and the next try takes its place. */
+static Status roll(Log *log, size_t spare_index) {
     Segment spare = log->spares.at[spare_index];
     vec_remove_unordered(&log->spares, spare_index);
-    uint64_t number = log->segments.len ? log_head_segment(log)->number + 1 : log->base;
-    if (number < place_segment(log->super.floor))
-        number = place_segment(log->super.floor); /* all segments were lost: still no place twice */
+    uint64_t number = next_number(log);
     CLEANUP(path_free) char *from = path_numbered(log->log_dir, "spare.", spare.number, "");
     CLEANUP(path_free) char *to = path_numbered(log->log_dir, "", number, ".log");
+    DiskFile *file;
     Status status = disk_rename(from, to);
     if (status == OK)
         status = disk_sync_dir(log->log_dir);
+    if (status == OK)
+        status = open_segment(log, number, &file);
     if (status != OK)
         return status;
 
@@ -72,10 +88,10 @@ static Status roll(Log *log, int spare_index) {
         log->closed_bytes += log_head_segment(log)->bytes;
     if (log->file)
         log_retire_file(log, log->file);
-    log->file = NULL;
+    log->file = file;
     log_add_segment(log, number, spare.bytes);
     log->offset = 0;
-    return log_open_head(log, &log->file);
+    return OK;
 }
 
 static bool may_try_to_make(const Log *log) {
@@ -112,9 +128,9 @@ Status log_make_room(Log *log, uint64_t need) {
         set_full(log, true);
         return ERR_FULL;
     }
-    Status status = roll(log, spare);
+    Status status = roll(log, (size_t)spare);
     if (status != OK) {
-        log_fail(log, "next segment");
+        log_fail(log, LOG_FAILURE_SEGMENT);
         return ERR_IO;
     }
     log_recycle(log);
@@ -136,6 +152,26 @@ Status log_retire_empty(Log *log, size_t keep) {
         vec_push(&log->spares, spare);
     }
     return OK;
+}
+
+uint64_t log_number_after(const Log *log, const Segment *segment) {
+    const Segment *end = log->segments.at + log->segments.len;
+    uint64_t number = 0;
+    char *page = mem_alloc(BLOCK_ALIGN);
+    for (const Segment *next = segment + 1; next < end && number == 0; next++) {
+        CLEANUP(path_free) char *path = path_numbered(log->log_dir, "", next->number, ".log");
+        DiskFile *file;
+        BlockHead head;
+        if (disk_open(path, DISK_READ, &file) != OK)
+            continue;
+        if (disk_read(file, page, BLOCK_ALIGN, 0) == OK && block_head_parse(page, &head) &&
+            head.segment == next->number && head.offset == 0 &&
+            memcmp(head.store_id, log->super.store_id, STORE_ID_BYTES) == 0)
+            number = head.number;
+        disk_close(file);
+    }
+    mem_free(page);
+    return number;
 }
 
 /* --- recycling --- */
@@ -243,13 +279,17 @@ static uint64_t bytes_that_fit(const Log *log, uint64_t want, uint64_t need) {
     return want <= usable ? want : 0;
 }
 
-void log_ask_for_spare(Log *log, uint64_t bytes_min) {
-    if (log->is_spare_coming)
-        return;
+uint64_t log_next_spare_bytes(const Log *log, uint64_t bytes_min) {
     uint64_t want = next_segment_bytes(log);
     if (want < bytes_min)
         want = log->options.segment_bytes;
-    want = bytes_that_fit(log, want, bytes_min);
+    return bytes_that_fit(log, want, bytes_min);
+}
+
+void log_ask_for_spare(Log *log, uint64_t bytes_min) {
+    if (log->is_spare_coming)
+        return;
+    uint64_t want = log_next_spare_bytes(log, bytes_min);
     if (want == 0) {
         log->spare_failed_ns = clock_mono_ns();
         set_full(log, true);
@@ -265,6 +305,8 @@ void log_ask_for_spare(Log *log, uint64_t bytes_min) {
 
 void log_check_space(Log *log) {
     uint64_t now = clock_mono_ns();
+    if (log_is_failed(log))
+        return; /* the helper may have the spares */
     if (log->is_threaded && now - log->space_checked_ns < (uint64_t)LOG_SPACE_CHECK_MS * NS_PER_MS)
         return;
     log->space_checked_ns = now;
@@ -300,6 +342,9 @@ static void job_run(HelperJob *job) {
         if (job->is_last_use)
             disk_close(job->file);
         break;
+    case JOB_RESUME:
+        job->status = log_try_resume(job->log);
+        break;
     case JOB_STOP:
         job->log->is_helper_stopping = true;
         break;
@@ -327,11 +372,13 @@ static void job_done(Worker *here, Mail *mail) {
     log->jobs_out--;
     if (job->kind == JOB_MAKE)
         on_made(log, job);
+    if (job->kind == JOB_RESUME)
+        log_tried_resume(log, job->status);
     if (job->kind == JOB_SYNC) {
         if (!job->is_last_use)
             log->is_sync_running = false;
         if (job->status != OK)
-            log_fail(log, "sync");
+            log_fail(log, LOG_FAILURE_SYNC);
         else if (job->number > log->durable && !log_is_failed(log))
             log->durable = job->number;
     }
@@ -393,6 +440,12 @@ static void submit_sync(Log *log, DiskFile *file, bool is_last_use) {
     job->file = file;
     job->is_last_use = is_last_use;
     job->number = log->number_next - 1;
+    job_submit(log, job);
+}
+
+void log_submit_resume(Log *log) {
+    HelperJob *job = mem_zalloc(sizeof *job);
+    job->kind = JOB_RESUME;
     job_submit(log, job);
 }
 

@@ -161,7 +161,7 @@ static Status check_segment(Walk *walk, uint64_t number, bool is_last) {
         previous = block.head;
         at = scan_block_end(&block);
     }
-    if (at == 0 && !is_last)
+    if (at == 0 && !is_last && super_sealed_at(&walk->scan.super, number) != 0)
         note(walk, number, 0, walk->scan.bytes_len, "nothing readable");
     return OK;
 }

@@ -129,8 +129,9 @@ Status store_scan_read(StoreScan *scan, uint64_t segment) {
     if (status == OK && size)
         status = read_pages(file, scan->bytes, size);
     disk_close(file);
+    uint64_t sealed_at = super_sealed_at(&scan->super, segment);
     if (status == OK)
-        scan->bytes_len = size;
+        scan->bytes_len = size < sealed_at ? size : sealed_at;
     return status;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "io/disk.h"
 #include "store/path.h"
@@ -18,10 +19,14 @@ typedef struct SuperPage {
     uint64_t generation;
     uint8_t store_id[STORE_ID_BYTES];
     uint64_t epoch, floor, durable, durable_end, hole_end;
-    uint8_t zeros[SUPER_BYTES - 80 - 8];
+    uint8_t zeros[2048 - 80];
+    uint64_t seal_count;
+    Seal seals[SUPER_SEALS_MAX];
+    uint8_t more_zeros[SUPER_BYTES - 2056 - SUPER_SEALS_MAX * 16 - 8];
     uint64_t checksum;
 } SuperPage;
 _Static_assert(sizeof(SuperPage) == SUPER_BYTES, "a SUPER file is one page");
+_Static_assert(offsetof(SuperPage, seals) == 2056 && sizeof(Seal) == 16, "seals have their place");
 
 typedef enum CopyState { COPY_ABSENT, COPY_GOOD, COPY_BLANK, COPY_DAMAGED, COPY_FOREIGN } CopyState;
 
@@ -46,7 +51,8 @@ static CopyState judge(const SuperPage *page, size_t len, Super *out_super) {
     if (len != sizeof *page || memcmp(page->magic, MAGIC, sizeof MAGIC) != 0 ||
         page->checksum != hash_checksum(page, offsetof(SuperPage, checksum)))
         return COPY_DAMAGED;
-    if (page->version != SUPER_VERSION)
+    if ((page->version != SUPER_VERSION && page->version != SUPER_VERSION_SEALED) ||
+        page->seal_count > SUPER_SEALS_MAX)
         return COPY_FOREIGN;
     *out_super = (Super){
         .generation = page->generation,
@@ -55,7 +61,9 @@ static CopyState judge(const SuperPage *page, size_t len, Super *out_super) {
         .durable = page->durable,
         .durable_end = page->durable_end,
         .hole_end = page->hole_end,
+        .seal_count = page->seal_count,
     };
+    memcpy(out_super->seals, page->seals, sizeof page->seals);
     memcpy(out_super->store_id, page->store_id, STORE_ID_BYTES);
     return COPY_GOOD;
 }
@@ -70,6 +78,10 @@ static Status read_copy(const char *dir, const char *name, Super *out_super, Cop
     }
     if (status != OK)
         return status;
+    /* A copy that only the system's memory holds is none: the other one is overwritten next. */
+    if (disk_sync(file) != OK)
+        LOG_DEBUG("SUPER not synced", "path=%s", path);
+    disk_forget(file);
     SuperPage page;
     memset(&page, 0, sizeof page);
     uint64_t size = 0;
@@ -124,7 +136,7 @@ Status super_write(const char *dir, Super *super, bool is_first) {
     super->generation++;
     SuperPage *page = mem_zalloc(sizeof *page);
     memcpy(page->magic, MAGIC, sizeof MAGIC);
-    page->version = SUPER_VERSION;
+    page->version = super->seal_count ? SUPER_VERSION_SEALED : SUPER_VERSION;
     page->generation = super->generation;
     memcpy(page->store_id, super->store_id, STORE_ID_BYTES);
     page->epoch = super->epoch;
@@ -132,6 +144,8 @@ Status super_write(const char *dir, Super *super, bool is_first) {
     page->durable = super->durable;
     page->durable_end = super->durable_end;
     page->hole_end = super->hole_end;
+    page->seal_count = super->seal_count;
+    memcpy(page->seals, super->seals, super->seal_count * sizeof super->seals[0]);
     page->checksum = hash_checksum(page, offsetof(SuperPage, checksum));
     Status status = write_copy(dir, page, super->generation);
     if (status == OK && is_first) {
@@ -140,5 +154,45 @@ Status super_write(const char *dir, Super *super, bool is_first) {
             status = disk_sync_dir(dir);
     }
     mem_free(page);
+    if (status != OK)
+        super->generation--;
     return status;
+}
+
+/* --- seals --- */
+
+static void drop_first(Super *super, uint64_t count) {
+    super->seal_count -= count;
+    memmove(super->seals, super->seals + count, super->seal_count * sizeof super->seals[0]);
+}
+
+void super_seal(Super *super, Place at, uint64_t number, uint64_t first_segment) {
+    uint64_t gone = 0;
+    while (gone < super->seal_count && place_segment(super->seals[gone].at) < first_segment)
+        gone++;
+    if (gone == 0 && super->seal_count == SUPER_SEALS_MAX)
+        gone = 1;
+    drop_first(super, gone);
+    super->seals[super->seal_count++] = (Seal){at, number};
+}
+
+void super_unseal_after(Super *super, uint64_t segment) {
+    while (super_sealed_last(super) > segment)
+        super->seal_count--;
+}
+
+uint64_t super_sealed_at(const Super *super, uint64_t segment) {
+    for (uint64_t i = super->seal_count; i-- > 0;)
+        if (place_segment(super->seals[i].at) == segment)
+            return place_offset(super->seals[i].at);
+    return UINT64_MAX;
+}
+
+uint64_t super_sealed_last(const Super *super) {
+    return super->seal_count ? place_segment(super->seals[super->seal_count - 1].at) : 0;
+}
+
+uint64_t super_durable(const Super *super) {
+    uint64_t sealed = super->seal_count ? super->seals[super->seal_count - 1].number - 1 : 0;
+    return super->durable > sealed ? super->durable : sealed;
 }

@@ -31,12 +31,13 @@ typedef struct NameChange {
 struct DiskFile {
     Inode *inode;
     uint64_t life;
+    bool is_direct;
     char *lock_path;
 };
 
 static struct {
     Rand rand;
-    uint64_t capacity, stop_after, fail_after, life;
+    uint64_t capacity, stop_after, fail_after, fail_count, life;
     bool is_stopped;
     Entries now, safe;
     VEC(NameChange) changes;
@@ -154,6 +155,26 @@ static void sync_bytes(Inode *inode) {
         memset(inode->dirty, 0, inode->cap / SECTOR_BYTES);
 }
 
+/* Sector by sector: still to come, there, or forgotten: by the device, or, where the system keeps
+ * pages, by the system, which goes on showing them. */
+static void fail_sync(Inode *inode, bool is_direct) {
+    bool is_kept_once = false;
+    for (uint64_t i = 0; i < inode->cap / SECTOR_BYTES; i++) {
+        char *now = inode->now + i * SECTOR_BYTES, *safe = inode->safe + i * SECTOR_BYTES;
+        uint64_t what = inode->dirty[i] ? rand_below(&disk.rand, 3) : 0;
+        if (what == 0)
+            continue;
+        inode->dirty[i] = false;
+        is_kept_once |= what == 1;
+        if (what == 1)
+            memcpy(safe, now, SECTOR_BYTES);
+        else if (is_direct)
+            memcpy(now, safe, SECTOR_BYTES);
+    }
+    if (is_kept_once)
+        inode->safe_len = inode->now_len;
+}
+
 typedef enum Loss { LOSE_ALL, LOSE_NONE, LOSE_SOME, LOSE_END } Loss;
 
 static void cut_inode(Inode *inode, Loss loss) {
@@ -224,7 +245,12 @@ bool disk_sim_is_stopped(void) {
 }
 
 void disk_sim_fail_after(uint64_t calls) {
+    disk_sim_fail_for(calls, 1);
+}
+
+void disk_sim_fail_for(uint64_t calls, uint64_t count) {
     disk.fail_after = calls;
+    disk.fail_count = calls ? count : 0;
 }
 
 void disk_sim_set_capacity(uint64_t capacity_bytes) {
@@ -304,8 +330,10 @@ typedef enum Turn { TURN_GO, TURN_LAST, TURN_FAIL } Turn;
 static Turn begin_change(bool may_fail) {
     if (disk.is_stopped)
         return TURN_FAIL;
-    if (may_fail && disk.fail_after && --disk.fail_after == 0)
+    if (may_fail && disk.fail_after && --disk.fail_after == 0) {
+        disk.fail_after = --disk.fail_count > 0;
         return TURN_FAIL;
+    }
     if (disk.stop_after && --disk.stop_after == 0) {
         disk.is_stopped = true;
         return TURN_LAST;
@@ -342,6 +370,7 @@ Status disk_open(const char *path, int flags, DiskFile **out_file) {
     DiskFile *file = mem_zalloc(sizeof *file);
     file->inode = inode;
     file->life = disk.life;
+    file->is_direct = flags & DISK_DIRECT;
     *out_file = file;
     return OK;
 }
@@ -357,7 +386,17 @@ Status disk_read(DiskFile *file, void *to, size_t len, uint64_t offset) {
         return ERR_RANGE;
     if (len)
         memcpy(to, file->inode->now + offset, len);
+    for (uint64_t at = 0; file->is_direct && at < len; at += SECTOR_BYTES)
+        if (!file->inode->dirty[(offset + at) / SECTOR_BYTES])
+            memcpy((char *)to + at, file->inode->safe + offset + at, SECTOR_BYTES);
     return OK;
+}
+
+void disk_forget(DiskFile *file) {
+    Inode *inode = file->inode;
+    for (uint64_t i = 0; i < inode->cap / SECTOR_BYTES && !is_stale(file); i++)
+        if (!inode->dirty[i])
+            memcpy(inode->now + i * SECTOR_BYTES, inode->safe + i * SECTOR_BYTES, SECTOR_BYTES);
 }
 
 Status disk_read_cached(DiskFile *file, void *to, size_t len, uint64_t offset) {
@@ -400,9 +439,12 @@ Status disk_write(DiskFile *file, const struct iovec *parts, int part_count, uin
 Status disk_sync(DiskFile *file) {
     if (is_stale(file))
         return ERR_IO;
+    bool was_stopped = disk.is_stopped;
     Turn turn = begin_change(true);
     if (turn == TURN_GO)
         sync_bytes(file->inode);
+    else if (turn == TURN_FAIL && !was_stopped)
+        fail_sync(file->inode, file->is_direct);
     return turn == TURN_GO ? OK : ERR_IO;
 }
 
@@ -457,7 +499,7 @@ Status disk_rename(const char *from, const char *to) {
     Entry *entry = find(&disk.now, from);
     if (entry == NULL)
         return ERR_NOT_FOUND;
-    Turn turn = begin_change(false);
+    Turn turn = begin_change(true);
     if (turn == TURN_GO || rand_below(&disk.rand, 2))
         change_name(from, to, entry->inode);
     return turn == TURN_GO ? OK : ERR_IO;

@@ -24,6 +24,11 @@ bool disk_sim_is_stopped(void);
 /* The n-th write or sync from now fails, once, with ERR_IO. 0 = never. */
 void disk_sim_fail_after(uint64_t calls);
 
+/* The same for `count` calls from the n-th on, names included: a device that fails for a while. Of
+ * what a failed sync was to bring to disk any part may be there, may still come, or never does, and
+ * what the system has in memory may look as if it were. calls 0: it works. */
+void disk_sim_fail_for(uint64_t calls, uint64_t count);
+
 /* The machine lost power and is on again: what was not synced may be gone. */
 void disk_sim_power_cut(void);
 /* Only the process died: the system still has what was written, synced or not. */

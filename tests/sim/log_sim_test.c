@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/vec.h"
+#include "clock_sim.h"
 #include "disk_sim.h"
 #include "store/checkpoint.h"
 #include "store/log.h"
@@ -41,7 +42,7 @@ typedef struct Entry {
     size_t len;
     Place place;
     Fate fate;
-    bool is_live, is_seen;
+    bool is_live, is_seen, has_failed;
     Place seen_at;
 } Entry;
 
@@ -55,6 +56,7 @@ typedef struct World {
     Rand rand;
     LogOptions options;
     bool is_lax;
+    uint64_t capacity;
     Log *log;
     LogReader *reader;
     VEC(Entry) entries;
@@ -67,7 +69,10 @@ typedef struct World {
     VEC(uint64_t) damage_bytes;
     VEC(Place) flipped; /* bytes of the log damaged since the last whole recovery */
     bool has_faults;    /* in this life: a call is made to fail */
-    bool was_flipped;   /* ever */
+    bool is_super_at_risk;
+    bool is_lossy;    /* the same, ever, with sync_interval: what was not synced may be lost */
+    bool has_failed;  /* an entry was refused since the log failed last */
+    bool was_flipped; /* ever */
     Place seen_last;
     char problem[200];
 } World;
@@ -89,10 +94,22 @@ static bool is_telling; /* a single seed tells its story */
 
 /* --- writing --- */
 
+/* The log goes on: what was refused before must never come back. */
+static void bury_failed(void) {
+    for (size_t n = 0; n < world->entries.len && world->has_failed; n++) {
+        Entry *entry = &world->entries.at[n];
+        if (entry->fate == SUBMITTED && entry->has_failed)
+            entry->fate = REFUSED;
+    }
+    world->has_failed = false;
+}
+
 static void on_done(Worker *home, LogChunk *chunk) {
     (void)home;
     Submission *submission = (Submission *)chunk;
     Place place = chunk->place;
+    if (chunk->status == OK)
+        bury_failed();
     for (size_t i = 0; i < submission->count; i++) {
         Entry *entry = &world->entries.at[submission->first + i];
         if (chunk->status == OK) {
@@ -104,6 +121,7 @@ static void on_done(Worker *home, LogChunk *chunk) {
             entry->is_live = false;
             if (chunk->status == ERR_FULL)
                 entry->fate = REFUSED;
+            entry->has_failed = world->has_failed = true;
         }
     }
     TELL("done: entries %zu +%zu at %llx: %s\n", submission->first, submission->count,
@@ -199,8 +217,11 @@ static void read_one(void) {
     Record record;
     Shared *hold;
     Status status = log_reader_read(world->reader, entry->place, entry->len, &record, &hold);
-    if (disk_sim_is_stopped() || status == ERR_IO)
+    if (disk_sim_is_stopped() || status == ERR_IO || world->is_lossy) {
+        if (status == OK)
+            shared_unref(hold);
         return;
+    }
     if (entry->fate == DAMAGED) {
         if (status == OK) {
             PROBLEM("entry %zu is damaged but was read", n);
@@ -289,7 +310,7 @@ static void check_entry(size_t n, bool was_power_cut) {
             entry->is_live = false;
             if (!is_reported(entry) && !may_be_recycled)
                 PROBLEM("entry %zu is damaged and not reported", n);
-        } else if (world->is_lax && was_power_cut) {
+        } else if ((world->is_lax && was_power_cut) || world->is_lossy) {
             entry->fate = LOST_LAXLY;
             entry->is_live = false;
         } else if (!may_be_recycled) {
@@ -407,6 +428,7 @@ static void drop_some(void) {
 }
 
 static void step(void) {
+    clock_sim_move(1 + rand_below(&world->rand, 700) * NS_PER_MS);
     switch (rand_below(&world->rand, 12)) {
     case 0:
         save_checkpoint();
@@ -462,7 +484,8 @@ static void flip_in_log(void) {
 static void flip_in_other(void) {
     static const char *const names[] = {"/store/SUPER.a", "/store/SUPER.b"};
     char path[64];
-    if (rand_below(&world->rand, 2))
+    /* A failing device may have cost one copy of SUPER: not the other one too. */
+    if (rand_below(&world->rand, 2) && !world->is_super_at_risk)
         (void)snprintf(path, sizeof path, "%s", names[rand_below(&world->rand, 2)]);
     else
         (void)snprintf(path, sizeof path, "/store/checkpoint.%llu",
@@ -481,13 +504,34 @@ static End live(void) {
     world->has_faults = true;
     if (rand_below(&world->rand, 8) == 0)
         disk_sim_fail_after(1 + rand_below(&world->rand, 40));
+    else if (rand_below(&world->rand, 4) == 0)
+        disk_sim_fail_for(1 + rand_below(&world->rand, 60), 1 + rand_below(&world->rand, 20));
     else
         world->has_faults = false;
+    world->is_lossy |= world->is_lax && world->has_faults;
+    world->has_failed = false;
+    world->is_super_at_risk |= world->has_faults;
     if (!open_log())
         return end == END_CLEAN ? END_KILL : end;
+    world->is_super_at_risk = world->has_faults;
     /* A place that was stopped while opening has not been read to the end; only a whole reading is
      * judged. */
     return end;
+}
+
+/* The device works again: the log does too, by itself. */
+static void see_it_go_on(void) {
+    disk_sim_fail_for(0, 0);
+    for (int i = 0; i < 3 && log_is_failed(world->log); i++) {
+        clock_sim_move(5 * (uint64_t)NS_PER_S);
+        log_commit_now(world->log);
+    }
+    if (log_is_failed(world->log) && world->capacity == 0 && !disk_sim_is_stopped())
+        PROBLEM("the log does not go on: %s", log_failure_text(world->log));
+    submit();
+    log_commit_now(world->log);
+    if (world->has_failed && world->capacity == 0 && !disk_sim_is_stopped())
+        PROBLEM("the log goes on and takes nothing");
 }
 
 static void run_life(bool *was_power_cut) {
@@ -500,6 +544,8 @@ static void run_life(bool *was_power_cut) {
             step();
         if (end == END_CLEAN && !disk_sim_is_stopped())
             log_commit_now(world->log);
+        if (log_is_failed(world->log) && !disk_sim_is_stopped() && rand_below(&world->rand, 4))
+            see_it_go_on();
         if (end != END_CLEAN && !disk_sim_is_stopped()) {
             disk_sim_stop_after(1);
             if (disk_sim_is_stopped() == false && rand_below(&world->rand, 2)) {
@@ -564,6 +610,7 @@ static bool run_seed(uint64_t seed, bool is_mutant, char *out_problem, size_t pr
         capacity = 400 * 1024 + rand_below(&here.rand, 1024 * 1024);
         here.options.free_low_bytes = 40 * 1024;
     }
+    here.capacity = capacity;
     disk_sim_reset(seed, capacity);
     bool was_power_cut = false;
     for (int i = 0; i < LIVES && !here.problem[0]; i++)
