@@ -328,6 +328,10 @@ static Status seal(Log *log) {
     if (status != OK) {
         before.generation = log->super.generation;
         log->super = before;
+        return status;
     }
-    return status;
+    Counter *size = counter_table_find(log->sizes, log_head_segment(log)->number - log->base);
+    if (size != NULL)
+        counter_set(size, log->offset);
+    return OK;
 }

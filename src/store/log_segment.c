@@ -31,8 +31,9 @@ void log_add_segment(Log *log, uint64_t number, uint64_t bytes) {
     vec_push(&log->segments, segment);
     Counter *size = counter_table_make(log->sizes, number - log->base);
     (void)counter_table_make(log->live, number - log->base);
+    uint64_t sealed_at = super_sealed_at(&log->super, number);
     if (size != NULL)
-        counter_set(size, bytes);
+        counter_set(size, bytes < sealed_at ? bytes : sealed_at);
 }
 
 static Status open_segment(const Log *log, uint64_t number, DiskFile **out_file) {

@@ -229,7 +229,13 @@ static Status open_file(Scrub *scrub) {
     scrub->path = path_of(scrub, &scrub->current);
     scrub->piece = io_memory_new(SCRUB_BUFFER_BYTES);
     Status status = disk_open(scrub->path, DISK_READ | DISK_DIRECT, &scrub->file);
-    return status == OK ? disk_size(scrub->file, &scrub->size) : status;
+    if (status == OK)
+        status = disk_size(scrub->file, &scrub->size);
+    /* What stands behind a seal is nobody's. */
+    if (status == OK && scrub->current.kind == SCRUB_SEGMENT &&
+        log_size_of(scrub->log, scrub->current.number) < scrub->size)
+        scrub->size = log_size_of(scrub->log, scrub->current.number);
+    return status;
 }
 
 Status scrub_begin(Scrub *scrub, const ScrubFile *file) {
