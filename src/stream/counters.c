@@ -1,15 +1,12 @@
 #include "stream/counters.h"
 
+#include <string.h>
+
 #include "base/decimal.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "proto/headers.h"
+#include "stream/counters_private.h"
 #include "stream/packed.h"
-#include "stream/puback.h"
-#include "stream/stream_parts.h"
-#include "stream/usage.h"
-
-typedef enum CounterKind { COUNTER_KNOWN, COUNTER_BROKEN, COUNTER_UNKNOWN } CounterKind;
 
 /* Of a subject that has messages. */
 typedef struct Total {
@@ -18,41 +15,7 @@ typedef struct Total {
     char text[]; /* total, sources */
 } Total;
 
-/* Increments of one subject that wait for their sync. They are a chain, each adding to the one
- * before; when one does not fit, those behind it will not either, and a new chain begins. */
-typedef struct Flight {
-    uint64_t chain_from; /* index of the entry the chain begins with */
-    uint64_t entries;
-    bool is_broken;
-    Buf total, sources; /* once all of it is applied */
-    uint16_t subject_len;
-    char subject[];
-} Flight;
-
-/* A publish that waits until the total was read. */
-typedef struct Waiting {
-    StreamWait wait;
-    Link link;
-    Stream *stream;
-    size_t subject_len, headers_len, reply_len;
-    char text[]; /* subject, headers, reply */
-} Waiting;
-
-struct Counters {
-    Map64 totals;  /* by subject id */
-    Map flights;   /* by subject */
-    List waitings; /* Waiting */
-    size_t waiting_count;
-    Buf headers, payload; /* scratch */
-};
-
-enum { WAITING_MAX = 1000 }; /* over it: 10167 with status 429 */
-
-static Arena *turn_of(const Stream *stream) {
-    return stream->group.home->turn;
-}
-
-static Counters *counters_of(Stream *stream) {
+Counters *counters_of(Stream *stream) {
     StreamParts *parts = stream->parts;
     if (!parts->counters) {
         parts->counters = mem_zalloc(sizeof *parts->counters);
@@ -93,8 +56,7 @@ static SubjectEntry *live_entry(Stream *stream, Slice subject, SubjectId *out_id
     return entry && entry->count ? entry : NULL;
 }
 
-/* OK; ERR_AGAIN: unknown; ERR_CORRUPT: broken. Borrowed until the state changes. */
-static Status find_total(Stream *stream, Slice subject, CounterValue *out_value) {
+Status counters_find(Stream *stream, Slice subject, CounterValue *out_value) {
     SubjectId id;
     *out_value = (CounterValue){0};
     if (!live_entry(stream, subject, &id))
@@ -185,7 +147,7 @@ static void flight_free(Flight *flight) {
     mem_free(flight);
 }
 
-static Flight *flight_of(Counters *counters, Slice subject) {
+Flight *counters_flight(Counters *counters, Slice subject) {
     Flight *flight = map_get(&counters->flights, subject);
     if (flight)
         return flight;
@@ -196,15 +158,14 @@ static Flight *flight_of(Counters *counters, Slice subject) {
     return flight;
 }
 
-/* Headers and payload of draft on top of base, into the scratch. */
-static Status make(Stream *stream, const Record *draft, CounterValue base, Slice origin_total) {
+Status counters_make(Stream *stream, const Record *draft, CounterValue base, Slice origin_total) {
     Counters *counters = counters_of(stream);
     PubHeaders ask;
     buf_clear(&counters->headers);
     buf_clear(&counters->payload);
     if (origin_total.len)
-        return counter_copy(base, draft->headers, origin_total, turn_of(stream), &counters->headers,
-                            &counters->payload);
+        return counter_copy(base, draft->headers, origin_total, counters_turn(stream),
+                            &counters->headers, &counters->payload);
     pub_headers_parse(draft->headers, &ask);
     if (counter_check(&ask, true, false))
         return ERR_SYNTAX;
@@ -213,7 +174,7 @@ static Status make(Stream *stream, const Record *draft, CounterValue base, Slice
 }
 
 /* The message is in memory: its total goes into the log, in front of what builds on it. */
-static Status propose_base(Stream *stream, Slice subject, Flight *flight) {
+static Status propose_base(Stream *stream, Slice subject, Buf *out_total, Buf *out_sources) {
     SubjectId id;
     const SubjectEntry *entry = live_entry(stream, subject, &id);
     StoredMsg msg;
@@ -233,33 +194,36 @@ static Status propose_base(Stream *stream, Slice subject, Flight *flight) {
                         .payload = buf_slice(&payload)};
         Ticket ticket = {.kind = TICKET_CALL};
         journal_append(stream->js->journal, &stream->group, &draft, &ticket, false);
-        buf_clear(&flight->total);
-        buf_append(&flight->total, value.total);
-        buf_clear(&flight->sources);
-        buf_append(&flight->sources, value.sources);
+        buf_append(out_total, value.total);
+        buf_append(out_sources, value.sources);
         buf_done(&payload);
     }
     stored_msg_done(&msg);
     return status;
 }
 
-static Status start_chain(Stream *stream, Slice subject, Flight *flight) {
+Status counters_base(Stream *stream, Slice subject, Buf *out_total, Buf *out_sources) {
     CounterValue value;
-    Status status = find_total(stream, subject, &value);
+    Status status = counters_find(stream, subject, &value);
     if (status == ERR_AGAIN)
-        status = propose_base(stream, subject, flight);
-    else if (status == OK) {
-        buf_clear(&flight->total);
-        buf_append(&flight->total, value.total);
-        buf_clear(&flight->sources);
-        buf_append(&flight->sources, value.sources);
+        return propose_base(stream, subject, out_total, out_sources);
+    if (status == OK) {
+        buf_append(out_total, value.total);
+        buf_append(out_sources, value.sources);
     }
+    return status;
+}
+
+static Status start_chain(Stream *stream, Slice subject, Flight *flight) {
+    buf_clear(&flight->total);
+    buf_clear(&flight->sources);
+    Status status = counters_base(stream, subject, &flight->total, &flight->sources);
     flight->is_broken = status != OK;
     flight->chain_from = stream->group.index_last + 1;
     return status;
 }
 
-static void drop_if_idle(Counters *counters, Flight *flight) {
+void counters_flight_left(Counters *counters, Flight *flight) {
     if (flight->entries)
         return;
     (void)map_remove(&counters->flights, slice_from(flight->subject, flight->subject_len));
@@ -268,20 +232,20 @@ static void drop_if_idle(Counters *counters, Flight *flight) {
 
 Status counters_propose(Stream *stream, Record *draft, Slice origin_total) {
     Counters *counters = counters_of(stream);
-    Flight *flight = flight_of(counters, draft->subject);
+    Flight *flight = counters_flight(counters, draft->subject);
     Status status =
-        flight->entries && !flight->is_broken ? OK : start_chain(stream, draft->subject, flight);
+        counters_flight_goes_on(flight) ? OK : start_chain(stream, draft->subject, flight);
     if (status == OK)
-        status = make(stream, draft,
-                      (CounterValue){buf_slice(&flight->total), buf_slice(&flight->sources)},
-                      origin_total);
+        status = counters_make(
+            stream, draft, (CounterValue){buf_slice(&flight->total), buf_slice(&flight->sources)},
+            origin_total);
     CounterValue value;
     if (status == OK &&
         counter_read(counters->headers.len ? buf_slice(&counters->headers) : draft->headers,
                      buf_slice(&counters->payload), &value))
         status = ERR_CORRUPT; /* Nats-Counter-Sources as a client sent it */
     if (status) {
-        drop_if_idle(counters, flight);
+        counters_flight_left(counters, flight);
         return status;
     }
     buf_clear(&flight->total);
@@ -290,10 +254,16 @@ Status counters_propose(Stream *stream, Record *draft, Slice origin_total) {
     buf_append(&flight->sources, value.sources);
     flight->entries++;
     if (counters->headers.len)
-        draft->headers = arena_copy(turn_of(stream), buf_slice(&counters->headers));
-    draft->payload = arena_copy(turn_of(stream), buf_slice(&counters->payload));
+        draft->headers = arena_copy(counters_turn(stream), buf_slice(&counters->headers));
+    draft->payload = arena_copy(counters_turn(stream), buf_slice(&counters->payload));
     draft->flags |= RECORD_COUNTED;
     return OK;
+}
+
+void counters_break(Counters *counters, Slice subject, uint64_t index) {
+    Flight *flight = map_get(&counters->flights, subject);
+    if (flight && index >= flight->chain_from)
+        flight->is_broken = true;
 }
 
 void counters_landed(Stream *stream, const Record *record) {
@@ -302,92 +272,13 @@ void counters_landed(Stream *stream, const Record *record) {
     if (!flight || !(record->flags & RECORD_COUNTED))
         return;
     flight->entries--;
-    drop_if_idle(counters, flight);
+    counters_flight_left(counters, flight);
 }
 
 void counters_fetch(Stream *stream, Slice subject, StreamWait *wait) {
     SubjectId id;
     const SubjectEntry *entry = live_entry(stream, subject, &id);
     stream_fetch(stream, entry ? entry->last : 0, wait);
-}
-
-/* --- clients --- */
-
-static void append_counted(Stream *stream, const Record *draft, Slice reply) {
-    Ticket ticket = {.kind = TICKET_PUBLISH, .data = stream->config->no_ack ? (Slice){0} : reply};
-    stream_note_flight(stream, draft);
-    usage_propose(stream, draft);
-    journal_append(stream->js->journal, &stream->group, draft, &ticket, false);
-}
-
-static void publish_now(Stream *stream, const Record *draft, Slice reply);
-
-static void on_ready(StreamWait *wait) {
-    Waiting *waiting = CONTAINER_OF(wait, Waiting, wait);
-    Stream *stream = waiting->stream;
-    const char *text = waiting->text;
-    Slice headers = slice_from(text + waiting->subject_len, waiting->headers_len);
-    Record draft = {.type = RECORD_PUBLISH,
-                    .time_ns = stream_clock(stream),
-                    .subject = slice_from(text, waiting->subject_len),
-                    .headers = headers};
-    list_remove(&waiting->link);
-    stream->parts->counters->waiting_count--;
-    publish_now(stream, &draft, slice_from(headers.ptr + headers.len, waiting->reply_len));
-    mem_free(waiting);
-}
-
-static void wait_for_total(Stream *stream, const Record *draft, Slice reply) {
-    Counters *counters = counters_of(stream);
-    if (counters->waiting_count >= WAITING_MAX) {
-        puback_too_many(stream, reply);
-        return;
-    }
-    const Slice parts[] = {draft->subject, draft->headers, reply};
-    Waiting *waiting =
-        mem_alloc(sizeof *waiting + draft->subject.len + draft->headers.len + reply.len);
-    *waiting = (Waiting){.wait.ready = on_ready,
-                         .stream = stream,
-                         .subject_len = draft->subject.len,
-                         .headers_len = draft->headers.len,
-                         .reply_len = reply.len};
-    char *to = waiting->text;
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; to += parts[i++].len)
-        if (parts[i].len)
-            memcpy(to, parts[i].ptr, parts[i].len);
-    list_push_back(&counters->waitings, &waiting->link);
-    counters->waiting_count++;
-    counters_fetch(stream, draft->subject, &waiting->wait);
-}
-
-static void publish_now(Stream *stream, const Record *draft, Slice reply) {
-    Record counted = *draft;
-    counted.payload = (Slice){0};
-    Status status = counters_propose(stream, &counted, (Slice){0});
-    if (status == OK)
-        append_counted(stream, &counted, reply);
-    else if (status == ERR_AGAIN)
-        wait_for_total(stream, draft, reply);
-    else
-        puback_refuse(stream, reply, api_error(JSMessageCounterBrokenErr));
-}
-
-/* Those of a subject stay in order. */
-static bool is_waited_for(const Counters *counters, Slice subject) {
-    LIST_FOR_EACH(link, &counters->waitings) {
-        const Waiting *waiting = CONTAINER_OF(link, Waiting, link);
-        if (slice_equal(slice_from(waiting->text, waiting->subject_len), subject))
-            return true;
-    }
-    return false;
-}
-
-void counters_publish(Stream *stream, const Record *draft, Slice reply) {
-    Counters *counters = counters_of(stream);
-    if (counters->waiting_count && is_waited_for(counters, draft->subject))
-        wait_for_total(stream, draft, reply);
-    else
-        publish_now(stream, draft, reply);
 }
 
 /* --- apply --- */
@@ -399,39 +290,23 @@ static Status origin_of(Stream *stream, const Record *record, Slice *out_total) 
     pub_headers_parse(record->headers, &ask);
     if (!ask.stream_source.len)
         return OK;
-    return counter_origin_total(record->headers, turn_of(stream), out_total);
+    return counter_origin_total(record->headers, counters_turn(stream), out_total);
+}
+
+bool counters_is_made(const Counters *counters, const Record *record) {
+    return slice_equal(buf_slice(&counters->payload), record->payload) &&
+           (!counters->headers.len || slice_equal(buf_slice(&counters->headers), record->headers));
 }
 
 bool counters_fit(Stream *stream, const Record *record) {
     Counters *counters = counters_of(stream);
     CounterValue base;
     Slice origin_total;
-    if (!(record->flags & RECORD_COUNTED) || find_total(stream, record->subject, &base) ||
-        origin_of(stream, record, &origin_total) || make(stream, record, base, origin_total))
+    if (!(record->flags & RECORD_COUNTED) || counters_find(stream, record->subject, &base) ||
+        origin_of(stream, record, &origin_total) ||
+        counters_make(stream, record, base, origin_total))
         return false;
-    return slice_equal(buf_slice(&counters->payload), record->payload) &&
-           (!counters->headers.len || slice_equal(buf_slice(&counters->headers), record->headers));
-}
-
-static bool is_sources(Slice name, void *cookie) {
-    (void)cookie;
-    return slice_equal(name, LIT("Nats-Counter-Sources"));
-}
-
-void counters_again(Stream *stream, const Record *record, Slice reply) {
-    Counters *counters = counters_of(stream);
-    Flight *flight = map_get(&counters->flights, record->subject);
-    if (flight && record->index >= flight->chain_from)
-        flight->is_broken = true;
-    Buf headers = {0};
-    header_copy_open(&headers, record->headers, is_sources, NULL);
-    header_end(&headers);
-    Record draft = {.type = RECORD_PUBLISH,
-                    .time_ns = stream_clock(stream),
-                    .subject = record->subject,
-                    .headers = buf_slice(&headers)};
-    counters_publish(stream, &draft, reply);
-    buf_done(&headers);
+    return counters_is_made(counters, record);
 }
 
 void counters_apply_base(Stream *stream, const Record *record) {
@@ -449,16 +324,12 @@ void counters_apply_base(Stream *stream, const Record *record) {
         put_total(counters, id, COUNTER_KNOWN, value);
 }
 
-void counters_free(Counters *counters) {
+void counters_free(Stream *stream, Counters *counters) {
     Slice subject;
     void *flight;
     if (!counters)
         return;
-    for (Link *link; (link = list_pop_front(&counters->waitings));) {
-        Waiting *waiting = CONTAINER_OF(link, Waiting, link);
-        stream_cancel_wait(&waiting->wait);
-        mem_free(waiting);
-    }
+    counters_drop_waitings(stream, counters);
     for (size_t i = 0; map_next(&counters->flights, &i, &subject, &flight);)
         flight_free(flight);
     map_done(&counters->flights);

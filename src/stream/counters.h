@@ -3,7 +3,8 @@
  * The stored payload is the total, so it must be known before the entry is written: home adds the
  * increment to the newest total, those in flight included, and the entry holds the result
  * (RECORD_COUNTED). When it is applied the sum is made again from the state; where it differs,
- * since something before it was refused or removed, nothing is stored and home proposes it anew.
+ * since something before it was refused or removed, nothing is stored and home proposes it anew. In
+ * a batch each increment adds to the one before; when one does not fit, nothing of it is stored.
  *
  * Totals are kept in memory and in the checkpoint. Only after the last
  * message of a subject was deleted alone, the total is that of an older message which may lie on
@@ -16,11 +17,22 @@
 typedef struct Counters Counters;
 
 /* NULL-safe. */
-void counters_free(Counters *counters);
+void counters_free(Stream *stream, Counters *counters);
 
-/* A client's publish with a valid increment: proposes it, now or when the total was read; answers
- * reply when the counter is broken. draft borrows for the call. */
-void counters_publish(Stream *stream, const Record *draft, Slice reply);
+/* A client's publish with a valid increment: proposes it with ticket (TICKET_PUBLISH, TICKET_FAST),
+ * now or when the total was read; answers by ticket when the counter is broken. draft borrows for
+ * the call. */
+void counters_publish(Stream *stream, const Record *draft, const Ticket *ticket);
+
+/* A client's batch of such publishes, as RECORD_BATCH has them but that payloads are not made;
+ * members that are no valid increments are proposed as they are, so that the batch is refused. */
+void counters_publish_batch(Stream *stream, Slice members, const Ticket *ticket);
+
+/* The members as they will be stored, appended to out: journal_append must follow at once, and
+ * counters_landed_batch. ERR_AGAIN: the total of *out_subject is to be read; ERR_CORRUPT: broken;
+ * ERR_FULL: more than BATCH_BYTES_MAX. Private to counters*.c. */
+MUST_CHECK Status counters_propose_batch(Stream *stream, Slice members, int64_t time_ns, Buf *out,
+                                         Slice *out_subject);
 
 /* Makes draft what is stored, and notes it in flight: journal_append must follow at once, and
  * counters_landed when that entry is applied or refused. With origin_total it is a copy from
@@ -33,14 +45,19 @@ MUST_CHECK Status counters_propose(Stream *stream, Record *draft, Slice origin_t
  * stream_cancel_wait takes it back. */
 void counters_fetch(Stream *stream, Slice subject, StreamWait *wait);
 
-/* Apply: whether the RECORD_COUNTED entry is what the state gives. */
+/* Apply: whether the RECORD_COUNTED entry is what the state gives; whether a batch that was decided
+ * on is. */
 bool counters_fit(Stream *stream, const Record *record);
+bool counters_fit_batch(Stream *stream, const Record *batch);
 
-/* Apply, live: a client's entry does not fit, so it is proposed again with that reply. */
-void counters_again(Stream *stream, const Record *record, Slice reply);
+/* Apply, live: a client's entry does not fit, so it is proposed again with that ticket, which is
+ * passed on. */
+void counters_again(Stream *stream, const Record *record, const Ticket *ticket);
+void counters_again_batch(Stream *stream, const Record *batch, const Ticket *ticket);
 
 /* The entry of counters_propose was applied or refused; ticketed entries only. */
 void counters_landed(Stream *stream, const Record *record);
+void counters_landed_batch(Stream *stream, const Record *batch);
 
 /* What changes totals; each does nothing on other streams. After a message was stored. Before the
  * message seq is removed. All were removed. */

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "stream/counters_private.h"
 #include "stream/stream_fake.h"
 
 #define COUNTED     "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"allow_msg_counter\":true}"
@@ -252,6 +253,184 @@ static void a_checkpoint_keeps_that_a_total_is_unknown(void **state) {
     buf_done(&checkpoint);
 }
 
+/* --- batches --- */
+
+#define BATCHED                                                                                    \
+    "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"allow_msg_counter\":true,\"allow_atomic\":true,"     \
+    "\"allow_batched\":true}"
+#define MEMBER(batch, seq, by)                                                                     \
+    "Nats-Batch-Id: " batch "\nNats-Batch-Sequence: " #seq "\nNats-Incr: " by "\n"
+#define COMMIT "Nats-Batch-Commit: 1\n"
+#define STORED(seq, batch, n)                                                                      \
+    "{\"stream\":\"S\",\"seq\":" #seq ",\"batch\":\"" batch "\",\"count\":" #n "}"
+
+static void publish(Stream *stream, const char *subject, const char *headers) {
+    world_publish(stream, subject, headers, (Slice){0}, "reply");
+}
+
+/* Nothing is left of what was in flight. */
+static void expect_landed(const Stream *stream) {
+    assert_int_equal(stream->parts->in_flight_bytes, 0);
+    assert_int_equal(stream->parts->counters->flights.len, 0);
+    assert_int_equal(batch_counts_add(world.js.batch_counts, BATCHES_OPEN_BYTES, 0), 0);
+}
+
+static void increments_of_a_batch_add_up(void **state) {
+    (void)state;
+    Stream *stream = world_stream(BATCHED);
+    (void)world_request(stream, "s.a", "Nats-Incr: 100\n", "");
+    publish(stream, "s.a", MEMBER("b", 1, "1"));
+    publish(stream, "s.b", MEMBER("b", 2, "5"));
+    assert_string_equal(world_request(stream, "s.a", MEMBER("b", 3, "-2") COMMIT, ""),
+                        STORED(4, "b", 3));
+    expect_payload(stream, 2, "{\"val\":\"101\"}");
+    expect_payload(stream, 3, "{\"val\":\"5\"}");
+    expect_payload(stream, 4, "{\"val\":\"99\"}");
+    assert_string_equal(world_request(stream, "s.a", "Nats-Incr: 1\n", ""), VAL(5, "100"));
+    expect_landed(stream);
+    stream_free(stream);
+}
+
+/* Of batches and single ones, all in flight; one of them is refused when it is applied, and what
+ * was built on it is made anew. */
+static void batches_in_flight_follow_each_other(void **state) {
+    (void)state;
+    Stream *stream = world_stream(BATCHED);
+    size_t before = world.sent_count;
+    world_publish(stream, "s.b", "Nats-Incr: 3\nNats-Msg-Id: i\n", (Slice){0}, NULL);
+    publish(stream, "s.a", "Nats-Incr: 10\n");
+    world_publish(stream, "s.a", MEMBER("b", 1, "1"), (Slice){0}, NULL);
+    publish(stream, "s.a", MEMBER("b", 2, "2") COMMIT "Nats-Msg-Id: i\n"); /* known by then */
+    publish(stream, "s.a", "Nats-Incr: 100\n");
+    world_publish(stream, "s.b", MEMBER("c", 1, "1000"), (Slice){0}, NULL);
+    publish(stream, "s.a", MEMBER("c", 2, "2000") COMMIT);
+    publish(stream, "s.b", "Nats-Incr: 4\n");
+    world_flush(stream);
+    assert_int_equal(world.sent_count, before + 5);
+    assert_string_equal(world.sent[before].payload, VAL(2, "10"));
+    assert_string_equal(world.sent[before + 1].payload,
+                        ERR(10201, "atomic publish batch contains duplicate message id"));
+    size_t seen = 0;
+    for (size_t i = before + 2; i < before + 5; i++) {
+        seen += !strcmp(world.sent[i].payload, VAL(3, "110"));
+        seen += !strcmp(world.sent[i].payload, STORED(5, "c", 2));
+        seen += !strcmp(world.sent[i].payload, VAL(6, "1007"));
+    }
+    assert_int_equal(seen, 3);
+    expect_payload(stream, 4, "{\"val\":\"1003\"}");
+    expect_payload(stream, 5, "{\"val\":\"2110\"}");
+    expect_landed(stream);
+    stream_free(stream);
+}
+
+static void a_batch_waits_for_totals_on_disk(void **state) {
+    (void)state;
+    Stream *stream = world_stream(BATCHED);
+    for (unsigned i = 0; i < 2; i++) {
+        (void)world_request(stream, "s.a", "Nats-Incr: 5\n", "");
+        (void)world_request(stream, "s.b", "Nats-Incr: 7\n", "");
+    }
+    delete_last(stream, 3);
+    delete_last(stream, 4);
+    world_flush(stream);
+    world.is_cold = true;
+    size_t before = world.sent_count;
+    world_publish(stream, "s.a", MEMBER("b", 1, "1"), (Slice){0}, NULL);
+    publish(stream, "s.b", MEMBER("b", 2, "1") COMMIT);
+    world_flush(stream);
+    assert_int_equal(world.sent_count, before);
+    assert_true(batch_counts_add(world.js.batch_counts, BATCHES_OPEN_BYTES, 0) > 0);
+    world.is_cold = false;
+    world.fetch_done(world.fetch_cookie, OK);
+    world_flush(stream);
+    assert_int_equal(world.sent_count, before + 1);
+    assert_string_equal(world.sent[before].payload, STORED(6, "b", 2));
+    expect_payload(stream, 5, "{\"val\":\"6\"}");
+    expect_payload(stream, 6, "{\"val\":\"8\"}");
+    expect_landed(stream);
+
+    delete_last(stream, 6); /* a stream that goes while a batch waits */
+    world_flush(stream);
+    world.is_cold = true;
+    publish(stream, "s.b", MEMBER("c", 1, "1") COMMIT);
+    stream_free(stream);
+    assert_int_equal(batch_counts_add(world.js.batch_counts, BATCHES_OPEN_BYTES, 0), 0);
+    world.fetch_done(world.fetch_cookie, OK);
+}
+
+static void a_refused_batch_leaves_the_totals_alone(void **state) {
+    (void)state;
+    Stream *stream = world_stream(BATCHED);
+    (void)world_request(stream, "s.a", "Nats-Incr: 5\n", "");
+    world_publish(stream, "s.a", MEMBER("b", 1, "1"), (Slice){0}, NULL);
+    publish(stream, "s.a", MEMBER("b", 2, "1") COMMIT);
+    world_refuse(stream, ERR_FULL);
+    expect_landed(stream);
+    assert_string_equal(world_request(stream, "s.a", "Nats-Incr: 1\n", ""), VAL(2, "6"));
+    stream_free(stream);
+}
+
+static void fast_batches_count_and_answer_in_order(void **state) {
+    (void)state;
+    Stream *stream = world_stream(BATCHED);
+    static const char *const replies[] = {"x.f.1.ok.1.0.$FI", "x.f.1.ok.2.1.$FI",
+                                          "x.f.1.ok.3.1.$FI", "x.f.1.ok.4.2.$FI"};
+    static const char *const headers[] = {"Nats-Incr: 1\n", "Nats-Incr: 2\nNats-Msg-Id: i\n",
+                                          "Nats-Incr: 3\n", "Nats-Incr: 4\n"};
+    size_t before = world.sent_count;
+    world_publish(stream, "s.b", "Nats-Incr: 3\nNats-Msg-Id: i\n", (Slice){0}, NULL);
+    for (unsigned i = 0; i < 4; i++)
+        world_publish(stream, "s.a", headers[i], (Slice){0}, replies[i]);
+    world_flush(stream); /* the second is a duplicate; what follows it is made anew */
+    assert_string_equal(world.sent[world.sent_count - 1].payload, STORED(4, "f", 4));
+    for (size_t i = before + 1; i < world.sent_count; i++)
+        assert_true(strcmp(world.sent[i - 1].to, world.sent[i].to) <= 0);
+    expect_payload(stream, 4, "{\"val\":\"8\"}");
+    expect_landed(stream);
+
+    publish(stream, "s.a", NULL); /* a refusal by the log, too */
+    world_flush(stream);
+    world_publish(stream, "s.a", "Nats-Incr: 1\n", (Slice){0}, "x.g.1.ok.1.0.$FI");
+    world_refuse(stream, ERR_FULL);
+    expect_landed(stream);
+    stream_free(stream);
+}
+
+static void recovery_finds_the_totals_of_batches(void **state) {
+    (void)state;
+    Stream *stream = world_stream(BATCHED);
+    Account *account = stream->account;
+    (void)world_request(stream, "s.a", "Nats-Incr: 5\n", "");
+    world_publish(stream, "s.b", "Nats-Incr: 3\nNats-Msg-Id: i\n", (Slice){0}, NULL);
+    publish(stream, "s.a", MEMBER("b", 1, "1") COMMIT "Nats-Msg-Id: i\n");
+    world_publish(stream, "s.a", MEMBER("c", 1, "10"), (Slice){0}, NULL);
+    publish(stream, "s.b", MEMBER("c", 2, "20") COMMIT); /* did not fit at first */
+    world_flush(stream);
+    assert_int_equal(stream->state.last_seq, 4);
+    stream_free(stream);
+
+    Stream *copy = stream_new(&world.js, account, 7, world_config(BATCHED), world.wall_ns);
+    apply_again(copy, 0);
+    stream_start(copy);
+    assert_int_equal(copy->state.last_seq, 4);
+    expect_payload(copy, 3, "{\"val\":\"15\"}");
+    expect_payload(copy, 4, "{\"val\":\"23\"}");
+    assert_string_equal(world_request(copy, "s.a", "Nats-Incr: 1\n", ""), VAL(5, "16"));
+    stream_free(copy);
+}
+
+/* More increments than the account's limit would hold, if each were taken twice. */
+static void what_was_counted_is_not_in_flight_any_more(void **state) {
+    (void)state;
+    Stream *stream = world_stream(BATCHED);
+    JetStreamAccountLimits limits = *jetstream_limits(&world.options, 0);
+    limits.max_file = 3000;
+    world.options.account_limits = &limits;
+    for (unsigned i = 0; i < 25; i++)
+        assert_non_null(strstr(world_request(stream, "s.a", "Nats-Incr: 1\n", ""), "\"val\":"));
+    stream_free(stream);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(increments_follow_the_rules, world_setup, world_teardown),
@@ -269,6 +448,19 @@ int main(void) {
         cmocka_unit_test_setup_teardown(recovery_finds_the_same_totals, world_setup,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(a_checkpoint_keeps_that_a_total_is_unknown, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(increments_of_a_batch_add_up, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(batches_in_flight_follow_each_other, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(a_batch_waits_for_totals_on_disk, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(a_refused_batch_leaves_the_totals_alone, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(fast_batches_count_and_answer_in_order, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(recovery_finds_the_totals_of_batches, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(what_was_counted_is_not_in_flight_any_more, world_setup,
                                         world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

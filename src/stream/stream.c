@@ -231,7 +231,7 @@ void stream_free(Stream *stream) {
     stream_batches_free(stream);
     stream_fast_free(stream);
     consumer_set_free(stream->consumers);
-    counters_free(parts->counters);
+    counters_free(stream, parts->counters);
     schedules_free(parts->schedules);
     copies_free(parts->copies);
     mirror_direct_free(parts->mirror_direct);

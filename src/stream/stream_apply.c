@@ -268,6 +268,18 @@ void stream_tell_trace(Stream *stream, const Ticket *ticket, const Record *recor
     trace_release(trace);
 }
 
+/* What can be said before it is stored. */
+static void answer_decided(Stream *stream, const Record *record, const PubHeaders *ask,
+                           const PubVerdict *verdict, const Ticket *ticket) {
+    if (ticket->kind == TICKET_FAST)
+        stream_fast_applied(stream, ticket->pointer, verdict);
+    else if (api_failed(verdict->error))
+        stream_refuse(stream, ticket->data, ask, verdict);
+    else if (verdict->is_duplicate)
+        puback_send(stream, ticket->data, verdict->duplicate_seq, true);
+    stream_tell_trace(stream, ticket, record, ask, verdict);
+}
+
 void stream_apply_publish(Stream *stream, const Record *record, Place place, Shared *hold,
                           const Ticket *ticket) {
     PubHeaders headers, *ask = NULL;
@@ -280,20 +292,16 @@ void stream_apply_publish(Stream *stream, const Record *record, Place place, Sha
     if (ticket)
         stream_note_landed(stream, record);
     stream_decide(stream, record, ask, NULL, &verdict);
-    if (ticket && ticket->kind == TICKET_FAST)
-        stream_fast_applied(stream, ticket->pointer, &verdict);
-    else if (api_failed(verdict.error) && ticket)
-        stream_refuse(stream, ticket->data, ask, &verdict);
-    else if (verdict.is_duplicate && ticket)
-        puback_send(stream, ticket->data, verdict.duplicate_seq, true);
     bool is_stored = !api_failed(verdict.error) && !verdict.is_duplicate;
-    stream_tell_trace(stream, ticket, record, ask, &verdict);
     if (is_stored && !verdict.is_unwanted && stream->config->allow_msg_counter &&
         !counters_fit(stream, record)) {
         if (ticket)
-            counters_again(stream, record, ticket->data);
-    } else if (is_stored) {
-        stream_store_decided(stream, record, ask, place, hold, &verdict, ticket);
+            counters_again(stream, record, ticket);
+    } else {
+        if (ticket)
+            answer_decided(stream, record, ask, &verdict, ticket);
+        if (is_stored)
+            stream_store_decided(stream, record, ask, place, hold, &verdict, ticket);
     }
     if (ticket && record->flags & RECORD_COUNTED)
         counters_landed(stream, record);
@@ -443,11 +451,14 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
         break;
     case TICKET_BATCH:
         stream_note_landed(stream, record);
+        counters_landed_batch(stream, record);
         if (why != ERR_CLOSED)
             puback_refuse(stream, ticket->data, refusal(stream, why));
         break;
     case TICKET_FAST:
         stream_note_landed(stream, record);
+        if (record->flags & RECORD_COUNTED)
+            counters_landed(stream, record);
         stream_fast_applied(stream, ticket->pointer, &(PubVerdict){.error = refusal(stream, why)});
         if (why != ERR_CLOSED)
             stream_fast_drain(stream);

@@ -244,8 +244,10 @@ static void commit(Stream *stream, OpenBatch *batch, bool is_marked, Slice reply
         puback_refuse(stream, reply, error);
     } else {
         Ticket ticket = {.kind = TICKET_BATCH, .data = stream->config->no_ack ? (Slice){0} : reply};
-        stream_note_flight(stream, &entry);
-        journal_append(stream->js->journal, &stream->group, &entry, &ticket, false);
+        if (stream->config->allow_msg_counter)
+            counters_publish_batch(stream, entry.payload, &ticket);
+        else
+            stream_submit(stream, &entry, &ticket);
     }
     buf_done(&members);
 }
@@ -271,7 +273,7 @@ static bool is_level_too_high(const PubHeaders *ask) {
     return text.len && (slice_parse_u64(text, &level) || (!is_negative && level > API_LEVEL));
 }
 
-static ApiError too_large(const Stream *stream) {
+ApiError stream_batch_too_large(const Stream *stream) {
     char text[20];
     return api_error_with(stream->group.home->turn, JSAtomicPublishTooLargeBatchErrF,
                           slice_from(text, u64_to_decimal(messages_max(stream), text)));
@@ -293,14 +295,14 @@ static ApiError check_member(const Stream *stream, const OpenBatch *batch, uint6
     }
     if (kind != COMMIT_BEFORE && seq > messages_max(stream)) {
         *out_reason = LIT("large");
-        return too_large(stream);
+        return stream_batch_too_large(stream);
     }
     return API_OK;
 }
 
 static ApiError find_batch(Stream *stream, const PubHeaders *ask, uint64_t *out_seq,
                            OpenBatch **out_batch) {
-    if (!stream->config->allow_atomic || stream->config->allow_msg_counter)
+    if (!stream->config->allow_atomic)
         return api_error(JSAtomicPublishDisabledErr);
     if (ask->batch_id.len > BATCH_ID_BYTES_MAX)
         return api_error(JSAtomicPublishInvalidBatchIDErr);
@@ -331,7 +333,8 @@ void stream_batch_on_publish(Stream *stream, const Message *message, const PubHe
         unsigned code = add_member(stream, batch, message, ask);
         if (code) {
             reason = LIT("large");
-            error = code == JSAtomicPublishTooManyInflight ? api_error(code) : too_large(stream);
+            error = code == JSAtomicPublishTooManyInflight ? api_error(code)
+                                                           : stream_batch_too_large(stream);
         }
     }
     if (api_failed(error)) {

@@ -18,6 +18,9 @@ enum {
 /* A message with Nats-Batch-Id: answers it, takes it, or commits. */
 void stream_batch_on_publish(Stream *stream, const Message *message, const PubHeaders *ask);
 
+/* 10199, for a batch of more bytes than BATCH_BYTES_MAX. */
+ApiError stream_batch_too_large(const Stream *stream);
+
 /* Drops what is open, silently. */
 void stream_batches_free(Stream *stream);
 

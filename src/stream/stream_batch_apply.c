@@ -84,12 +84,22 @@ void stream_apply_batch(Stream *stream, const Record *record, Place place, Share
     if (api_failed(error) || !count) {
         if (ticket)
             puback_refuse(stream, ticket->data, error);
+        if (ticket)
+            counters_landed_batch(stream, record);
+        return;
+    }
+    if (stream->config->allow_msg_counter && !counters_fit_batch(stream, record)) {
+        if (ticket) {
+            counters_again_batch(stream, record, ticket);
+            counters_landed_batch(stream, record);
+        }
         return;
     }
     for (size_t at = 0; batch_next_member(record, place, &at, &member, &member_place);)
         stream_store_member(stream, &member, member_place, hold, ticket != NULL);
     if (!ticket)
         return;
+    counters_landed_batch(stream, record);
     (void)parse(&member, &headers);
     puback_batch(stream, ticket->data, stream->state.last_seq, headers.batch_id, count);
 }

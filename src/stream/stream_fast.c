@@ -372,7 +372,7 @@ static void submit(Stream *stream, FastBatch *batch, const FastControl *control,
         Ticket ticket = {.kind = TICKET_FAST, .pointer = event};
         draft.flags |= RECORD_FAST;
         if (stream_admit(stream, &draft, ask, &verdict))
-            stream_submit(stream, &draft, &ticket);
+            stream_propose(stream, &draft, ask, &ticket);
     }
     if (api_failed(verdict.error) || verdict.is_duplicate)
         stream_fast_applied(stream, event, &verdict);
@@ -418,7 +418,7 @@ void stream_fast_on_publish(Stream *stream, const Message *message, const PubHea
     bool is_start = false;
 
     ApiError error = stream_check_alone(stream, message);
-    if (!api_failed(error) && (!stream->config->allow_batched || stream->config->allow_msg_counter))
+    if (!api_failed(error) && !stream->config->allow_batched)
         error = api_error(JSBatchPublishDisabledErr);
     unsigned code = api_failed(error) ? 0 : parse_control(message->reply, &control);
     if (code)

@@ -177,7 +177,10 @@ Record stream_draft(Stream *stream, const Message *message, const PubHeaders *as
 /* False when the verdict is known already: *out_verdict has an error or is_duplicate. */
 bool stream_admit(Stream *stream, const Record *draft, const PubHeaders *ask,
                   PubVerdict *out_verdict);
+/* Proposes it as it is; a publish, on counter streams with what it adds up to. */
 void stream_submit(Stream *stream, const Record *draft, const Ticket *ticket);
+void stream_propose(Stream *stream, const Record *draft, const PubHeaders *ask,
+                    const Ticket *ticket);
 /* Answers a publish whose verdict is an error. */
 void stream_refuse(Stream *stream, Slice reply, const PubHeaders *ask, const PubVerdict *verdict);
 /* Whether subject, headers and payload are as large as they may be. */

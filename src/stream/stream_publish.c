@@ -167,45 +167,77 @@ static ApiError check_msg_id(Stream *stream, const Record *message, const PubHea
     return API_OK;
 }
 
-static ApiError check_headers(Stream *stream, const Record *message, const PubHeaders *ask,
-                              const BatchView *view, PubVerdict *verdict) {
+static ApiError check_counter(const Stream *stream, const Record *message, const PubHeaders *ask) {
+    bool has_payload = message->payload.len && !(message->flags & RECORD_COUNTED);
+    if (!ask->increment.len)
+        return API_OK;
+    unsigned code = counter_check(ask, stream->config->allow_msg_counter, has_payload);
+    return code ? api_error(code) : API_OK;
+}
+
+/* What comes first; in batches also a time to live that cannot be read. */
+static ApiError check_first(const Stream *stream, const Record *message, const PubHeaders *ask,
+                            bool is_in_batch) {
     const StreamConfig *config = stream->config;
-    unsigned code;
-    if (ask->batch_id.len && !view && !(message->flags & RECORD_FAST))
-        return api_error(JSAtomicPublishDisabledErr);
-    if (ask->increment.len) {
-        bool has_payload = message->payload.len && !(message->flags & RECORD_COUNTED);
-        if ((code = counter_check(ask, config->allow_msg_counter, has_payload)))
-            return api_error(code);
-    }
+    ApiError error = check_counter(stream, message, ask);
+    if (api_failed(error))
+        return error;
     if (ask->expected_stream.len && !slice_equal(ask->expected_stream, config->name))
         return api_error(JSStreamNotMatchErr);
-    if (!config->allow_msg_ttl && (ask->ttl_kind == TTL_SOME || ask->ttl_kind == TTL_FOREVER))
+    bool is_invalid = is_in_batch && ask->ttl_kind == TTL_INVALID;
+    bool has_ttl = ask->ttl_kind == TTL_SOME || ask->ttl_kind == TTL_FOREVER || is_invalid;
+    if (has_ttl && !config->allow_msg_ttl)
         return api_error(JSMessageTTLDisabledErr);
-    ApiError error = view ? check_msg_id(stream, message, ask, view, verdict) : API_OK;
-    if (!api_failed(error) && view)
-        error = check_expected_in_batch(stream, message, ask, view);
+    return is_invalid ? api_error(JSMessageTTLInvalidErr) : API_OK;
+}
+
+static ApiError check_expectations(Stream *stream, const Record *message, const PubHeaders *ask,
+                                   const BatchView *view, PubVerdict *verdict) {
+    ApiError error = view ? check_expected_in_batch(stream, message, ask, view) : API_OK;
     if (!api_failed(error))
         error = check_expected(stream, message, ask, &verdict->current_seq);
     if (!api_failed(error) && (ask->lease.len || ask->lease_ended.len))
         error = lease_check(stream, message, ask, view != NULL, &verdict->current_seq);
     if (api_failed(error))
         return error;
-    if ((code = check_schedule(stream, message, ask)))
-        return api_error(code);
-    if (ask->stream_source.len)
-        return api_error(JSMessageSourceHdrNotAllowedErr);
-    if (!view)
+    unsigned code = check_schedule(stream, message, ask);
+    return code ? api_error(code) : API_OK;
+}
+
+static ApiError check_headers_in_batch(Stream *stream, const Record *message, const PubHeaders *ask,
+                                       const BatchView *view, PubVerdict *verdict) {
+    if (ask->expected_last_msg_id.len)
+        return error_with(stream, JSAtomicPublishUnsupportedHeaderBatchErr,
+                          LIT("Nats-Expected-Last-Msg-Id"));
+    ApiError error = check_first(stream, message, ask, true);
+    if (!api_failed(error))
         error = check_msg_id(stream, message, ask, view, verdict);
+    if (!api_failed(error) && ask->stream_source.len)
+        error = api_error(JSMessageSourceHdrNotAllowedErr);
+    if (!api_failed(error) && stream->config->allow_msg_counter && !ask->increment.len)
+        error = api_error(JSMessageIncrMissingErr);
+    if (!api_failed(error))
+        error = check_expectations(stream, message, ask, view, verdict);
+    return api_failed(error) ? error : check_rollup(stream, message->subject, ask, view);
+}
+
+static ApiError check_headers(Stream *stream, const Record *message, const PubHeaders *ask,
+                              PubVerdict *verdict) {
+    if (ask->batch_id.len && !(message->flags & RECORD_FAST))
+        return api_error(JSAtomicPublishDisabledErr);
+    ApiError error = check_first(stream, message, ask, false);
+    if (!api_failed(error))
+        error = check_expectations(stream, message, ask, NULL, verdict);
+    if (!api_failed(error) && ask->stream_source.len)
+        error = api_error(JSMessageSourceHdrNotAllowedErr);
+    if (!api_failed(error))
+        error = check_msg_id(stream, message, ask, NULL, verdict);
     if (api_failed(error) || verdict->is_duplicate)
         return error;
     Slice last_id = buf_slice(&stream->parts->last_msg_id);
-    if (ask->expected_last_msg_id.len && view)
-        return error_with(stream, JSAtomicPublishUnsupportedHeaderBatchErr,
-                          LIT("Nats-Expected-Last-Msg-Id"));
     if (ask->expected_last_msg_id.len && !slice_equal(ask->expected_last_msg_id, last_id))
         return error_with(stream, JSStreamWrongLastMsgIDErrF, last_id);
-    return check_rollup(stream, message->subject, ask, view);
+    return check_rollup(stream, message->subject, ask, NULL);
 }
 
 /* "$O.<bucket>.C.<nuid>" */
@@ -305,7 +337,8 @@ void stream_decide(Stream *stream, const Record *message, const PubHeaders *ask,
         return;
     }
     if (ask) {
-        out_verdict->error = check_headers(stream, message, ask, view, out_verdict);
+        out_verdict->error = view ? check_headers_in_batch(stream, message, ask, view, out_verdict)
+                                  : check_headers(stream, message, ask, out_verdict);
         if (api_failed(out_verdict->error) || out_verdict->is_duplicate)
             return;
     }
@@ -437,6 +470,14 @@ void stream_submit(Stream *stream, const Record *draft, const Ticket *ticket) {
     journal_append(stream->js->journal, &stream->group, draft, ticket, false);
 }
 
+void stream_propose(Stream *stream, const Record *draft, const PubHeaders *ask,
+                    const Ticket *ticket) {
+    if (stream->config->allow_msg_counter && !counter_check(ask, true, draft->payload.len > 0))
+        counters_publish(stream, draft, ticket);
+    else
+        stream_submit(stream, draft, ticket);
+}
+
 static bool is_fast_batch(Slice reply) {
     return reply.len > 4 && memcmp(reply.ptr + reply.len - 4, ".$FI", 4) == 0;
 }
@@ -468,18 +509,12 @@ static void publish_one(Stream *stream, const Message *message, const PubHeaders
             stream_refuse(stream, reply, ask, &verdict);
         return;
     }
-    if (stream->config->allow_msg_counter && !counter_check(ask, true, message->payload.len > 0)) {
-        if (message->trace)
-            stream_trace_stored(stream, message->trace, draft.subject, false);
-        counters_publish(stream, &draft, reply);
-        return;
-    }
     Ticket ticket = {.kind = TICKET_PUBLISH, .data = stream->config->no_ack ? (Slice){0} : reply};
     if (__builtin_expect(message->trace != NULL, 0)) {
         trace_hold(message->trace);
         ticket.pointer = message->trace;
     }
-    stream_submit(stream, &draft, &ticket);
+    stream_propose(stream, &draft, ask, &ticket);
 }
 
 void stream_on_publish(Port *port, Sub *sub, const Message *message) {

@@ -141,6 +141,9 @@ def rows():
         row("per subject max msgs again", [("s.c", {}), ("s.c", {})], [("s.a", {})], max_msgs_per_subject=1, max_msgs=2, discard="new"),
         row("no interest", TWO, retention="interest"), row("work queue", TWO, retention="workqueue"), row("markers", [("s.a", {TTL: "60"}), ("s.b", {})], subject_delete_marker_ttl=120_000_000_000, allow_msg_ttl=True, allow_rollup_hdrs=True),
         row("order of errors", [("s.a", {LAST: "9", SUBJECT: "8"}), ("s.b", {})]), row("order of errors msg id", [("s.a", {ID: "1"}), ("s.b", {ID: "1", LAST: "9"})]), row("first error counts", [("s.a", {}), ("s.b", {LAST: "9"}), ("s.c", {TTL: "5"})]),
+        row("source and last", [("s.a", {}), ("s.b", {"Nats_Stream_Source": "x", LAST: "9"})]), row("source and subject", [("s.a", {}), ("s.b", {"Nats_Stream_Source": "x", SUBJECT: "9"})]), row("source and schedule", [("s.a", {}), ("s.b", {"Nats_Stream_Source": "x", "Nats_Schedule": "@at x"})]),
+        row("msg id and source", [("s.a", {ID: "1"}), ("s.b", {"Nats_Stream_Source": "x", ID: "1"})]), row("last msg id and stream", [("s.a", {}), ("s.b", {"Nats_Expected_Last_Msg_Id": "x", "Nats_Expected_Stream": "T"})]), row("last msg id and ttl", [("s.a", {}), ("s.b", {"Nats_Expected_Last_Msg_Id": "x", TTL: "5"})]),
+        row("ttl invalid and disabled", [("s.a", {}), ("s.b", {TTL: "x"})]), row("ttl invalid and last", [("s.a", {}), ("s.b", {TTL: "x", LAST: "9"})], allow_msg_ttl=True), row("ttl zero and disabled", [("s.a", {}), ("s.b", {TTL: "0"})]), row("ttl empty and disabled", [("s.a", {}), ("s.b", {TTL: ""})]),
         row("transform", TWO, subject_transform={"src": "s.*", "dest": "t.$1"}), row("first seq", TWO, first_seq=100), row("no ack", TWO, no_ack=True),
     ]
 

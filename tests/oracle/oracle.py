@@ -219,7 +219,9 @@ def load():
     sys.modules["oracle"] = sys.modules[__name__]
     for path in sorted(glob.glob(os.path.join(HERE, "*_scenarios.py"))):
         spec = importlib.util.spec_from_file_location(os.path.basename(path)[:-3], path)
-        module = importlib.util.module_from_spec(spec)
+        if spec.name in sys.modules:  # another topic took something of it
+            continue
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
 
 
