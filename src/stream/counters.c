@@ -81,6 +81,31 @@ void counters_on_stored(Stream *stream, uint32_t subject, Slice headers, Slice p
     put_total(counters, subject, kind, value);
 }
 
+void counters_on_lost(Stream *stream, uint32_t subject) {
+    uint64_t id;
+    void *at;
+    if (!stream->config->allow_msg_counter)
+        return;
+    Counters *counters = counters_of(stream);
+    counters->has_lost = counters->has_lost || !subject;
+    for (size_t i = 0; map64_next(&counters->totals, &i, &id, &at);) {
+        Total *total = at;
+        if ((!subject || id == subject) && total->kind == COUNTER_KNOWN)
+            total->kind = COUNTER_LOST;
+    }
+}
+
+bool counters_is_behind(Stream *stream, Slice subject) {
+    SubjectId id;
+    const Counters *counters = counters_of(stream);
+    if (!stream->parts->is_replaying)
+        return false;
+    if (!live_entry(stream, subject, &id))
+        return counters->has_lost;
+    const Total *total = map64_get(&counters->totals, id);
+    return total ? total->kind == COUNTER_LOST : counters->has_lost;
+}
+
 void counters_on_removed(Stream *stream, uint32_t subject, uint64_t seq) {
     if (!stream->config->allow_msg_counter || !subject)
         return;
@@ -116,7 +141,7 @@ void counters_save(Stream *stream, Buf *out) {
         CounterValue value = value_of(total);
         const SubjectEntry *entry = subject_index_entry(&stream->parts->subjects, (SubjectId)id);
         packed_write_u64(out, entry->last);
-        packed_write_u64(out, total->kind);
+        packed_write_u64(out, total->kind == COUNTER_LOST ? COUNTER_KNOWN : total->kind);
         packed_write_slice(out, value.total);
         packed_write_slice(out, value.sources);
     }
@@ -302,11 +327,14 @@ bool counters_fit(Stream *stream, const Record *record) {
     Counters *counters = counters_of(stream);
     CounterValue base;
     Slice origin_total;
-    if (!(record->flags & RECORD_COUNTED) || counters_find(stream, record->subject, &base) ||
-        origin_of(stream, record, &origin_total) ||
-        counters_make(stream, record, base, origin_total))
+    if (!(record->flags & RECORD_COUNTED))
         return false;
-    return counters_is_made(counters, record);
+    if (counters_is_behind(stream, record->subject))
+        return counter_read(record->headers, record->payload, &base) == OK;
+    return counters_find(stream, record->subject, &base) == OK &&
+           origin_of(stream, record, &origin_total) == OK &&
+           counters_make(stream, record, base, origin_total) == OK &&
+           counters_is_made(counters, record);
 }
 
 void counters_apply_base(Stream *stream, const Record *record) {

@@ -64,6 +64,9 @@ void counters_landed_batch(Stream *stream, const Record *batch);
 void counters_on_stored(Stream *stream, uint32_t subject, Slice headers, Slice payload);
 void counters_on_removed(Stream *stream, uint32_t subject, uint64_t seq);
 void counters_on_removed_all(Stream *stream);
+/* Recovery: a message is damaged; subject is 0 when it is not known. What the next increment of the
+ * subject says is believed, instead of that all later ones are refused as well. */
+void counters_on_lost(Stream *stream, uint32_t subject);
 
 /* RECORD_COUNTER_BASE. */
 void counters_apply_base(Stream *stream, const Record *record);

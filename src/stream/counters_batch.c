@@ -162,6 +162,19 @@ Status counters_propose_batch(Stream *stream, Slice members, int64_t time_ns, Bu
     return status;
 }
 
+/* The first one of its subject: others are checked against it. */
+static bool take_as_is(Stream *stream, Chain *chain, const Record *member) {
+    CounterValue value;
+    if (map_get(&chain->steps, member->subject) || !counters_is_behind(stream, member->subject) ||
+        counter_read(member->headers, member->payload, &value))
+        return false;
+    Step *step = mem_zalloc(sizeof *step);
+    buf_append(&step->total, value.total);
+    buf_append(&step->sources, value.sources);
+    map_put(&chain->steps, member->subject, step);
+    return true;
+}
+
 bool counters_fit_batch(Stream *stream, const Record *batch) {
     const Counters *counters = counters_of(stream);
     Chain chain = {0};
@@ -169,8 +182,9 @@ bool counters_fit_batch(Stream *stream, const Record *batch) {
     Place place;
     bool fits = true;
     for (size_t at = 0; fits && batch_next_member(batch, 0, &at, &member, &place);)
-        fits = member.flags & RECORD_COUNTED && advance(stream, &chain, &member, false) == OK &&
-               counters_is_made(counters, &member);
+        fits = member.flags & RECORD_COUNTED && (take_as_is(stream, &chain, &member) ||
+                                                 (advance(stream, &chain, &member, false) == OK &&
+                                                  counters_is_made(counters, &member)));
     chain_done(&chain);
     return fits;
 }

@@ -6,7 +6,13 @@
 #include "stream/counters.h"
 #include "stream/stream_parts.h"
 
-typedef enum CounterKind { COUNTER_KNOWN, COUNTER_BROKEN, COUNTER_UNKNOWN } CounterKind;
+/* LOST: known, but the disk lost increments that came behind it. */
+typedef enum CounterKind {
+    COUNTER_KNOWN,
+    COUNTER_BROKEN,
+    COUNTER_UNKNOWN,
+    COUNTER_LOST
+} CounterKind;
 
 /* Increments of one subject that wait for their sync. They are a chain, each adding to the one
  * before; when one does not fit, those behind it will not either, and a new chain begins. */
@@ -24,6 +30,7 @@ struct Counters {
     Map flights;   /* by subject */
     List waitings; /* of counters_publish.c */
     size_t waiting_count;
+    bool has_lost;        /* recovery: increments of subjects that nobody knows */
     Buf headers, payload; /* scratch: what counters_make made */
 };
 
@@ -42,6 +49,9 @@ Status counters_base(Stream *stream, Slice subject, Buf *out_total, Buf *out_sou
 Status counters_make(Stream *stream, const Record *draft, CounterValue base, Slice origin_total);
 /* The same as they would be stored. */
 bool counters_is_made(const Counters *counters, const Record *record);
+
+/* Recovery: the state lacks what this may have added to, so that it cannot be checked. */
+bool counters_is_behind(Stream *stream, Slice subject);
 
 /* The subject's flight, made when there is none; goes by counters_flight_left. */
 Flight *counters_flight(Counters *counters, Slice subject);

@@ -419,6 +419,38 @@ static void recovery_finds_the_totals_of_batches(void **state) {
     stream_free(copy);
 }
 
+/* The disk lost the second increment, of a subject that is known or not: those behind it stay. */
+static void increments_behind_a_lost_one_stay(void **state) {
+    (void)state;
+    Stream *stream = world_stream(BATCHED);
+    Account *account = stream->account;
+    for (unsigned i = 0; i < 2; i++)
+        (void)world_request(stream, "s.a", "Nats-Incr: 5\n", "");
+    world_publish(stream, "s.a", MEMBER("b", 1, "1"), (Slice){0}, NULL);
+    (void)world_request(stream, "s.a", MEMBER("b", 2, "1") COMMIT, "");
+    (void)world_request(stream, "s.a", "Nats-Incr: 1\n", "");
+    assert_int_equal(stream->state.last_seq, 5);
+    stream_free(stream);
+
+    for (unsigned is_known = 0; is_known < 2; is_known++) {
+        size_t entries = world.entry_count;
+        Stream *copy = stream_new(&world.js, account, 7, world_config(BATCHED), world.wall_ns);
+        const FakeEntry *lost = &world.entries[1];
+        Record unknown = {.index = lost->record.index};
+        stream_group_ops.apply(&copy->group, &world.entries[0].record, world.entries[0].place,
+                               world.entries[0].bytes, NULL);
+        stream_group_ops.lost(&copy->group, is_known ? &lost->record : &unknown,
+                              is_known ? lost->place : 0);
+        apply_again(copy, 2);
+        stream_start(copy);
+        assert_int_equal(copy->state.last_seq, 5);
+        expect_payload(copy, 5, "{\"val\":\"13\"}");
+        assert_string_equal(world_request(copy, "s.a", "Nats-Incr: 1\n", ""), VAL(6, "14"));
+        stream_free(copy);
+        world_forget(entries);
+    }
+}
+
 /* More increments than the account's limit would hold, if each were taken twice. */
 static void what_was_counted_is_not_in_flight_any_more(void **state) {
     (void)state;
@@ -459,6 +491,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(fast_batches_count_and_answer_in_order, world_setup,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(recovery_finds_the_totals_of_batches, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(increments_behind_a_lost_one_stay, world_setup,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(what_was_counted_is_not_in_flight_any_more, world_setup,
                                         world_teardown),
