@@ -18,7 +18,7 @@ struct Chunk {
     ChunkKey key;
     uint64_t refs;
     Place place;
-    bool is_damaged;
+    bool is_damaged, is_suspect;
 };
 
 struct ChunkTable {
@@ -106,44 +106,68 @@ void chunk_unref(ChunkTable *table, Chunk *chunk) {
     mem_free(chunk);
 }
 
+static void put_at(ChunkTable *table, Chunk *chunk, Place place) {
+    log_add_live(table->log, place, record_chunk_bytes(chunk->key.len));
+    if (!chunk->place) {
+        table->totals.chunks++;
+        table->totals.bytes += chunk->key.len;
+    }
+    chunk->place = place;
+}
+
+static void set_damaged(ChunkTable *table, Chunk *chunk, bool is_damaged) {
+    table->totals.damaged += (uint64_t)is_damaged - chunk->is_damaged;
+    chunk->is_damaged = is_damaged;
+}
+
 Place chunk_offer(ChunkTable *table, Chunk *chunk, Place place, bool instead) {
-    Place before;
     lock_take(&table->lock);
-    before = chunk->place;
-    bool is_taken = !before || (instead && place > before);
-    if (is_taken) {
-        log_add_live(table->log, place, record_chunk_bytes(chunk->key.len));
-        if (!before) {
-            table->totals.chunks++;
-            table->totals.bytes += chunk->key.len;
-        }
-        table->totals.damaged -= chunk->is_damaged;
-        chunk->is_damaged = false;
-        chunk->place = place;
+    Place before = chunk->place;
+    bool is_better = place > before && (instead || chunk->is_damaged || chunk->is_suspect);
+    bool is_taken = !before || is_better;
+    if (is_taken)
+        put_at(table, chunk, place);
+    if (is_taken || place == before) {
+        set_damaged(table, chunk, false);
+        chunk->is_suspect = false;
     }
     lock_give(&table->lock);
     return is_taken ? before : 0;
 }
 
+void chunk_suggest(ChunkTable *table, Chunk *chunk, Place place) {
+    lock_take(&table->lock);
+    if (!chunk->place)
+        put_at(table, chunk, place);
+    lock_give(&table->lock);
+}
+
 void chunk_mark_damaged(ChunkTable *table, Chunk *chunk, Place place) {
     lock_take(&table->lock);
-    if (place && chunk->place == place && !chunk->is_damaged) {
-        chunk->is_damaged = true;
-        table->totals.damaged++;
-    }
+    if (place && chunk->place == place)
+        set_damaged(table, chunk, true);
+    lock_give(&table->lock);
+}
+
+void chunk_suspect(ChunkTable *table, Chunk *chunk) {
+    lock_take(&table->lock);
+    chunk->is_suspect = true;
+    lock_give(&table->lock);
+}
+
+void chunk_mark_whole(ChunkTable *table, Chunk *chunk, Place place) {
+    lock_take(&table->lock);
+    if (chunk->place == place)
+        chunk->is_suspect = false;
     lock_give(&table->lock);
 }
 
 ChunkState chunk_state(ChunkTable *table, const Chunk *chunk) {
     lock_take(&table->lock);
-    ChunkState state = {.place = chunk->place, .is_damaged = chunk->is_damaged};
+    ChunkState state = {
+        .place = chunk->place, .is_damaged = chunk->is_damaged, .is_suspect = chunk->is_suspect};
     lock_give(&table->lock);
     return state;
-}
-
-bool chunk_is_good(ChunkTable *table, const Chunk *chunk) {
-    ChunkState state = chunk_state(table, chunk);
-    return state.place && !state.is_damaged;
 }
 
 const uint8_t *chunk_hash(const Chunk *chunk) {

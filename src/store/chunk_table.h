@@ -30,22 +30,30 @@ Chunk *chunk_ref(ChunkTable *table, Chunk *chunk);
 /* The last one drops the record's live bytes. */
 void chunk_unref(ChunkTable *table, Chunk *chunk);
 
-/* A record with the content lies at place. It is taken, and counts as live, when none is known; or,
- * with instead, when it is newer than the one that is. Returns the place of that one, whose bytes
- * still count as live: the caller drops them when no checkpoint needs them; 0 = there is none. */
+/* A whole record with the content lies at place. It is taken, and counts as live, when none is
+ * known, or when it is newer than one that is damaged; with instead, than any. Returns the place of
+ * that one, whose bytes still count as live: the caller drops them when no checkpoint needs them; 0
+ * = there is none. */
 Place chunk_offer(ChunkTable *table, Chunk *chunk, Place place, bool instead);
+/* Recovery: a message says that it lies there, for when nothing else is known. */
+void chunk_suggest(ChunkTable *table, Chunk *chunk, Place place);
 
 /* The disk does not give the record at place. */
 void chunk_mark_damaged(ChunkTable *table, Chunk *chunk, Place place);
+/* Recovery: a record with the content was lost, it is not known which one. Whatever place is
+ * suggested may be read, which shows whether it is whole. */
+void chunk_suspect(ChunkTable *table, Chunk *chunk);
+void chunk_mark_whole(ChunkTable *table, Chunk *chunk, Place place);
 
-/* 0 = not in the log (yet). */
 typedef struct ChunkState {
-    Place place;
-    bool is_damaged;
+    Place place; /* 0 = not in the log (yet) */
+    bool is_damaged, is_suspect;
 } ChunkState;
 ChunkState chunk_state(ChunkTable *table, const Chunk *chunk);
 /* A new message may refer to it. */
-bool chunk_is_good(ChunkTable *table, const Chunk *chunk);
+static inline bool chunk_state_is_good(const ChunkState *state) {
+    return state->place && !state->is_damaged && !state->is_suspect;
+}
 
 /* They never change. */
 const uint8_t *chunk_hash(const Chunk *chunk);

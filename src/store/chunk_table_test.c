@@ -24,6 +24,11 @@ void log_drop_live(Log *log, Place place, uint64_t bytes) {
 static const uint8_t hash[RECORD_HASH_BYTES] = {1, 2, 3};
 static int64_t whole;
 
+static bool is_good(ChunkTable *table, const Chunk *chunk) {
+    ChunkState state = chunk_state(table, chunk);
+    return chunk_state_is_good(&state);
+}
+
 static int setup(void **state) {
     memset(live, 0, sizeof live);
     whole = (int64_t)record_chunk_bytes(LEN);
@@ -39,9 +44,9 @@ static int teardown(void **state) {
 static void a_chunk_is_live_once_until_the_last_reference_goes(void **state) {
     ChunkTable *table = *state;
     Chunk *chunk = chunk_take(table, 0, hash, LEN);
-    assert_false(chunk_is_good(table, chunk));
+    assert_false(is_good(table, chunk));
     assert_int_equal(chunk_offer(table, chunk, place_of(1, 64), false), 0);
-    assert_true(chunk_is_good(table, chunk));
+    assert_true(is_good(table, chunk));
     assert_ptr_equal(chunk_take(table, 0, hash, LEN), chunk);
     assert_ptr_equal(chunk_ref(table, chunk), chunk);
     assert_int_equal(live[1], whole);
@@ -83,13 +88,13 @@ static void a_newer_record_takes_the_place_of_one_that_moves_or_is_damaged(void 
     Chunk *chunk = chunk_take(table, 0, hash, LEN);
     assert_int_equal(chunk_offer(table, chunk, place_of(1, 64), false), 0);
     chunk_mark_damaged(table, chunk, place_of(2, 64)); /* not that one */
-    assert_true(chunk_is_good(table, chunk));
+    assert_true(is_good(table, chunk));
     chunk_mark_damaged(table, chunk, place_of(1, 64));
     chunk_mark_damaged(table, chunk, place_of(1, 64));
-    assert_false(chunk_is_good(table, chunk));
+    assert_false(is_good(table, chunk));
     assert_int_equal(chunk_table_totals(table).damaged, 1);
     assert_int_equal(chunk_offer(table, chunk, place_of(3, 64), true), place_of(1, 64));
-    assert_true(chunk_is_good(table, chunk));
+    assert_true(is_good(table, chunk));
     assert_int_equal(chunk_table_totals(table).damaged, 0);
     assert_int_equal(chunk_table_totals(table).chunks, 1);
     assert_int_equal(live[1], whole); /* the caller's */
@@ -100,6 +105,22 @@ static void a_newer_record_takes_the_place_of_one_that_moves_or_is_damaged(void 
     assert_int_equal(live[3], 0);
 }
 
+static void a_suggested_place_is_the_last_resort(void **state) {
+    ChunkTable *table = *state;
+    Chunk *chunk = chunk_take(table, 0, hash, LEN);
+    chunk_suspect(table, chunk);
+    chunk_suggest(table, chunk, place_of(1, 64));
+    chunk_suggest(table, chunk, place_of(2, 64));
+    assert_int_equal(live[1], whole);
+    assert_int_equal(live[2], 0);
+    assert_false(is_good(table, chunk));
+    chunk_mark_whole(table, chunk, place_of(1, 64));
+    assert_true(is_good(table, chunk));
+    chunk_suspect(table, chunk);
+    assert_int_equal(chunk_offer(table, chunk, place_of(3, 64), false), place_of(1, 64));
+    assert_true(is_good(table, chunk));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -107,6 +128,7 @@ int main(void) {
         TEST(accounts_and_lengths_keep_apart),
         TEST(a_second_record_of_known_content_is_not_live),
         TEST(a_newer_record_takes_the_place_of_one_that_moves_or_is_damaged),
+        TEST(a_suggested_place_is_the_last_resort),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,10 +61,10 @@ bool stream_chunk_submit(Stream *stream, const Record *draft, const Ticket *tick
     /* The reference is the message's, until it is applied or refused. */
     Chunk *chunk = chunk_take(table, account_of(stream), ref.hash, ref.len);
     ChunkState state = chunk_state(table, chunk);
-    if (state.place && !state.is_damaged)
+    if (chunk_state_is_good(&state))
         ref.place = state.place;
     else
-        append_chunk(stream, draft, &ref, state.is_damaged);
+        append_chunk(stream, draft, &ref, state.place != 0);
     record_ref_write(&ref, payload);
     Record message = *draft;
     message.flags |= RECORD_REF;
@@ -106,6 +106,18 @@ void stream_apply_chunk(Stream *stream, const Record *record, Place place, Share
     }
 }
 
+void stream_lost_chunk(Stream *stream, const Record *record, Place place) {
+    ChunkTable *table = table_of(stream);
+    forget_fresh(stream);
+    if (!table || !place || record->headers.len != RECORD_HASH_BYTES || record->payload.len == 0)
+        return;
+    Chunk *chunk = chunk_take(table, account_of(stream), (const uint8_t *)record->headers.ptr,
+                              (uint32_t)record->payload.len);
+    chunk_suggest(table, chunk, place);
+    chunk_mark_damaged(table, chunk, place);
+    stream->parts->chunks.fresh = (FreshChunk){.chunk = chunk, .index = record->index};
+}
+
 bool stream_unwrap_ref(const Record *record, Record *out_message) {
     RecordRef ref;
     if (!record_ref_read(record, &ref))
@@ -137,11 +149,14 @@ static void refuse(Stream *stream, const Record *message, const Ticket *ticket) 
     stream_tell_trace(stream, ticket, message, ask, &verdict);
 }
 
-/* After it was stored: the bytes that it refers to are not there. */
+/* Recovery, after it was stored: the bytes that it refers to are not there. */
 static void mark_if_lost(Stream *stream, const Chunk *chunk) {
     uint64_t seq = stream->state.last_seq;
     const ChunkUse *use = stream_chunk_use(stream, seq);
-    if (use && use->chunk == chunk && !chunk_is_good(table_of(stream), chunk))
+    if (!use || use->chunk != chunk)
+        return;
+    ChunkState state = chunk_state(table_of(stream), chunk);
+    if (!chunk_state_is_good(&state))
         (void)stream_mark_damaged(stream, seq);
 }
 
@@ -157,7 +172,9 @@ void stream_apply_ref(Stream *stream, const Record *record, Place place, Shared 
     bool is_fresh = chunks->fresh.chunk == chunk && chunks->fresh.index + 1 == record->index;
     bool is_lost = chunks->lost_index && chunks->lost_index + 1 == record->index;
     if (ref.place && !ticket)
-        offer(stream, chunk, ref.place, false);
+        chunk_suggest(table, chunk, ref.place);
+    if (is_lost && !is_fresh && !ref.place)
+        chunk_suspect(table, chunk);
     if (ref.place || is_fresh || is_lost) {
         if (is_fresh && chunks->fresh.hold == hold)
             message.payload = chunks->fresh.payload;

@@ -62,6 +62,8 @@ void stream_apply_chunk(Stream *stream, const Record *record, Place place, Share
                         const Ticket *ticket);
 void stream_apply_ref(Stream *stream, const Record *record, Place place, Shared *hold,
                       const Ticket *ticket);
+/* Recovery: a RECORD_CHUNK, of which the disk gives no more than what record says, unchecked. */
+void stream_lost_chunk(Stream *stream, const Record *record, Place place);
 /* The message as it was published, but for the bytes of the payload, which are not here: its ptr is
  * NULL. False: it is not one. */
 bool stream_unwrap_ref(const Record *record, Record *out_message);

@@ -66,6 +66,8 @@ static Status read_chunk(Stream *stream, Chunk *chunk, Slice *out_payload, Share
     }
     if (status == ERR_CORRUPT)
         chunk_mark_damaged(table, chunk, state.place);
+    if (status == OK && state.is_suspect)
+        chunk_mark_whole(table, chunk, state.place);
     if (status == OK)
         *out_payload = record.payload;
     return status;

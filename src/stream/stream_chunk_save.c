@@ -2,7 +2,8 @@
  *   index of the entry of a chunk whose message comes next; 0: there is none. Else the chunk
  *   count, then for each message that refers to one: distance of its sequence to the previous
  * one's, length of its headers, the chunk A chunk is: hash (32 bytes) | length | place, 0 = lost |
- * is damaged */
+ * is damaged | is
+ * suspect << 1 */
 #include <string.h>
 
 #include "base/mem.h"
@@ -14,7 +15,7 @@ static void save_chunk(Stream *stream, const Chunk *chunk, Buf *out) {
     buf_append_bytes(out, chunk_hash(chunk), RECORD_HASH_BYTES);
     packed_write_u64(out, chunk_len(chunk));
     packed_write_u64(out, state.place);
-    packed_write_u64(out, state.is_damaged);
+    packed_write_u64(out, (uint64_t)state.is_damaged | (uint64_t)state.is_suspect << 1);
 }
 
 void stream_chunks_save(Stream *stream, Buf *out) {
@@ -45,13 +46,13 @@ void stream_chunks_save(Stream *stream, Buf *out) {
 /* NULL: it does not make sense. */
 static Chunk *load_chunk(Stream *stream, Slice *from) {
     ChunkTable *table = stream->js->chunks;
-    uint64_t len, place, is_damaged;
+    uint64_t len, place, flags;
     if (from->len < RECORD_HASH_BYTES)
         return NULL;
     const uint8_t *hash = (const uint8_t *)from->ptr;
     *from = slice_from_at(*from, RECORD_HASH_BYTES);
     if (!packed_read_u64(from, &len) || !packed_read_u64(from, &place) ||
-        !packed_read_u64(from, &is_damaged) || len == 0 || len > RECORD_BYTES_MAX ||
+        !packed_read_u64(from, &flags) || len == 0 || len > RECORD_BYTES_MAX ||
         place & (MSG_IN_HEAP | MSG_REF))
         return NULL;
     Chunk *chunk = chunk_take(table, (uint32_t)account_index(stream->account), hash, (uint32_t)len);
@@ -59,8 +60,10 @@ static Chunk *load_chunk(Stream *stream, Slice *from) {
     Place before = place ? chunk_offer(table, chunk, place, true) : 0;
     if (before)
         log_drop_live(journal_log(stream->js->journal), before, record_chunk_bytes(len));
-    if (is_damaged)
+    if (flags & 1)
         chunk_mark_damaged(table, chunk, place);
+    if (flags & 2 && chunk_state(table, chunk).place == place)
+        chunk_suspect(table, chunk);
     return chunk;
 }
 

@@ -281,6 +281,7 @@ void consumer_set_on_stored(ConsumerSet *set, const StoredMsg *msg) {
     (void)set;
     ASSERT(msg->seq && msg->subject.len);
     world.stored_count++;
+    world.unread_count += msg->is_unread;
 }
 void consumer_set_on_removed(ConsumerSet *set, uint64_t seq, Slice subject, bool has_advisory) {
     (void)set, (void)seq, (void)subject;

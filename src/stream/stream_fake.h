@@ -31,7 +31,7 @@ typedef struct World {
     FakeSent *sent;
     size_t sent_count;
     Buf api; /* answers to calls, one a line */
-    uint64_t stored_count, removed_count, advisory_count, purged_all;
+    uint64_t stored_count, unread_count, removed_count, advisory_count, purged_all;
     bool (*wants)(Slice subject); /* NULL: everything */
     bool (*needs)(uint64_t seq);
     void (*before_apply)(const FakeEntry *entry);

@@ -75,6 +75,8 @@ void stream_lost(Group *group, const Record *record, Place place) {
         add_damaged(stream, record, place);
         break;
     case RECORD_CHUNK: /* its message, the next entry, is damaged */
+        stream_lost_chunk(stream, record, place);
+        break;
     default:
         break;
     }

@@ -1,0 +1,500 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "stream/stream_fake.h"
+
+enum { BIG = 40000 };
+#define PLAIN "{\"name\":\"S\",\"subjects\":[\"s.>\"]}"
+
+static char big[BIG];
+
+static Slice filled_with(char c) {
+    memset(big, c, sizeof big);
+    return slice_from(big, sizeof big);
+}
+
+/* "ok", or what was answered. */
+static const char *put(Stream *stream, const char *subject, const char *headers, char c) {
+    size_t before = world.sent_count;
+    world_publish(stream, subject, headers, filled_with(c), "reply");
+    world_flush(stream);
+    if (world.sent_count == before)
+        return "";
+    const char *answer = world.sent[world.sent_count - 1].payload;
+    return strstr(answer, "\"seq\":") && !strstr(answer, "error") ? "ok" : answer;
+}
+
+static void holds(Stream *stream, uint64_t seq, const char *headers, char c) {
+    StoredMsg msg;
+    assert_int_equal(stream_read(stream, seq, &msg), OK);
+    assert_int_equal(msg.seq, seq);
+    assert_true(slice_equal(msg.headers, slice_of_text(headers)));
+    assert_true(slice_equal(msg.payload, filled_with(c)));
+    stored_msg_done(&msg);
+}
+
+static RecordType type_of(size_t entry) {
+    return world.entries[entry].record.type;
+}
+
+static bool is_ref(size_t entry) {
+    return type_of(entry) == RECORD_PUBLISH && world.entries[entry].record.flags & RECORD_REF;
+}
+
+static void save_three_times(Stream *stream) {
+    for (unsigned i = 0; i < DROP_AGES - DROP_OF_MESSAGES; i++) {
+        Buf state = {0};
+        stream_save(&stream->group, &state);
+        buf_done(&state);
+    }
+}
+
+/* The entries as a start would replay them, from the `done`-th on, over state. */
+static Stream *replayed(const Stream *stream, const Buf *state, size_t done) {
+    memset(&world.usage, 0, sizeof world.usage);
+    for (size_t i = 0; i < world.entry_count; i++)
+        world.entries[i].live = 0;
+    world.js.chunks = chunk_table_new(NULL);
+    Buf json = {0};
+    stream_config_write(&json, stream->config, false);
+    Stream *copy = stream_new(&world.js, stream->account, 7, world_config(buf_text(&json)),
+                              stream->created_ns);
+    buf_done(&json);
+    if (state)
+        assert_int_equal(stream_load(&copy->group, buf_slice(state)), OK);
+    for (size_t i = done; i < world.entry_count; i++) {
+        const FakeEntry *entry = &world.entries[i];
+        if (entry->is_gone)
+            stream_group_ops.lost(&copy->group, &entry->record, entry->place);
+        else
+            stream_group_ops.apply(&copy->group, &entry->record, entry->place, entry->bytes, NULL);
+    }
+    copy->group.index_last = stream->group.index_last;
+    stream_start(copy);
+    return copy;
+}
+
+/* Frees what replayed made. */
+static void end_replay(Stream *copy, ChunkTable *before) {
+    stream_free(copy);
+    chunk_table_free(world.js.chunks);
+    world.js.chunks = before;
+}
+
+static void equal_payloads_are_written_once(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    assert_string_equal(put(stream, "s.a", NULL, 'x'), "ok");
+    assert_string_equal(put(stream, "s.b", "Foo: bar\n", 'x'), "ok");
+    assert_string_equal(put(stream, "s.c", NULL, 'y'), "ok");
+    assert_int_equal(world.entry_count, 5);
+    assert_true(type_of(0) == RECORD_CHUNK && is_ref(1));
+    assert_true(is_ref(2));
+    assert_true(type_of(3) == RECORD_CHUNK && is_ref(4));
+    assert_int_equal(world.entries[0].live, record_chunk_bytes(BIG));
+    holds(stream, 1, "", 'x');
+    holds(stream, 2, "NATS/1.0\r\nFoo: bar\r\n\r\n", 'x');
+    holds(stream, 3, "", 'y');
+    assert_int_equal(stream->state.bytes, 3 * (3 + BIG + 30) + 22 + 4); /* as without chunks */
+    assert_int_equal(stream->parts->in_flight_bytes, 0);
+    assert_int_equal(stream->parts->chunks.bytes, 3 * BIG);
+    stream_free(stream);
+}
+
+static void what_is_small_or_switched_off_lies_in_its_message(void **state) {
+    (void)state;
+    static const char *const configs[] = {
+        "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"storage\":\"memory\"}",
+        "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"metadata\":{\"_holdwater.dedup\":\"off\"}}",
+        "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"republish\":{\"src\":\">\",\"dest\":\"r.>\"}}",
+        "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"allow_msg_schedules\":true}",
+    };
+    for (size_t i = 0; i < sizeof configs / sizeof configs[0]; i++) {
+        size_t before = world.entry_count;
+        Stream *stream = world_stream(configs[i]);
+        (void)put(stream, "s.a", NULL, 'x');
+        assert_int_equal(world.entry_count, before + 1);
+        assert_false(is_ref(before));
+        stream_free(stream);
+    }
+    Stream *stream = world_stream(PLAIN);
+    size_t before = world.entry_count;
+    world_publish(stream, "s.a", NULL, slice_from(big, CHUNK_PAYLOAD_MIN - 1), "reply");
+    assert_int_equal(world.entry_count, before + 1);
+    world_publish(stream, "s.a", NULL, slice_from(big, CHUNK_PAYLOAD_MIN), "reply");
+    assert_int_equal(world.entry_count, before + 3);
+    world_flush(stream);
+    stream_free(stream);
+}
+
+static void remove_by_delete(Stream *stream) {
+    stream_propose_delete(stream, 1, true, world_call());
+}
+static void remove_by_purge(Stream *stream) {
+    stream_propose_purge(stream, (Slice){0}, 0, 0, world_call());
+}
+static void remove_by_filter(Stream *stream) {
+    stream_propose_purge(stream, LIT("s.a"), 0, 0, world_call());
+}
+static void remove_by_purge_ahead(Stream *stream) {
+    stream_propose_purge(stream, (Slice){0}, 100, 0, world_call());
+}
+static void remove_by_messages(Stream *stream) {
+    stream_propose_config(stream,
+                          world_config("{\"name\":\"S\",\"subjects\":[\"s.>\"],\"max_msgs\":1}"),
+                          world_call());
+    world_flush(stream);
+    (void)world_request(stream, "s.b", NULL, "small");
+}
+static void remove_by_bytes(Stream *stream) {
+    stream_propose_config(stream,
+                          world_config("{\"name\":\"S\",\"subjects\":[\"s.>\"],\"max_bytes\":100}"),
+                          world_call());
+}
+static void remove_by_subject(Stream *stream) {
+    stream_propose_config(
+        stream, world_config("{\"name\":\"S\",\"subjects\":[\"s.>\"],\"max_msgs_per_subject\":1}"),
+        world_call());
+    world_flush(stream);
+    (void)world_request(stream, "s.a", NULL, "small");
+}
+static void remove_by_age(Stream *stream) {
+    stream_propose_config(
+        stream,
+        world_config("{\"name\":\"S\",\"subjects\":[\"s.>\"],\"max_age\":1000000000,"
+                     "\"duplicate_window\":1000000000}"),
+        world_call());
+    world_flush(stream);
+    world.wall_ns += 2000000000;
+    world_fire(stream);
+    (void)world_request(stream, "s.b", NULL, "small");
+}
+static void remove_by_rollup(Stream *stream) {
+    stream_propose_config(
+        stream, world_config("{\"name\":\"S\",\"subjects\":[\"s.>\"],\"allow_rollup_hdrs\":true}"),
+        world_call());
+    world_flush(stream);
+    (void)world_request(stream, "s.a", "Nats-Rollup: sub\n", "small");
+}
+
+static void however_a_message_goes_its_chunk_goes_with_the_last(void **state) {
+    (void)state;
+    void (*const ways[])(Stream *) = {
+        remove_by_delete,      remove_by_purge,    remove_by_filter,
+        remove_by_purge_ahead, remove_by_messages, remove_by_bytes,
+        remove_by_subject,     remove_by_age,      remove_by_rollup,
+    };
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        Stream *stream = world_stream(PLAIN);
+        size_t chunk = world.entry_count;
+        assert_string_equal(put(stream, "s.a", NULL, 'x'), "ok");
+        assert_int_equal(type_of(chunk), RECORD_CHUNK);
+        ways[i](stream);
+        world_flush(stream);
+        assert_null(msg_index_get(stream->index, 1));
+        assert_int_equal(stream->parts->chunks.uses.len, 0);
+        assert_int_equal(stream->parts->chunks.bytes, 0);
+        /* A start may still load a checkpoint that has the message. */
+        assert_int_equal(world.entries[chunk].live, record_chunk_bytes(BIG));
+        save_three_times(stream);
+        assert_int_equal(world.entries[chunk].live, 0);
+        assert_int_equal(world.entries[chunk + 1].live, 0);
+        assert_int_equal(chunk_table_totals(world.js.chunks).chunks, 0);
+        stream_free(stream);
+    }
+}
+
+static void a_deleted_stream_needs_no_chunks(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    (void)put(stream, "s.a", NULL, 'x');
+    (void)put(stream, "s.a", NULL, 'y');
+    remove_by_delete(stream);
+    world_flush(stream);
+    world_publish(stream, "s.a", NULL, filled_with('y'), "reply"); /* is on its way */
+    stream_drop_log_bytes(stream);
+    assert_int_equal(world.entries[0].live, 0);
+    world_refuse(stream, ERR_CLOSED);
+    stream_free(stream);
+    for (size_t i = 0; i < world.entry_count; i++)
+        assert_int_equal(world.entries[i].live, 0);
+    assert_int_equal(chunk_table_totals(world.js.chunks).chunks, 0);
+}
+
+static void what_was_deleted_is_known_until_checkpoints_forget_it(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    (void)put(stream, "s.a", NULL, 'x');
+    remove_by_delete(stream);
+    world_flush(stream);
+    size_t before = world.entry_count;
+    (void)put(stream, "s.a", NULL, 'x');
+    assert_int_equal(world.entry_count, before + 1);
+    save_three_times(stream);
+    assert_int_equal(world.entries[0].live, record_chunk_bytes(BIG));
+    holds(stream, 2, "", 'x');
+    stream_free(stream);
+}
+
+/* Between the look at the table and the entry's return nobody forgets the chunk. */
+static void a_message_on_its_way_keeps_its_chunk(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    (void)put(stream, "s.a", NULL, 'x');
+    remove_by_delete(stream);
+    world_publish(stream, "s.a", NULL, filled_with('x'), "reply");
+    size_t last = world.entry_count - 1;
+    assert_true(is_ref(last));
+    world.entry_count--; /* the delete alone */
+    world_flush(stream);
+    world.entry_count++;
+    save_three_times(stream);
+    assert_int_equal(world.entries[0].live, record_chunk_bytes(BIG));
+    world_flush(stream);
+    holds(stream, 2, "", 'x');
+    stream_free(stream);
+}
+
+static void a_message_whose_chunk_was_refused_is_not_stored(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    (void)put(stream, "s.a", NULL, 'a');
+    world_publish(stream, "s.a", NULL, filled_with('x'), "reply");
+    size_t chunk = world.applied_count++; /* the disk was full for a moment */
+    FakeEntry entry = world.entries[chunk];
+    stream->group.in_flight--;
+    stream_group_ops.refused(&stream->group, &entry.record, &entry.ticket, ERR_FULL);
+    world_flush(stream);
+    assert_non_null(strstr(world.sent[world.sent_count - 1].payload, "10047"));
+    assert_int_equal(stream->state.last_seq, 1);
+    assert_int_equal(stream->parts->in_flight_bytes, 0);
+    assert_string_equal(put(stream, "s.a", NULL, 'x'), "ok");
+    holds(stream, 2, "", 'x');
+
+    /* A start sees the message and not its chunk, and no damage. */
+    ChunkTable *before = world.js.chunks;
+    memmove(world.entries + chunk, world.entries + chunk + 1,
+            (world.entry_count - chunk - 1) * sizeof *world.entries);
+    world.entry_count--;
+    ChunkTable *table = before;
+    Stream *copy = replayed(stream, NULL, 0);
+    assert_int_equal(copy->state.last_seq, 2);
+    assert_int_equal(copy->state.damaged, 0);
+    end_replay(copy, table);
+    world.entries[world.entry_count++] = entry;
+    stream_free(stream);
+}
+
+static void a_damaged_chunk_is_written_anew_and_heals(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    StoredMsg msg;
+    (void)put(stream, "s.a", NULL, 'x');
+    (void)put(stream, "s.b", "A: b\n", 'x');
+    world.entries[0].is_gone = true;
+    assert_int_equal(stream_read(stream, 1, &msg), ERR_CORRUPT);
+    assert_int_equal(stream_read(stream, 2, &msg), ERR_CORRUPT);
+    assert_int_equal(stream->state.damaged, 2);
+    assert_int_equal(chunk_table_totals(world.js.chunks).damaged, 1);
+    size_t before = world.entry_count;
+    (void)put(stream, "s.c", NULL, 'x');
+    assert_int_equal(type_of(before), RECORD_CHUNK);
+    assert_int_equal(world.entries[before].record.flags, RECORD_CHUNK_INSTEAD);
+    holds(stream, 3, "", 'x');
+    holds(stream, 1, "", 'x');
+    holds(stream, 2, "NATS/1.0\r\nA: b\r\n\r\n", 'x');
+    assert_int_equal(stream->state.damaged, 0);
+    save_three_times(stream);
+    assert_int_equal(world.entries[0].live, record_chunk_bytes(BIG)); /* others' checkpoints */
+    save_three_times(stream);
+    assert_int_equal(world.entries[0].live, 0);
+    assert_int_equal(world.entries[before].live, record_chunk_bytes(BIG));
+    (void)put(stream, "s.d", NULL, 'x');
+    assert_true(is_ref(world.entry_count - 1) && type_of(world.entry_count - 2) != RECORD_CHUNK);
+    stream_free(stream);
+}
+
+static void a_lost_chunk_damages_its_messages_alone(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    StoredMsg msg;
+    (void)put(stream, "s.a", NULL, 'x');
+    (void)put(stream, "s.a", NULL, 'y');
+    (void)put(stream, "s.a", NULL, 'x');
+    world.entries[0].is_gone = true;
+    ChunkTable *table = world.js.chunks;
+    Stream *copy = replayed(stream, NULL, 0);
+    assert_int_equal(copy->state.last_seq, 3);
+    assert_int_equal(copy->state.damaged, 2);
+    assert_int_equal(copy->state.bytes, stream->state.bytes);
+    assert_int_equal(stream_read(copy, 1, &msg), ERR_CORRUPT);
+    holds(copy, 2, "", 'y');
+    assert_int_equal(stream_read(copy, 3, &msg), ERR_CORRUPT);
+    world.applied_count = world.entry_count;
+    (void)put(copy, "s.a", NULL, 'x');
+    holds(copy, 1, "", 'x');
+    holds(copy, 3, "", 'x');
+    assert_int_equal(copy->state.damaged, 0);
+    end_replay(copy, table);
+    stream_free(stream);
+}
+
+static void a_checkpoint_says_where_chunks_lie(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    Buf saved = {0};
+    (void)put(stream, "s.a", NULL, 'x');
+    (void)put(stream, "s.b", "A: b\n", 'x');
+    (void)put(stream, "s.c", NULL, 'y');
+    stream_propose_delete(stream, 3, true, world_call());
+    world_flush(stream);
+    stream_save(&stream->group, &saved);
+    size_t done = world.entry_count;
+    (void)put(stream, "s.d", NULL, 'x');
+    (void)put(stream, "s.e", NULL, 'z');
+    ChunkTable *table = world.js.chunks;
+    Stream *copy = replayed(stream, &saved, done);
+    assert_int_equal(copy->state.damaged, 0);
+    holds(copy, 1, "", 'x');
+    holds(copy, 2, "NATS/1.0\r\nA: b\r\n\r\n", 'x');
+    holds(copy, 4, "", 'x');
+    holds(copy, 5, "", 'z');
+    assert_int_equal(chunk_table_totals(world.js.chunks).chunks, 2);
+    assert_int_equal(copy->parts->chunks.bytes, 4 * BIG);
+    assert_int_equal(world.entries[0].live, record_chunk_bytes(BIG));
+    end_replay(copy, table);
+    buf_done(&saved);
+    stream_free(stream);
+}
+
+/* The save comes between a chunk and its message. */
+static void a_checkpoint_knows_a_chunk_whose_message_comes_next(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    Buf saved = {0};
+    world_publish(stream, "s.a", NULL, filled_with('x'), "reply");
+    world.entry_count--;
+    world_flush(stream);
+    stream_save(&stream->group, &saved);
+    world.entry_count++;
+    world_flush(stream);
+    ChunkTable *table = world.js.chunks;
+    Stream *copy = replayed(stream, &saved, 1);
+    holds(copy, 1, "", 'x');
+    assert_int_equal(world.entries[0].live, record_chunk_bytes(BIG));
+    end_replay(copy, table);
+    buf_done(&saved);
+    stream_free(stream);
+}
+
+/* Nobody else knows the chunk any more: its stream went after the message was decided on. */
+static void a_message_names_the_place_of_its_chunk(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    (void)put(stream, "s.a", NULL, 'x');
+    (void)put(stream, "s.b", NULL, 'x');
+    ChunkTable *table = world.js.chunks;
+    Stream *copy = replayed(stream, NULL, 2);
+    holds(copy, 1, "", 'x');
+    assert_int_equal(world.entries[0].live, record_chunk_bytes(BIG));
+    end_replay(copy, table);
+    stream_free(stream);
+}
+
+static void a_damaged_checkpoint_is_not_believed(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    Buf saved = {0};
+    (void)put(stream, "s.a", NULL, 'x');
+    (void)put(stream, "s.b", "A: b\n", 'x');
+    stream_chunks_save(stream, &saved);
+    ChunkTable *table = world.js.chunks;
+    for (size_t len = 0; len <= saved.len; len++) {
+        world.js.chunks = chunk_table_new(NULL);
+        memset(&world.usage, 0, sizeof world.usage);
+        Stream *copy =
+            stream_new(&world.js, stream->account, 7, world_config(PLAIN), stream->created_ns);
+        assert_int_equal(stream_chunks_load(copy, slice_from(saved.ptr, len)),
+                         len == saved.len ? OK : ERR_CORRUPT);
+        assert_int_equal(copy->parts->chunks.uses.len, 0); /* it has no such messages */
+        end_replay(copy, table);
+    }
+    buf_done(&saved);
+    stream_free(stream);
+}
+
+static unsigned ready_count;
+static void on_ready(StreamWait *wait) {
+    (void)wait;
+    ready_count++;
+}
+
+static void both_parts_are_fetched_when_they_are_cold(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    StoredMsg msg;
+    StreamWait wait = {.ready = on_ready};
+    (void)put(stream, "s.a", "A: b\n", 'x');
+    world.is_cold = true;
+    ready_count = 0;
+    for (unsigned part = 0; part < 2; part++) {
+        assert_int_equal(stream_read(stream, 1, &msg), ERR_AGAIN);
+        link_init(&wait.link);
+        stream_fetch(stream, 1, &wait);
+        world.fetch_done(world.fetch_cookie, OK);
+        assert_int_equal(ready_count, part + 1);
+        /* The fake remembers one place: the small one is warm now. */
+        if (part == 0)
+            assert_int_equal(world.fetched, world.entries[1].place);
+        else
+            assert_int_equal(world.fetched, world.entries[0].place);
+        world.is_cold = part == 0;
+    }
+    holds(stream, 1, "NATS/1.0\r\nA: b\r\n\r\n", 'x');
+    world.is_cold = true;
+    world.fetched = 0;
+    link_init(&wait.link);
+    stream_fetch(stream, 1, &wait); /* of what is gone when it comes */
+    stream_free(stream);
+    world.fetch_done(world.fetch_cookie, OK);
+    assert_int_equal(ready_count, 2);
+}
+
+static void a_known_payload_is_offered_unread(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    (void)put(stream, "s.a", NULL, 'x');
+    assert_int_equal(world.unread_count, 1); /* each entry of the fake lies for itself */
+    (void)put(stream, "s.a", NULL, 'x');
+    assert_int_equal(world.stored_count, 2);
+    assert_int_equal(world.unread_count, 2);
+    stream_free(stream);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(equal_payloads_are_written_once),
+        TEST(what_is_small_or_switched_off_lies_in_its_message),
+        TEST(however_a_message_goes_its_chunk_goes_with_the_last),
+        TEST(a_deleted_stream_needs_no_chunks),
+        TEST(what_was_deleted_is_known_until_checkpoints_forget_it),
+        TEST(a_message_on_its_way_keeps_its_chunk),
+        TEST(a_message_whose_chunk_was_refused_is_not_stored),
+        TEST(a_damaged_chunk_is_written_anew_and_heals),
+        TEST(a_lost_chunk_damages_its_messages_alone),
+        TEST(a_checkpoint_says_where_chunks_lie),
+        TEST(a_checkpoint_knows_a_chunk_whose_message_comes_next),
+        TEST(a_message_names_the_place_of_its_chunk),
+        TEST(a_damaged_checkpoint_is_not_believed),
+        TEST(both_parts_are_fetched_when_they_are_cold),
+        TEST(a_known_payload_is_offered_unread),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
