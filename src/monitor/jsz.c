@@ -7,6 +7,7 @@
 #include "monitor/monitor_pages.h"
 #include "proto/json.h"
 #include "proto/timefmt.h"
+#include "store/chunk_table.h"
 #include "stream/consumer_set.h"
 #include "stream/stream.h"
 
@@ -157,6 +158,19 @@ static void jsz_free(Jsz *all) {
     mem_free(all);
 }
 
+/* Nothing of it is in the original's page: left out when there are none. */
+static void write_chunks(const Jsz *all, Buf *out) {
+    JetStream *js = all->page->home->all[0]->jetstream;
+    ChunkTotals totals = js ? chunk_table_totals(js->chunks) : (ChunkTotals){0};
+    if (totals.chunks)
+        buf_printf(out,
+                   ",\"hw_chunks\":{\"messages\":%llu,\"bytes\":%llu,\"chunks\":%llu,"
+                   "\"stored_bytes\":%llu,\"damaged\":%llu}",
+                   (unsigned long long)all->sum.chunk_messages,
+                   (unsigned long long)all->sum.chunk_bytes, (unsigned long long)totals.chunks,
+                   (unsigned long long)totals.bytes, (unsigned long long)totals.damaged);
+}
+
 static void finish(Gather *gather) {
     Jsz *all = CONTAINER_OF(gather, Jsz, gather);
     Buf *out = &all->page->body;
@@ -170,6 +184,7 @@ static void finish(Gather *gather) {
     buf_printf(out, ",\"streams\":%llu,\"consumers\":%llu,\"messages\":%llu,\"bytes\":%llu",
                (unsigned long long)all->sum.streams, (unsigned long long)all->sum.consumers,
                (unsigned long long)all->sum.messages, (unsigned long long)all->sum.bytes);
+    write_chunks(all, out);
     if (all->texts.len)
         qsort(all->texts.at, all->texts.len, sizeof all->texts.at[0], by_name);
     if (all->accounts)

@@ -65,6 +65,8 @@ void monitor_add_usage(Worker *here, JetStreamUsage *sum) {
         sum->streams += usage->streams;
         sum->messages += usage->messages;
         sum->bytes += usage->bytes;
+        sum->chunk_messages += usage->chunk_messages;
+        sum->chunk_bytes += usage->chunk_bytes;
         sum->api_total += usage->api_total;
         sum->api_errors += usage->api_errors;
     }

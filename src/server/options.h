@@ -47,6 +47,7 @@ typedef struct AccountJetStreamOptions {
     int64_t max_memory, max_file, max_streams, max_consumers, max_ack_pending;
     int64_t memory_stream_max, file_stream_max; /* bytes of one stream */
     bool max_bytes_required;
+    bool dedup; /* large payloads that are equal are stored once */
 } AccountJetStreamOptions;
 
 typedef struct AccountOptions {
@@ -86,6 +87,7 @@ typedef struct JetStreamServerOptions {
     int64_t checkpoint_bytes;     /* of log between two checkpoints; 0 = the store's default */
     int64_t scrub_interval_ns;    /* 0 = off */
     int64_t scrub_rate;           /* bytes a second */
+    bool dedup;                   /* large payloads that are equal are stored once */
     JetStreamLimitsOptions limits;
 } JetStreamServerOptions;
 

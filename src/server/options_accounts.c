@@ -35,6 +35,7 @@ static const Directive jetstream_rows[] = {
         memory_stream_max, -1, INT64_MAX, NULL, NULL),
     ROW(AccountJetStreamOptions, "disk_max_stream_bytes|store_max_stream_bytes", INT,
         file_stream_max, -1, INT64_MAX, NULL, NULL),
+    ROW(AccountJetStreamOptions, "dedup", BOOL, dedup, 0, 0, NULL, NULL),
     ROW(AccountJetStreamOptions, "max_ack_pending", INT, max_ack_pending, -1, INT64_MAX, NULL,
         NULL),
     OTHER("cluster_traffic", HARMLESS),
@@ -84,7 +85,7 @@ size_t reader_account(OptionsReader *reader, Slice name) {
     if (known > 0)
         return known - 1;
 
-    AccountOptions account = {.name = name, .jetstream = {-1, -1, -1, -1, -1, -1, -1, false}};
+    AccountOptions account = {.name = name, .jetstream = {-1, -1, -1, -1, -1, -1, -1, false, true}};
     vec_push(&reader->options->accounts, account);
     size_t index = reader->options->accounts.len;
     (void)map_put(&reader->accounts, name, (void *)(uintptr_t)index);

@@ -155,7 +155,7 @@ static bool is_account_jetstream_same(const AccountOptions *a, const AccountOpti
            x->max_consumers == y->max_consumers && x->max_ack_pending == y->max_ack_pending &&
            x->memory_stream_max == y->memory_stream_max &&
            x->file_stream_max == y->file_stream_max &&
-           x->max_bytes_required == y->max_bytes_required;
+           x->max_bytes_required == y->max_bytes_required && x->dedup == y->dedup;
 }
 
 /* Accounts are known to every worker before it starts: no new ones. */

@@ -129,6 +129,7 @@ static const Directive jetstream_rows[] = {
     READ_FIXED("sync_interval|sync", read_sync, sync_interval_ns, "SyncInterval", DURATION),
     ROW("checkpoint_bytes", SIZE, checkpoint_bytes, 0, 0, NULL, "CheckpointBytes"),
     READ_FIXED("scrub", read_scrub, scrub_interval_ns, "ScrubInterval", DURATION),
+    ROW("dedup", BOOL, dedup, 0, 0, NULL, "Dedup"),
     ROW("scrub_rate", SIZE, scrub_rate, 0, 0, NULL, "ScrubRate"),
     ROW("max_memory_store|max_mem_store|max_mem", SIZE, max_memory, 0, 0, NULL,
         "JetStreamMaxMemory"),

@@ -87,6 +87,23 @@ static void scrubbing_is_set_in_several_ways(void **state) {
     }
 }
 
+static void storing_equal_payloads_once_can_be_switched_off(void **state) {
+    static const struct {
+        const char *text;
+        bool server, account;
+    } cases[] = {
+        {"jetstream {}\naccounts { A { jetstream { max_streams: 1 } } }", true, true},
+        {"jetstream { dedup: off }\naccounts { A { jetstream: enabled } }", false, true},
+        {"jetstream { dedup: on }\naccounts { A { jetstream { dedup: off } } }", true, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Options *options = must_load(cases[i].text);
+        assert_int_equal(options->jetstream.dedup, cases[i].server);
+        assert_int_equal(options->accounts.at[2].jetstream.dedup, cases[i].account);
+        options_free(options);
+    }
+}
+
 static void top_level_options_are_read(void **state) {
     Options *options = must_load(
         "server_name: one\nlisten: \"[::1]:4333\"\nhttp: 127.0.0.1:-1\nworkers: 3\n"
@@ -450,6 +467,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_configured_gives_the_defaults),
         cmocka_unit_test(scrubbing_is_set_in_several_ways),
+        cmocka_unit_test(storing_equal_payloads_once_can_be_switched_off),
         cmocka_unit_test(top_level_options_are_read),
         cmocka_unit_test(accounts_and_users_are_read),
         cmocka_unit_test(authorization_gives_users_of_the_global_account),

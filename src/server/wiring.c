@@ -85,6 +85,7 @@ void wiring_jetstream_options(const Options *options, const ServerFacts *facts, 
             .max_memory_stream_bytes = account->memory_stream_max,
             .max_file_stream_bytes = account->file_stream_max,
             .max_bytes_required = account->max_bytes_required,
+            .is_dedup_off = !account->dedup,
         };
     }
     out->is_enabled = true;
@@ -94,6 +95,7 @@ void wiring_jetstream_options(const Options *options, const ServerFacts *facts, 
     out->checkpoint_bytes = js->checkpoint_bytes > 0 ? (uint64_t)js->checkpoint_bytes : 0;
     out->scrub_interval_ns = (uint64_t)js->scrub_interval_ns;
     out->scrub_rate = js->scrub_rate > 0 ? (uint64_t)js->scrub_rate : 0;
+    out->is_dedup_off = !js->dedup;
     out->domain = arena_copy(arena, js->domain);
     out->server_name = facts->name;
     out->server_id = facts->id;

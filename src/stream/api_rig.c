@@ -37,7 +37,7 @@ void rig_new(void) {
     assert_non_null(mkdtemp(rig.dir));
     for (size_t i = 0; i < RIG_ACCOUNTS; i++) {
         rig.enabled[i] = i != 1;
-        rig.limits[i] = (JetStreamAccountLimits){-1, -1, -1, -1, -1, -1, -1, false};
+        rig.limits[i] = (JetStreamAccountLimits){-1, -1, -1, -1, -1, -1, -1, false, false};
     }
     rig.options = (JetStreamOptions){
         .is_enabled = true,

@@ -5,13 +5,14 @@
 
 typedef struct InfoRequest {
     int64_t offset;
-    bool deleted_details;
+    bool deleted_details, chunks;
     Slice subjects_filter;
 } InfoRequest;
 
 static const JsonField info_rows[] = {
     JSON_ROW(InfoRequest, offset, "offset", JSON_INT, .go_type = "int"),
     JSON_ROW(InfoRequest, deleted_details, "deleted_details", JSON_BOOL),
+    JSON_ROW(InfoRequest, chunks, "hw_chunks", JSON_BOOL),
     JSON_ROW(InfoRequest, subjects_filter, "subjects_filter", JSON_STRING),
 };
 static const JsonSchema info_schema = JSON_SCHEMA("JSApiStreamInfoRequest", info_rows);
@@ -49,6 +50,7 @@ void api_on_stream_info(ApiCall *call) {
         .has_cluster = true,
         .has_domain = true,
         .deleted_details = request.deleted_details,
+        .chunks = request.chunks,
         .subjects_filter = request.subjects_filter,
         .offset = offset,
     };

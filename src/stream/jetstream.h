@@ -26,6 +26,7 @@ typedef struct JetStreamAccountLimits {
     int64_t max_streams, max_consumers, max_ack_pending;
     int64_t max_memory_stream_bytes, max_file_stream_bytes;
     bool max_bytes_required;
+    bool is_dedup_off; /* as in JetStreamOptions */
 } JetStreamAccountLimits;
 
 /* Of batches; 0 = the default. */
@@ -63,6 +64,8 @@ typedef struct JetStreamOptions {
 typedef struct JetStreamUsage {
     uint64_t memory, storage, reserved_memory, reserved_storage;
     uint64_t streams, consumers, messages, bytes;
+    uint64_t chunk_messages,
+        chunk_bytes; /* of these, those whose payload is a chunk; of payloads */
     uint64_t api_total, api_errors;
 } JetStreamUsage;
 

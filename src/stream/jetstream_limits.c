@@ -1,7 +1,7 @@
 #include "stream/jetstream.h"
 
 const JetStreamAccountLimits *jetstream_limits(const JetStreamOptions *options, size_t account) {
-    static const JetStreamAccountLimits none = {-1, -1, -1, -1, -1, -1, -1, false};
+    static const JetStreamAccountLimits none = {-1, -1, -1, -1, -1, -1, -1, false, false};
 
     return options->account_limits ? &options->account_limits[account] : &none;
 }

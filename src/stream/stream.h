@@ -182,6 +182,7 @@ typedef struct StreamInfoOptions {
     bool has_domain;
     bool is_list; /* metadata as stored, without the server's version and level: STREAM.LIST */
     bool deleted_details;
+    bool chunks;
     Slice subjects_filter; /* empty = none */
     uint64_t offset;       /* of subjects */
 } StreamInfoOptions;

@@ -37,6 +37,7 @@ void stream_chunks_configure(Stream *stream) {
     const JetStreamOptions *options = stream->js->options;
     size_t min = options->chunk_bytes_min ? options->chunk_bytes_min : CHUNK_PAYLOAD_MIN;
     bool is_on = table_of(stream) && stream_is_file(stream) && !options->is_dedup_off &&
+                 !jetstream_limits(options, account_index(stream->account))->is_dedup_off &&
                  !looks_at_payloads(config) && !is_off_in_metadata(config);
     stream->parts->chunks.bytes_min = is_on ? min : SIZE_MAX;
 }
@@ -207,6 +208,14 @@ ChunkUse *stream_chunk_use(const Stream *stream, uint64_t seq) {
     return map64_get(&stream->parts->chunks.uses, seq);
 }
 
+static void count(Stream *stream, int sign, uint64_t payload_len) {
+    StreamParts *parts = stream->parts;
+    uint64_t messages = (uint64_t)(int64_t)sign, bytes = sign > 0 ? payload_len : 0 - payload_len;
+    parts->chunks.bytes += bytes;
+    parts->usage->chunk_messages += messages;
+    parts->usage->chunk_bytes += bytes;
+}
+
 void stream_chunk_stored(Stream *stream, uint64_t seq, size_t headers_len, size_t payload_len) {
     StreamChunks *chunks = &stream->parts->chunks;
     ChunkUse *use = mem_alloc(sizeof *use);
@@ -214,11 +223,12 @@ void stream_chunk_stored(Stream *stream, uint64_t seq, size_t headers_len, size_
     *use = (ChunkUse){.chunk = chunks->applying, .headers_len = (uint32_t)headers_len};
     chunks->applying = NULL;
     map64_put(&chunks->uses, seq, use);
-    chunks->bytes += payload_len;
+    count(stream, 1, payload_len);
 }
 
-static void let_go(StreamChunks *chunks, ChunkUse *use) {
-    chunks->bytes -= chunk_len(use->chunk);
+static void let_go(Stream *stream, ChunkUse *use) {
+    StreamChunks *chunks = &stream->parts->chunks;
+    count(stream, -1, chunk_len(use->chunk));
     vec_push(&chunks->dropped[DROP_OF_MESSAGES], use->chunk);
     mem_free(use);
 }
@@ -227,7 +237,7 @@ void stream_chunk_dropped(Stream *stream, uint64_t seq) {
     StreamChunks *chunks = &stream->parts->chunks;
     ChunkUse *use = map64_remove(&chunks->uses, seq);
     if (use)
-        let_go(chunks, use);
+        let_go(stream, use);
 }
 
 void stream_chunk_dropped_all(Stream *stream) {
@@ -235,7 +245,7 @@ void stream_chunk_dropped_all(Stream *stream) {
     uint64_t seq;
     void *use;
     for (size_t at = 0; map64_next(&chunks->uses, &at, &seq, &use);)
-        let_go(chunks, use);
+        let_go(stream, use);
     map64_done(&chunks->uses);
     chunks->uses = (Map64){0};
 }
@@ -268,6 +278,8 @@ void stream_chunks_done(Stream *stream) {
     StreamChunks *chunks = &stream->parts->chunks;
     uint64_t seq;
     void *use;
+    stream->parts->usage->chunk_messages -= chunks->uses.len;
+    stream->parts->usage->chunk_bytes -= chunks->bytes;
     for (size_t at = 0; map64_next(&chunks->uses, &at, &seq, &use);)
         mem_free(use);
     map64_done(&chunks->uses);

@@ -103,7 +103,12 @@ static void equal_payloads_are_written_once(void **state) {
     holds(stream, 3, "", 'y');
     assert_int_equal(stream->state.bytes, 3 * (3 + BIG + 30) + 22 + 4); /* as without chunks */
     assert_int_equal(stream->parts->in_flight_bytes, 0);
-    assert_int_equal(stream->parts->chunks.bytes, 3 * BIG);
+    assert_int_equal(world.usage[0].chunk_messages, 3);
+    assert_int_equal(world.usage[0].chunk_bytes, 3 * BIG);
+    Buf info = {0};
+    stream_info_write(&info, stream, &(StreamInfoOptions){.chunks = true});
+    assert_non_null(strstr(buf_text(&info), "\"hw_chunks\":{\"messages\":3,\"bytes\":120000}"));
+    buf_done(&info);
     stream_free(stream);
 }
 
@@ -122,6 +127,16 @@ static void what_is_small_or_switched_off_lies_in_its_message(void **state) {
         assert_int_equal(world.entry_count, before + 1);
         assert_false(is_ref(before));
         stream_free(stream);
+    }
+    JetStreamAccountLimits limits = {-1, -1, -1, -1, -1, -1, -1, false, true};
+    world.options.account_limits = &limits;
+    for (unsigned i = 0; i < 2; i++) { /* the account's, then the server's */
+        Stream *off = world_stream(PLAIN);
+        (void)put(off, "s.a", NULL, 'x');
+        assert_false(is_ref(world.entry_count - 1));
+        stream_free(off);
+        limits.is_dedup_off = false;
+        world.options.is_dedup_off = i == 0;
     }
     Stream *stream = world_stream(PLAIN);
     size_t before = world.entry_count;
@@ -282,11 +297,10 @@ static void a_message_whose_chunk_was_refused_is_not_stored(void **state) {
     memmove(world.entries + chunk, world.entries + chunk + 1,
             (world.entry_count - chunk - 1) * sizeof *world.entries);
     world.entry_count--;
-    ChunkTable *table = before;
     Stream *copy = replayed(stream, NULL, 0);
     assert_int_equal(copy->state.last_seq, 2);
     assert_int_equal(copy->state.damaged, 0);
-    end_replay(copy, table);
+    end_replay(copy, before);
     world.entries[world.entry_count++] = entry;
     stream_free(stream);
 }

@@ -153,4 +153,7 @@ void stream_info_write(Buf *out, Stream *stream, const StreamInfoOptions *option
     copies_info_write(out, stream);
     buf_append_lit(out, ",\"ts\":");
     write_time(out, clock_wall_ns());
+    if (options->chunks)
+        buf_printf(out, ",\"hw_chunks\":{\"messages\":%zu,\"bytes\":%llu}",
+                   stream->parts->chunks.uses.len, (unsigned long long)stream->parts->chunks.bytes);
 }
