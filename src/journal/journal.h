@@ -100,6 +100,7 @@ typedef struct JournalOptions {
     uint64_t scrub_interval_ns, scrub_rate; /* scrubber.h; interval 0 = only when asked for; rate in
                                                bytes a second, 0 = as fast as it goes */
     Offload *offload;
+    struct JournalProgress *progress; /* NULL: nobody asks */
 } JournalOptions;
 
 /* Set-up, before workers start: opens the store, and one Journal for each worker of all[]

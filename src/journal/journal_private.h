@@ -3,6 +3,7 @@
 
 #include "io/counter.h"
 #include "journal/journal.h"
+#include "journal/progress.h"
 #include "store/checkpoint.h"
 
 enum {
@@ -62,6 +63,7 @@ struct JournalStore {
     char *dir;
     Offload *offload;
     LogReport *report;
+    JournalProgress *progress; /* may be NULL */
     Journal *journals; /* [count + 1] */
     Checkpointer *checkpointer;
     Scrubber *scrubber;

@@ -50,6 +50,8 @@ Status journal_store_open(const JournalOptions *options, Worker **all, LogReport
         .sync_interval_ns = options->sync_interval_ns,
         .free_low_bytes = space_to_leave(options),
         .offload = options->offload,
+        .recovered = options->progress ? &options->progress->done : NULL,
+        .to_recover = options->progress ? &options->progress->total : NULL,
     };
     Log *log;
     status = log_open_dir(&log_options, &log);
@@ -61,6 +63,7 @@ Status journal_store_open(const JournalOptions *options, Worker **all, LogReport
     store->log = log;
     store->dir = mem_copy(options->dir, strlen(options->dir));
     store->offload = options->offload;
+    store->progress = options->progress;
     memset(out_report, 0, sizeof *out_report);
     store->report = out_report;
     store->journals = mem_zalloc(count * sizeof *store->journals);
@@ -84,6 +87,8 @@ static void on_state(void *cookie, uint32_t id, uint64_t index, Slice state) {
     Replay *replay = cookie;
     if (replay->status != OK)
         return;
+    if (replay->store->progress)
+        (void)counter_add(&replay->store->progress->done, 1);
     Group *group = replay->recovery->find(replay->recovery->cookie, id);
     if (group == NULL || group->is_memory)
         return;
@@ -219,7 +224,9 @@ static Status load_checkpoint(Replay *replay) {
 
 Status journal_store_recover(JournalStore *store, const JournalRecovery *recovery) {
     Replay replay = {.store = store, .recovery = recovery};
+    journal_progress_enter(store->progress, STAGE_CHECKPOINT);
     Status status = load_checkpoint(&replay);
+    journal_progress_enter(store->progress, STAGE_LOG);
     if (status == OK) {
         Buf text = store->report->text;
         status = log_recover(store->log, replay.from, on_record, &replay, store->report);
@@ -228,6 +235,7 @@ Status journal_store_recover(JournalStore *store, const JournalRecovery *recover
         store->report->text = text;
     }
     shared_unref(replay.buffer);
+    journal_progress_enter(store->progress, STAGE_STARTING);
     return status;
 }
 

@@ -1,5 +1,6 @@
 /* /healthz: whether the server, an account's stream or its consumer is well. */
 #include "base/mem.h"
+#include "journal/progress.h"
 #include "journal/scrubber.h"
 #include "monitor/gather.h"
 #include "monitor/monitor.h"
@@ -156,6 +157,16 @@ void healthz_page(Page *page, void *cookie) {
                      .details = details};
     if (facts->jetstream == NULL && (values[0] || values[1])) {
         write_trouble(all, 503, "JETSTREAM", "unavailable", LIT("JetStream not enabled"));
+        page_finish(page);
+        mem_free(all);
+        return;
+    }
+    if (facts->recovery && !journal_progress_is_ready(facts->recovery)) {
+        Buf text = {0};
+        buf_append_lit(&text, "JetStream is recovering: ");
+        journal_progress_write(facts->recovery, &text);
+        write_trouble(all, 503, "JETSTREAM", "unavailable", buf_slice(&text));
+        buf_done(&text);
         page_finish(page);
         mem_free(all);
         return;

@@ -9,6 +9,7 @@ typedef struct MonitorFacts { /* immutable after start */
     Slice system_account;
     const JetStreamOptions *jetstream; /* NULL when off */
     uint64_t sync_interval_ns;
+    const struct JournalProgress *recovery; /* of the start */
 } MonitorFacts;
 
 /* Registers /subsz, /subscriptionsz, /jsz, /healthz, /accountz, /routez, /gatewayz, /leafz,

@@ -13,7 +13,6 @@
 #include "io/process.h"
 #include "server/log_sink.h"
 #include "server/server_private.h"
-#include "server/store_dir.h"
 #include "server/version.h"
 
 /* How long a shutdown waits for clients to take what is pending. */
@@ -25,7 +24,6 @@
 enum { OFFLOAD_THREADS = 4 };
 
 static Status start(Server *server);
-static void run(Server *server);
 static void stop(Server *server);
 
 int server_run(const CommandLine *line, Options *options) {
@@ -36,7 +34,7 @@ int server_run(const CommandLine *line, Options *options) {
         (void)fprintf(stderr, "%s: %s\n", line->program, buf_text(&error));
         server.exit_code = 1;
     } else if (start(&server) == OK) {
-        run(&server);
+        worker_run(server.main);
     } else {
         server.exit_code = 1;
     }
@@ -47,17 +45,6 @@ int server_run(const CommandLine *line, Options *options) {
     arena_free(server.arena);
     buf_done(&error);
     return server.exit_code;
-}
-
-#define FATAL(event, ...) LOG_AT(LOG_FATAL, event, __VA_ARGS__)
-
-/* As Go words it: "address already in use". */
-static const char *os_error(char reason[128]) {
-    char text[128];
-    (void)snprintf(reason, 128, "%s", strerror_r(errno, text, sizeof text));
-    if (reason[0] >= 'A' && reason[0] <= 'Z')
-        reason[0] = (char)(reason[0] | 0x20);
-    return reason;
 }
 
 static Status make_identity(Server *server) {
@@ -143,6 +130,8 @@ static void shut_down(Server *server) {
     http_server_close(server->http);
     server->listener = NULL;
     server->http = NULL;
+    if (!server->is_ready) /* server_on_store ends it */
+        return;
     server->goodbye = (Gather){.visit = end_pulls, .finish = close_clients};
     gather_start(&server->goodbye, server->main);
 }
@@ -154,6 +143,8 @@ static void on_lame_duck_done(void *cookie) {
 static void begin_lame_duck(Server *server) {
     uint64_t grace = (uint64_t)server->options->lame_duck_grace_ns;
 
+    if (!server->is_ready)
+        shut_down(server);
     if (server->is_lame_duck || server->is_stopping)
         return;
     server->is_lame_duck = true;
@@ -171,7 +162,7 @@ static void reopen_log(void) {
     if (status == OK)
         LOG_INFO("File log re-opened", "%s", "");
     else if (status != ERR_UNSUPPORTED)
-        LOG_ERR("Could not reopen the log file", "%s", os_error(reason));
+        LOG_ERR("Could not reopen the log file", "%s", server_os_error(reason));
 }
 
 static void on_signal(void *cookie, int number) {
@@ -196,6 +187,8 @@ static void on_signal(void *cookie, int number) {
         reopen_log();
     else if (number == SIGUSR2)
         begin_lame_duck(server);
+    else if (number == SIGHUP && !server->is_ready)
+        server->wants_reload = true;
     else if (number == SIGHUP && !server->is_stopping)
         server_reload(server);
 }
@@ -219,7 +212,7 @@ static Status make_workers(Server *server) {
     if (status == OK)
         status = offload_start(OFFLOAD_THREADS, &server->offload);
     if (status != OK) {
-        FATAL("Could not make threads", "%s", os_error(reason));
+        FATAL("Could not make threads", "%s", server_os_error(reason));
         return status;
     }
     Slice *names = arena_alloc(server->arena, count * sizeof *names);
@@ -261,7 +254,8 @@ static Status open_monitoring(Server *server) {
         .server_name = server->facts.name,
         .system_account = arena_copy(server->arena, options->system_account),
         .jetstream = options->jetstream.is_enabled ? &server->jetstream_options : NULL,
-        .sync_interval_ns = (uint64_t)options->jetstream.sync_interval_ns};
+        .sync_interval_ns = (uint64_t)options->jetstream.sync_interval_ns,
+        .recovery = &server->recovery};
     server->pages = pages_new();
     server->varz = (VarzFacts){.monitor = &server->monitor,
                                .options = options,
@@ -283,80 +277,12 @@ static Status open_monitoring(Server *server) {
                          LIT(VERSION_PROTOCOL), server->pages, &server->http);
     if (status != OK) {
         FATAL("Can't start monitoring:", "can't listen to the monitor port: listen tcp %s:%lld: %s",
-              host.ptr, (long long)options->http_port, os_error(reason));
+              host.ptr, (long long)options->http_port, server_os_error(reason));
         return status;
     }
     server->varz.http_port = http_server_port(server->http);
     LOG_INFO("Starting http monitor on", "%s:%u", http_server_host(server->http),
              server->varz.http_port);
-    return OK;
-}
-
-/* What is not configured follows from the machine: three quarters of what there is. */
-static void derive_storage(Server *server) {
-    JetStreamOptions *js = &server->jetstream_options;
-    uint64_t available = 0, total = 0;
-
-    if (js->max_file < 0 && disk_free_bytes(js->store_dir, &available, &total) == OK)
-        js->max_file = (int64_t)((available + journal_store_bytes(server->store)) / 4 * 3);
-}
-
-static Status open_store(Server *server, bool is_temporary) {
-    JetStreamOptions *js = &server->jetstream_options;
-    Buf beside = {0};
-
-    js->store_dir = server->store_dir;
-    Status status = jetstream_open(js, server->all, &server->store);
-    if (status == ERR_BUSY && is_temporary) {
-        store_dir_beside(server->store_dir, &beside);
-        LOG_WARNING("Storage directory is in use by another server:", "%s; using %s",
-                    server->store_dir, buf_text(&beside));
-        mem_free(server->store_dir);
-        js->store_dir = server->store_dir = slice_to_text(buf_slice(&beside));
-        status = jetstream_open(js, server->all, &server->store);
-    }
-    buf_done(&beside);
-    return status;
-}
-
-static Status open_jetstream(Server *server) {
-    JetStreamOptions *js = &server->jetstream_options;
-    uint64_t began_ns = clock_mono_ns();
-    bool is_temporary;
-    Buf path = {0};
-    char reason[128];
-
-    if (!server->options->jetstream.is_enabled)
-        return OK;
-    wiring_jetstream_options(server->options, &server->facts, server->arena, js);
-    js->offload = server->offload;
-    if (js->max_memory < 0)
-        js->max_memory = (int64_t)(process_ram_bytes() / 4 * 3);
-    store_dir_choose(server->options, server->line->is_nats_server, &path, &is_temporary);
-    server->store_dir = slice_to_text(buf_slice(&path));
-    buf_done(&path);
-
-    LOG_INFO("Starting JetStream", "%s", "");
-    if (is_temporary)
-        LOG_WARNING("Temporary storage directory used, data could be lost on system reboot", "%s",
-                    "");
-    Status status = open_store(server, is_temporary);
-    if (status != OK) {
-        const char *why = status == ERR_BUSY ? "another server has it"
-                          : status == ERR_VERSION
-                              ? "it holds data of something else, or of a newer version"
-                          : status == ERR_IO ? os_error(reason)
-                                             : status_text(status);
-        if (strcmp(why, "not a directory") == 0) /* in the original's words, which tools look for */
-            FATAL("Can't start JetStream:", "storage directory is not a directory: \"%s\"",
-                  server->store_dir);
-        else
-            FATAL("Can't start JetStream:", "store directory \"%s\": %s", server->store_dir, why);
-        return status;
-    }
-    derive_storage(server);
-    server_log_jetstream(server);
-    LOG_INFO("Took", "%.3fms to start JetStream", (double)(clock_mono_ns() - began_ns) / 1e6);
     return OK;
 }
 
@@ -378,7 +304,7 @@ static Status open_door(Server *server) {
         FATAL("Error listening on port:", "%s:%lld, \"listen tcp %s:%lld: %s%s\"", host.ptr,
               (long long)options->port, host.ptr, (long long)options->port,
               status == ERR_NOT_FOUND ? "" : "bind: ",
-              status == ERR_NOT_FOUND ? "no such host" : os_error(reason));
+              status == ERR_NOT_FOUND ? "no such host" : server_os_error(reason));
         return status;
     }
     server->facts.port = server->varz.port = listener_port(server->listener);
@@ -389,8 +315,6 @@ static Status open_door(Server *server) {
                              &error, &server->all[i]->clients);
     if (status != OK)
         FATAL("Can't accept clients:", "%s", buf_text(&error));
-    else
-        LOG_INFO("Listening for client connections on", "%s:%u", host.ptr, server->facts.port);
     buf_done(&error);
     return status;
 }
@@ -405,28 +329,41 @@ static Status start(Server *server) {
     if (status == OK)
         status = open_monitoring(server);
     if (status == OK)
-        status = open_jetstream(server);
-    if (status == OK)
         status = open_door(server);
     if (status == OK)
-        status = workers_start(server->all);
-    if (status == OK)
-        server->workers_run = true;
+        status = server_begin_store(server);
     return status;
 }
 
-static void run(Server *server) {
+/* The store is open: what waited at the doors is let in. */
+void server_on_store(Server *server) {
+    Status status = server->store_status;
+    if (status == OK && !server->is_stopping)
+        status = workers_start(server->all);
+    if (status != OK || server->is_stopping) {
+        server->exit_code = status != OK;
+        server->is_stopping = true;
+        end_main(server);
+        return;
+    }
+    server->workers_run = server->is_ready = true;
+    counter_publish(&server->recovery.stage, STAGE_READY);
+    LOG_INFO("Listening for client connections on", "%.*s:%u", SLICE_ARG(server->options->host),
+             server->facts.port);
     LOG_INFO("Server is ready", "%s", "");
     server_write_files(server);
-    worker_run(server->main);
+    if (server->wants_reload)
+        server_reload(server);
 }
 
 /* What was opened, in reverse; everything may be missing. */
 static void stop(Server *server) {
+    server_end_store(server);
     if (server->workers_run)
         workers_join(server->all);
-    else if (server->all != NULL && server->store == NULL)
-        workers_drain(server->all); /* a refused start: what the buses told each other */
+    else if (server->all != NULL)
+        workers_drain(
+            server->all); /* a refused start: what waited, what the buses told each other */
     listener_close(server->listener);
     http_server_close(server->http);
     signals_close(server->signals);

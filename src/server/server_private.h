@@ -6,6 +6,8 @@
 #include "io/listener.h"
 #include "io/offload.h"
 #include "io/signals.h"
+#include "io/thread.h"
+#include "journal/progress.h"
 #include "monitor/gather.h"
 #include "monitor/monitor.h"
 #include "proto/nkey.h"
@@ -38,6 +40,12 @@ struct Server {
     JetStreamOptions jetstream_options;
     JournalStore *store;
     char *store_dir; /* owned */
+    JournalProgress recovery;
+    Thread *recovering; /* NULL: nothing to recover, or joined */
+    Mail recovered;     /* to the main worker */
+    Status store_status;
+    uint64_t store_began_ns;
+    bool is_store_temporary, is_ready, wants_reload;
 
     Pages *pages;
     HttpServer *http;
@@ -50,8 +58,19 @@ struct Server {
     int exit_code;
 };
 
+#define FATAL(event, ...) LOG_AT(LOG_FATAL, event, __VA_ARGS__)
+/* What errno says, as Go words it: "address already in use". */
+const char *server_os_error(char reason[128]);
+
 /* SIGHUP. What cannot be applied is logged, and nothing changes then. */
 void server_reload(Server *server);
+
+/* Opens JetStream's store on a thread of its own; then, or at once when there is none to open,
+ * server_on_store(server) is called on the main thread, store_status says how it went. */
+MUST_CHECK Status server_begin_store(Server *server);
+void server_on_store(Server *server);
+/* Waits for the thread. */
+void server_end_store(Server *server);
 
 /* Writes pid and ports files as the options say, removes those that are no longer wanted. */
 void server_write_files(Server *server);

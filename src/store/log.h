@@ -23,6 +23,7 @@ typedef struct LogOptions {
     uint64_t sync_interval_ns; /* 0 = sync before each acknowledgement (default) */
     uint64_t free_low_bytes;   /* below this much free disk log_is_full turns true */
     struct Offload *offload;   /* for log_reader_fetch; NULL: it reads at once */
+    struct Counter *recovered, *to_recover; /* segments, while log_recover runs; NULL: not told */
     bool is_ack_before_sync; /* the mutation that simulation must catch; never set by the server */
 } LogOptions;
 

@@ -73,6 +73,8 @@ static Status recover(Recovery *r) {
     size_t first = first_to_read(r);
     for (size_t i = 0; i < first; i++)
         explain_hole(r, &log->segments.at[i]);
+    if (log->options.to_recover)
+        counter_set(log->options.to_recover, log->segments.len - first);
     for (size_t i = first; i < log->segments.len && status == OK; i++) {
         status = read_segment(r, &log->segments.at[i]);
         if (status != OK)
@@ -80,6 +82,8 @@ static Status recover(Recovery *r) {
         find_blocks(r, &log->segments.at[i]);
         replay_segment(r, i);
         status = r->status;
+        if (log->options.recovered)
+            (void)counter_add(log->options.recovered, 1);
     }
     if (status == OK) {
         judge_end(r);

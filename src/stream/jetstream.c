@@ -131,6 +131,7 @@ static Status open_store(const JetStreamOptions *options, Worker **all, JournalS
         .segment_bytes = options->segment_bytes,
         .scrub_interval_ns = options->scrub_interval_ns,
         .scrub_rate = options->scrub_rate,
+        .progress = options->progress,
         .offload = options->offload,
     };
     LogReport report = {0};

@@ -57,6 +57,7 @@ typedef struct JetStreamOptions {
     bool *account_is_enabled;      /* by account index */
     const JetStreamAccountLimits *account_limits; /* by account index; NULL = no account has any */
     Offload *offload;
+    struct JournalProgress *progress; /* NULL: nobody asks */
 } JetStreamOptions;
 
 /* Figures per account and server, for account info and jsz; kept by the homes, added up when asked.

@@ -1,0 +1,118 @@
+/* Opening JetStream's store takes as long as there is log to read: a thread of its own does it,
+ * while the main thread answers /healthz and the doors are open, though nobody is let in yet. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/clock.h"
+#include "io/disk.h"
+#include "io/process.h"
+#include "server/server_private.h"
+#include "server/store_dir.h"
+
+const char *server_os_error(char reason[128]) {
+    char text[128];
+    (void)snprintf(reason, 128, "%s", strerror_r(errno, text, sizeof text));
+    if (reason[0] >= 'A' && reason[0] <= 'Z')
+        reason[0] = (char)(reason[0] | 0x20);
+    return reason;
+}
+
+/* What is not configured follows from the machine: three quarters of what there is. */
+static void derive_storage(Server *server) {
+    JetStreamOptions *js = &server->jetstream_options;
+    uint64_t available = 0, total = 0;
+
+    if (js->max_file < 0 && disk_free_bytes(js->store_dir, &available, &total) == OK)
+        js->max_file = (int64_t)((available + journal_store_bytes(server->store)) / 4 * 3);
+}
+
+static Status open_store(Server *server) {
+    JetStreamOptions *js = &server->jetstream_options;
+    Buf beside = {0};
+
+    js->store_dir = server->store_dir;
+    Status status = jetstream_open(js, server->all, &server->store);
+    if (status == ERR_BUSY && server->is_store_temporary) {
+        store_dir_beside(server->store_dir, &beside);
+        LOG_WARNING("Storage directory is in use by another server:", "%s; using %s",
+                    server->store_dir, buf_text(&beside));
+        mem_free(server->store_dir);
+        js->store_dir = server->store_dir = slice_to_text(buf_slice(&beside));
+        status = jetstream_open(js, server->all, &server->store);
+    }
+    buf_done(&beside);
+    return status;
+}
+
+static void log_refusal(const Server *server, Status status) {
+    char reason[128];
+    const char *why = status == ERR_BUSY ? "another server has it"
+                      : status == ERR_VERSION
+                          ? "it holds data of something else, or of a newer version"
+                      : status == ERR_IO ? server_os_error(reason)
+                                         : status_text(status);
+    if (strcmp(why, "not a directory") == 0) /* in the original's words, which tools look for */
+        FATAL("Can't start JetStream:", "storage directory is not a directory: \"%s\"",
+              server->store_dir);
+    else
+        FATAL("Can't start JetStream:", "store directory \"%s\": %s", server->store_dir, why);
+}
+
+static void on_recovered(Worker *here, Mail *mail) {
+    (void)here;
+    Server *server = CONTAINER_OF(mail, Server, recovered);
+    if (server->store_status == OK) {
+        derive_storage(server);
+        server_log_jetstream(server);
+        LOG_INFO("Took", "%.3fms to start JetStream",
+                 (double)(clock_mono_ns() - server->store_began_ns) / 1e6);
+    }
+    server_on_store(server);
+}
+
+/* The workers do not run yet: all that is theirs belongs to this thread. */
+static void recover(void *cookie) {
+    Server *server = cookie;
+    server->store_status = open_store(server);
+    if (server->store_status != OK)
+        log_refusal(server, server->store_status); /* while errno is known */
+    server->recovered.arrive = on_recovered;
+    worker_post_now(server->main, &server->recovered);
+}
+
+Status server_begin_store(Server *server) {
+    JetStreamOptions *js = &server->jetstream_options;
+    Buf path = {0};
+    char reason[128];
+
+    if (!server->options->jetstream.is_enabled) {
+        server_on_store(server);
+        return server->exit_code ? ERR_IO : OK;
+    }
+    wiring_jetstream_options(server->options, &server->facts, server->arena, js);
+    js->offload = server->offload;
+    js->progress = &server->recovery;
+    if (js->max_memory < 0)
+        js->max_memory = (int64_t)(process_ram_bytes() / 4 * 3);
+    store_dir_choose(server->options, server->line->is_nats_server, &path,
+                     &server->is_store_temporary);
+    server->store_dir = slice_to_text(buf_slice(&path));
+    buf_done(&path);
+
+    LOG_INFO("Starting JetStream", "%s", "");
+    if (server->is_store_temporary)
+        LOG_WARNING("Temporary storage directory used, data could be lost on system reboot", "%s",
+                    "");
+    server->store_began_ns = clock_mono_ns();
+    Status status = thread_start("recovery", recover, server, &server->recovering);
+    if (status != OK)
+        FATAL("Could not make threads", "%s", server_os_error(reason));
+    return status;
+}
+
+void server_end_store(Server *server) {
+    thread_join(server->recovering);
+    server->recovering = NULL;
+}
