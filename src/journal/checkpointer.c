@@ -291,7 +291,7 @@ static void on_saved(Worker *here, Mail *mail) {
         at += head.len;
     }
     buf_done(&saving->states);
-    if (saving->worker++ < checkpointer->store->all[0]->count) {
+    if (++saving->worker < checkpointer->store->all[0]->count) {
         ask(saving);
         return;
     }

@@ -103,7 +103,7 @@ typedef struct JournalOptions {
     struct JournalProgress *progress; /* NULL: nobody asks */
 } JournalOptions;
 
-/* Set-up, before workers start: opens the store, and one Journal for each worker of all[]
+/* Set-up, before workers start: opens the store, and one Journal for each working worker of all[]
  * (worker->journal).
  * out_report is filled by journal_store_recover: it stays valid until then. dir must be free of
  * other things: log/, bad/, SUPER.*, checkpoint.* are made in it. */

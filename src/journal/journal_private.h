@@ -64,7 +64,7 @@ struct JournalStore {
     Offload *offload;
     LogReport *report;
     JournalProgress *progress; /* may be NULL */
-    Journal *journals; /* [count + 1] */
+    Journal *journals; /* [count]: of the working workers */
     Checkpointer *checkpointer;
     Scrubber *scrubber;
     char *run_dir;

@@ -58,7 +58,7 @@ Status journal_store_open(const JournalOptions *options, Worker **all, LogReport
     if (status != OK)
         return status;
     JournalStore *store = mem_zalloc(sizeof *store);
-    unsigned count = all[0]->count + 1;
+    unsigned count = all[0]->count;
     store->all = all;
     store->log = log;
     store->dir = mem_copy(options->dir, strlen(options->dir));
@@ -274,7 +274,7 @@ void journal_store_close(JournalStore *store) {
         return;
     if (store->is_started)
         log_stop(store->log);
-    unsigned count = store->all[0]->count + 1;
+    unsigned count = store->all[0]->count;
     for (unsigned i = 0; i < count; i++)
         journal_done(&store->journals[i]);
     scrubber_free(store->scrubber);
