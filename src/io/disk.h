@@ -45,6 +45,8 @@ MUST_CHECK Status disk_sync(DiskFile *file);
  * ERR_MEMORY. */
 MUST_CHECK Status disk_map(DiskFile *file, uint64_t bytes, const void **out_bytes);
 void disk_unmap(const void *mapped, uint64_t bytes);
+/* What was touched of it counts as memory of the process no longer. */
+void disk_map_forget(const void *mapped, uint64_t bytes);
 MUST_CHECK Status disk_size(DiskFile *file, uint64_t *out_bytes);
 
 /* A new file of that many zero bytes, written (not sparse) and synced, its directory too.

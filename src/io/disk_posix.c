@@ -215,6 +215,10 @@ Status disk_map(DiskFile *file, uint64_t bytes, const void **out_bytes) {
     return OK;
 }
 
+void disk_map_forget(const void *mapped, uint64_t bytes) {
+    (void)madvise((void *)(uintptr_t)mapped, bytes, MADV_DONTNEED);
+}
+
 void disk_unmap(const void *mapped, uint64_t bytes) {
     (void)munmap((void *)(uintptr_t)mapped, bytes);
 }

@@ -1,6 +1,7 @@
 #include "io/process.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,10 @@ uint64_t process_cpu_ns(void) {
     if (getrusage(RUSAGE_SELF, &usage) != 0)
         return 0;
     return ns_of(usage.ru_utime) + ns_of(usage.ru_stime);
+}
+
+void process_trim_memory(void) {
+    (void)malloc_trim(0);
 }
 
 uint64_t process_ram_bytes(void) {

@@ -20,6 +20,9 @@ uint64_t process_cpu_ns(void);
 /* Memory this process may use: of the machine, or of its control group when that is less. */
 uint64_t process_ram_bytes(void);
 
+/* Gives the system what was freed. Takes milliseconds when that is much. Any thread. */
+void process_trim_memory(void);
+
 /* Raises the limit of open files as far as it goes; returns what it is now. */
 uint64_t process_raise_file_limit(void);
 

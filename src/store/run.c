@@ -14,6 +14,10 @@ static const void *section(const Run *run, RunSectionKind kind) {
     return run->bytes + run->head.sections[kind].at;
 }
 
+Slice run_section(const Run *run, RunSectionKind kind) {
+    return slice_from(section(run, kind), run->head.sections[kind].bytes);
+}
+
 /* ---- opening ---- */
 
 uint64_t run_sums_bytes(const RunHead *head) {
@@ -127,6 +131,10 @@ bool run_is_whole(const Run *run) {
     return true;
 }
 
+void run_forget(const Run *run) {
+    disk_map_forget(run->bytes, run->head.file_bytes);
+}
+
 const RunPage *run_pages(const Run *run, size_t *out_count) {
     *out_count = run->head.sections[RUN_PAGES].bytes / sizeof(RunPage);
     return section(run, RUN_PAGES);
@@ -196,9 +204,9 @@ static uint64_t take_number(const char **at) {
 }
 
 /* The text at *at follows the one in text. */
-static const char *next_text(const char *at, Buf *text) {
+static const char *next_text(const char *at, Buf *text, size_t *out_shared) {
     uint64_t shared = take_number(&at), len = take_number(&at);
-    text->len = shared;
+    text->len = *out_shared = shared;
     buf_append_bytes(text, at, len);
     return at + len;
 }
@@ -206,8 +214,9 @@ static const char *next_text(const char *at, Buf *text) {
 void run_subject_text(const Run *run, uint32_t ordinal, Buf *out) {
     buf_clear(out);
     const char *at = text_block(run, ordinal / RUN_TEXT_BLOCK);
+    size_t shared;
     for (uint32_t i = 0; i <= ordinal % RUN_TEXT_BLOCK; i++)
-        at = next_text(at, out);
+        at = next_text(at, out, &shared);
 }
 
 /* Whether the text of ordinal is subject: walks the block without copying it. */
@@ -306,7 +315,7 @@ bool run_scan_next(RunScan *scan, uint32_t *out_ordinal, Slice *out_text) {
     while (scan->ordinal < scan->run->head.subject_count) {
         if (scan->ordinal % RUN_TEXT_BLOCK == 0)
             scan->at = text_block(scan->run, scan->ordinal / RUN_TEXT_BLOCK);
-        scan->at = next_text(scan->at, &scan->text);
+        scan->at = next_text(scan->at, &scan->text, &scan->shared);
         uint32_t ordinal = scan->ordinal++;
         Slice text = buf_slice(&scan->text);
         if (slice_starts_with(text, scan->prefix)) {

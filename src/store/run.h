@@ -54,6 +54,8 @@ typedef struct RunDue {
 MUST_CHECK Status run_open(const char *path, Run **out_run);
 /* NULL-safe. Any thread. */
 void run_free(Run *run);
+/* What was touched of it counts as memory of the process no longer. Any thread. */
+void run_forget(const Run *run);
 
 /* Whether what is mapped is still what was written. Reads all of it. Any thread. */
 bool run_is_whole(const Run *run);
@@ -82,6 +84,7 @@ typedef struct RunScan {
     const Run *run;
     Slice prefix;
     uint32_t ordinal; /* the next one */
+    size_t shared;    /* with the one before; 0 where a block begins */
     const char *at;
     Buf text;
 } RunScan;
@@ -97,26 +100,37 @@ uint64_t run_read_places(const char *path, void (*each)(void *cookie, uint64_t s
                          void *cookie);
 
 /* What a new run is made of: an older one without what died since, and messages above it. */
-typedef struct RunNew {
-    uint64_t seq;
-    RunMessage message; /* subject: index in texts, or RUN_NO_SUBJECT; next is not looked at */
-} RunNew;
 typedef struct RunSize {
     uint64_t seq;
     uint32_t size;
 } RunSize;
+/* Sequences of a page that the older one does not have. */
+typedef struct RunFill {
+    uint64_t number, has[RUN_PAGE_WORDS];
+    size_t count;
+    RunMessage messages[RUN_PAGE_SLOTS]; /* [0, count), ascending; next is not looked at */
+    uint64_t bytes[RUN_PAGE_SLOTS];      /* of their records */
+} RunFill;
 typedef struct RunInput {
     const Run *base;                            /* NULL: none */
     const uint64_t (*base_has)[RUN_PAGE_WORDS]; /* by page of base: those still there */
+    const RunSegment *base_segments;            /* bytes of their records */
+    size_t base_segment_count;
     const RunSize *resized; /* messages of base whose flags changed, ascending */
     size_t resized_count;
-    const RunNew *added; /* ascending; none in a page of base */
-    size_t added_count;
-    const Slice *texts; /* each once; not empty */
+
+    /* The source of all that is new; called on the writing thread. */
+    void *cookie;
+    const uint32_t *texts; /* subjects of new messages by a name of the source's own, each once */
     size_t text_count;
+    Slice (*text)(void *cookie, uint32_t name); /* not empty; good until the end */
+    /* The ordinal of each, before the first page is asked for. */
+    void (*numbered)(void *cookie, uint32_t name, uint32_t ordinal);
+    size_t page_count; /* ascending, none of them empty; each is asked for more than once */
+    void (*page)(void *cookie, size_t page, RunFill *out_fill);
+
     const RunDue *dues;
     size_t due_count;
-    size_t (*live_bytes)(size_t subject_len, uint64_t place, uint32_t size);
     const struct Counter *is_hurried; /* NULL, or once it is not 0: given up, ERR_CLOSED */
 } RunInput;
 

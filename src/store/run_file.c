@@ -79,11 +79,6 @@ void run_file_put_section(RunFile *out, RunSectionKind kind, const void *bytes, 
     run_file_end_section(out, kind);
 }
 
-void run_file_put_column(RunFile *out, const uint64_t *values, size_t count, unsigned width) {
-    for (size_t i = 0; i < count && width; i++)
-        run_file_put(out, &values[i], width);
-}
-
 void run_file_put_sums(RunFile *out) {
     flush(out);
     size_t len = out->sums.len * sizeof(uint64_t);

@@ -24,8 +24,6 @@ typedef struct RunFile {
 /* Blocking, as all of it. Then sections are written behind the place of the head. */
 MUST_CHECK Status run_file_open(const char *path, RunFile *out);
 void run_file_put(RunFile *out, const void *bytes, size_t len);
-/* The first `width` bytes of each. */
-void run_file_put_column(RunFile *out, const uint64_t *values, size_t count, unsigned width);
 uint64_t run_file_position(const RunFile *out);
 void run_file_begin_section(RunFile *out, RunSectionKind kind);
 void run_file_end_section(RunFile *out, RunSectionKind kind);

@@ -81,6 +81,7 @@ typedef struct RunPlacesHead {
 } RunPlacesHead;
 
 /* run.c */
+Slice run_section(const Run *run, RunSectionKind kind);
 uint64_t run_sums_bytes(const RunHead *head);
 /* OK, ERR_CORRUPT, ERR_VERSION. */
 Status run_head_check(const RunHead *head, uint64_t file_bytes);

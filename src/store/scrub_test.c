@@ -235,28 +235,42 @@ static void a_damaged_checkpoint_is_moved_and_named(void **state) {
     scrub_damages_done(&damages);
 }
 
-static size_t bytes_of(size_t subject_len, uint64_t place, uint32_t size) {
-    return subject_len + size;
+static Slice text_of(void *cookie, uint32_t name) {
+    (void)cookie;
+    (void)name;
+    return LIT("a.subject");
+}
+
+static void numbered(void *cookie, uint32_t name, uint32_t ordinal) {
+    (void)cookie;
+    (void)name;
+    assert_int_equal(ordinal, 0);
+}
+
+static void page_of(void *cookie, size_t p, RunFill *page) {
+    (void)cookie;
+    *page = (RunFill){.number = p + 1, .count = RUN_PAGE_SLOTS};
+    memset(page->has, 0xff, sizeof page->has);
+    for (uint64_t i = 0; i < RUN_PAGE_SLOTS; i++) {
+        uint64_t n = p * RUN_PAGE_SLOTS + i;
+        page->messages[i] = (RunMessage){
+            .place = place_of(1, 96 + n * 64), .time_ns = (int64_t)(n * n * 7919), .size = 10};
+        page->bytes[i] = 64;
+    }
 }
 
 static void write_a_run(const char *name) {
     CLEANUP(path_free) char *runs = path_join(dir, "idx");
     CLEANUP(path_free) char *path = path_join(runs, name);
-    enum { MESSAGES = 100 * 1000 };
-    RunNew *added = mem_zalloc(MESSAGES * sizeof *added);
-    Slice text = LIT("a.subject");
-    for (uint64_t i = 0; i < MESSAGES; i++)
-        added[i] = (RunNew){
-            i + 1,
-            {.place = place_of(1, 96 + i * 64), .time_ns = (int64_t)(i * i * 7919), .size = 10}};
-    RunInput input = {.added = added,
-                      .added_count = MESSAGES,
-                      .texts = &text,
+    uint32_t text = 0;
+    RunInput input = {.texts = &text,
                       .text_count = 1,
-                      .live_bytes = bytes_of};
+                      .text = text_of,
+                      .numbered = numbered,
+                      .page_count = 400,
+                      .page = page_of};
     assert_int_equal(disk_make_dirs(runs), OK);
     assert_int_equal(run_write(runs, path, &input), OK);
-    mem_free(added);
 }
 
 static void each_part_of_a_run_is_checked(void **state) {
@@ -305,7 +319,7 @@ static void a_damaged_run_is_never_merged_into_a_new_one(void **state) {
     flip("idx/7.3.run", RUN_HEAD_BYTES + 1000);
     assert_false(run_is_whole(run));
     uint64_t has[500][RUN_PAGE_WORDS] = {{0}};
-    RunInput input = {.base = run, .base_has = has, .live_bytes = bytes_of};
+    RunInput input = {.base = run, .base_has = has};
     assert_int_equal(run_write(runs, next, &input), ERR_CORRUPT);
     assert_false(exists("idx/7.4.run"));
     run_free(run);

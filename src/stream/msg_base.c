@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "stream/subject_base.h"
 
 MsgBase *msg_base_new(Run *run, const SubjectIndex *subjects) {
     MsgBase *base = mem_zalloc(sizeof *base);
@@ -66,17 +67,20 @@ static MsgSlot *find_edit(const MsgBase *base, size_t page, unsigned i) {
     return at->has_edits ? map64_get(&base->edits, at->number * MSG_PAGE_SLOTS + i) : NULL;
 }
 
+static SubjectId subject_id(const MsgBase *base, uint32_t ordinal) {
+    return base->subjects ? subject_id_of_run(base->subjects, ordinal) : ordinal | SUBJECT_OF_RUN;
+}
+
 static void read_slot(const MsgBase *base, size_t page, unsigned i, MsgSlot *out_slot) {
     RunMessage message;
     run_message(base->run, &base->written[page], i, &message);
-    *out_slot = (MsgSlot){.place = message.place,
-                          .time_ns = message.time_ns,
-                          .size = message.size,
-                          .next = message.next & MSG_NEXT_FAR,
-                          .is_tombstone = message.is_marked,
-                          .subject = message.subject == RUN_NO_SUBJECT
-                                         ? 0
-                                         : subject_id_of_run(base->subjects, message.subject)};
+    *out_slot = (MsgSlot){
+        .place = message.place,
+        .time_ns = message.time_ns,
+        .size = message.size,
+        .next = message.next & MSG_NEXT_FAR,
+        .is_tombstone = message.is_marked,
+        .subject = message.subject == RUN_NO_SUBJECT ? 0 : subject_id(base, message.subject)};
 }
 
 MsgSlot *msg_base_slot(MsgBase *base, size_t page, unsigned i) {
@@ -99,6 +103,15 @@ MsgSlot *msg_base_edit(MsgBase *base, size_t page, unsigned i) {
     map64_put(&base->edits, base->pages[page].number * MSG_PAGE_SLOTS + i, edit);
     base->pages[page].has_edits = true;
     return edit;
+}
+
+void msg_base_settle(MsgBase *base) {
+    uint64_t seq;
+    void *value;
+    for (size_t at = 0; map64_next(&base->edits, &at, &seq, &value);) {
+        MsgSlot *edit = value;
+        edit->subject = subject_index_settle(base->subjects, edit->subject);
+    }
 }
 
 void msg_base_remove(MsgBase *base, size_t page, unsigned i) {

@@ -35,7 +35,8 @@ struct MsgBase {
     unsigned copy_at;
 };
 
-/* Takes run. Subjects are those of an index over the same run (subject_index_set_base). */
+/* Takes run. Subjects are those of an index over the same run (subject_index_set_base); NULL: they
+ * are set later, before any slot is asked for. */
 MsgBase *msg_base_new(Run *run, const SubjectIndex *subjects);
 /* NULL-safe. Messages in heap are not its own. */
 void msg_base_free(MsgBase *base);
@@ -48,6 +49,9 @@ MsgSlot *msg_base_slot(MsgBase *base, size_t page, unsigned i);
 /* The same, to be changed. */
 MsgSlot *msg_base_edit(MsgBase *base, size_t page, unsigned i);
 void msg_base_remove(MsgBase *base, size_t page, unsigned i);
+
+/* Changed ones get the ids by which their subjects are known now. */
+void msg_base_settle(MsgBase *base);
 
 /* Bytes of a record of the run that is live no longer. */
 void msg_base_drop_bytes(MsgBase *base, uint64_t place, uint64_t bytes);

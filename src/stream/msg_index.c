@@ -10,6 +10,7 @@ struct MsgPage {
     uint64_t number;
     uint64_t live[MSG_PAGE_WORDS];
     uint16_t count, cap; /* cap < MSG_PAGE_SLOTS: packed */
+    bool is_aside;       /* does not change, and is freed by who set it aside */
     MsgSlot slots[];
 };
 
@@ -136,9 +137,14 @@ static MsgPage *find_page(const MsgIndex *index, uint64_t number, size_t *out_at
     return at < index->len && index->pages[at].number == number ? index->pages[at].page : NULL;
 }
 
+static void page_free(MsgPage *page) {
+    if (!page->is_aside)
+        mem_free(page);
+}
+
 void msg_index_done(MsgIndex *index) {
     for (size_t i = index->head; i < index->len; i++)
-        mem_free(index->pages[i].page);
+        page_free(index->pages[i].page);
     mem_free(index->pages);
     msg_base_free(index->base);
     *index = (MsgIndex){0};
@@ -169,7 +175,7 @@ static MsgPage *append_page(MsgIndex *index, uint64_t number) {
 
 static void remove_page(MsgIndex *index, size_t at) {
     index->bytes -= page_bytes(index->pages[at].page->cap);
-    mem_free(index->pages[at].page);
+    page_free(index->pages[at].page);
     if (at == index->head) {
         index->head++;
         if (index->head == index->len)
@@ -178,6 +184,35 @@ static void remove_page(MsgIndex *index, size_t at) {
     }
     memmove(index->pages + at, index->pages + at + 1, (index->len - at - 1) * sizeof *index->pages);
     index->len--;
+}
+
+/* The page, to be changed. */
+static MsgPage *own_page(MsgIndex *index, size_t at) {
+    MsgPage *page = index->pages[at].page;
+    if (!page->is_aside)
+        return page;
+    MsgPage *copy = mem_alloc(page_bytes(page->cap));
+    memcpy(copy, page, page_bytes(page->cap));
+    copy->is_aside = false;
+    index->pages[at].page = copy;
+    return copy;
+}
+
+/* Ids of what was set aside change when a subject is taken over. */
+static MsgSlot *settled(const MsgIndex *index, const MsgPage *page, MsgSlot *slot) {
+    MsgAside *aside = index->aside;
+    if (!aside || page->number >= aside->cut / MSG_PAGE_SLOTS || !slot->subject)
+        return slot;
+    SubjectId id = subject_index_settle(aside->subjects, slot->subject);
+    if (id == slot->subject)
+        return slot;
+    if (page->is_aside) {
+        MsgSlot *copy = &aside->copies[aside->copy_at++ % MSG_ASIDE_COPIES];
+        *copy = *slot;
+        slot = copy;
+    }
+    slot->subject = id;
+    return slot;
 }
 
 /* Keeps only live slots. */
@@ -225,6 +260,8 @@ MsgSlot *msg_index_add(MsgIndex *index, uint64_t seq) {
 void msg_index_remove(MsgIndex *index, uint64_t seq) {
     size_t at;
     unsigned i = seq % MSG_PAGE_SLOTS;
+    if (index->aside && seq < index->aside->cut)
+        vec_push(&index->aside->removed, seq);
     if (is_in_base(index, seq, &at)) {
         msg_base_remove(index->base, at, i);
         index->live--;
@@ -232,6 +269,7 @@ void msg_index_remove(MsgIndex *index, uint64_t seq) {
     }
     MsgPage *page = find_page(index, seq / MSG_PAGE_SLOTS, &at);
     ASSERT(page && page_has(page, i));
+    page = own_page(index, at);
 
     if (page_is_packed(page)) {
         unsigned slot = page_slot_at(page, i);
@@ -260,16 +298,20 @@ MsgSlot *msg_index_get(const MsgIndex *index, uint64_t seq) {
     MsgPage *page = find_page(index, seq / MSG_PAGE_SLOTS, &at);
     if (!page || !page_has(page, i))
         return NULL;
-    return &page->slots[page_slot_at(page, i)];
+    return settled(index, page, &page->slots[page_slot_at(page, i)]);
 }
 
 MsgSlot *msg_index_edit(MsgIndex *index, uint64_t seq) {
     size_t at;
+    if (index->aside && seq < index->aside->cut)
+        vec_push(&index->aside->edited, seq);
     if (is_in_base(index, seq, &at))
         return msg_base_edit(index->base, at, seq % MSG_PAGE_SLOTS);
-    MsgSlot *slot = msg_index_get(index, seq);
-    ASSERT(slot);
-    return slot;
+    MsgPage *page = find_page(index, seq / MSG_PAGE_SLOTS, &at);
+    unsigned i = seq % MSG_PAGE_SLOTS;
+    ASSERT(page && page_has(page, i));
+    page = own_page(index, at);
+    return settled(index, page, &page->slots[page_slot_at(page, i)]);
 }
 
 uint64_t msg_index_next(const MsgIndex *index, uint64_t seq) {
@@ -320,7 +362,7 @@ static MsgSlot *slot_at(const MsgIndex *index, size_t at, unsigned i) {
     if (in_base(index, at, &page))
         return msg_base_slot(index->base, page, i);
     MsgPage *of_heap = index->pages[page].page;
-    return &of_heap->slots[page_slot_at(of_heap, i)];
+    return settled(index, of_heap, &of_heap->slots[page_slot_at(of_heap, i)]);
 }
 
 /* Time of the last live slot of the page; count > 0. */
@@ -375,8 +417,9 @@ static MsgSlot *scan_slot(const MsgScan *scan, unsigned bit, uint64_t *out_seq) 
         return msg_base_slot(scan->index->base, at, i);
     MsgPage *page = scan->index->pages[at].page;
     if (!page_is_packed(page))
-        return &page->slots[i];
-    return &page->slots[scan->rank + bits_in(scan->word_bits & bits_below(bit))];
+        return settled(scan->index, page, &page->slots[i]);
+    return settled(scan->index, page,
+                   &page->slots[scan->rank + bits_in(scan->word_bits & bits_below(bit))]);
 }
 
 void msg_scan_up(MsgScan *scan, const MsgIndex *index, uint64_t from) {
@@ -453,6 +496,102 @@ uint64_t msg_index_base_end(const MsgIndex *index) {
 
 void msg_index_drop_bytes(MsgIndex *index, uint64_t seq, uint64_t place, uint64_t bytes) {
     size_t page;
+    if (index->aside && seq < index->aside->cut)
+        vec_push(&index->aside->dead, ((MsgDead){place, bytes}));
     if (is_in_base(index, seq, &page))
         msg_base_drop_bytes(index->base, place, bytes);
+}
+
+/* ---- setting aside ---- */
+
+MsgAside *msg_index_set_aside(MsgIndex *index, uint64_t cut, const SubjectIndex *subjects) {
+    ASSERT(!index->aside && cut % MSG_PAGE_SLOTS == 0);
+    MsgAside *aside = mem_zalloc(sizeof *aside);
+    size_t end = lower_page(index, cut / MSG_PAGE_SLOTS);
+    aside->cut = cut;
+    aside->subjects = subjects;
+    aside->pages = mem_alloc((end - index->head + 1) * sizeof *aside->pages);
+    for (size_t at = index->head; at < end; at++) {
+        MsgPage *page = index->pages[at].page;
+        if (page->count == 0)
+            continue; /* the one that is added to */
+        page->is_aside = true;
+        aside->pages[aside->page_count++] = page;
+    }
+    index->aside = aside;
+    return aside;
+}
+
+MsgBase *msg_index_rebase(MsgIndex *index, MsgBase *next) {
+    MsgBase *old = index->base;
+    size_t end = lower_page(index, index->aside->cut / MSG_PAGE_SLOTS);
+    for (; index->head < end; index->head++) {
+        index->bytes -= page_bytes(index->pages[index->head].page->cap);
+        page_free(index->pages[index->head].page);
+    }
+    if (index->head == index->len)
+        index->head = index->len = 0;
+    else
+        drop_front_pages(index);
+    index->base = next;
+    index->aside = NULL;
+    return old;
+}
+
+void msg_index_take_back(MsgIndex *index) {
+    MsgAside *aside = index->aside;
+    for (size_t i = 0; i < aside->page_count; i++) {
+        MsgPage *page = aside->pages[i];
+        size_t at;
+        if (find_page(index, page->number, &at) != page)
+            mem_free(page); /* it was copied, or emptied */
+        else
+            page->is_aside = false;
+    }
+    aside->page_count = 0;
+    index->aside = NULL;
+}
+
+bool msg_index_settle_page(MsgIndex *index, uint64_t *number) {
+    size_t at = lower_page(index, *number);
+    if (at >= index->len || index->pages[at].number >= index->aside->cut / MSG_PAGE_SLOTS)
+        return false;
+    MsgPage *page = own_page(index, at);
+    *number = page->number + 1;
+    for (unsigned i = 0; i < MSG_PAGE_SLOTS; i++)
+        if (page_has(page, i))
+            (void)settled(index, page, &page->slots[page_slot_at(page, i)]);
+    return true;
+}
+
+void msg_aside_free(MsgAside *aside) {
+    if (!aside)
+        return;
+    for (size_t i = 0; i < aside->page_count; i++)
+        mem_free(aside->pages[i]);
+    mem_free(aside->pages);
+    vec_done(&aside->edited);
+    vec_done(&aside->removed);
+    vec_done(&aside->dead);
+    mem_free(aside);
+}
+
+void msg_aside_page(const MsgAside *aside, size_t n, RunFill *out_fill, const MsgSlot **out_slots) {
+    const MsgPage *page = aside->pages[n];
+    out_fill->number = page->number;
+    out_fill->count = 0;
+    memcpy(out_fill->has, page->live, sizeof out_fill->has);
+    for (unsigned word = 0; word < MSG_PAGE_WORDS; word++)
+        for (uint64_t bits = page->live[word]; bits; bits &= bits - 1) {
+            unsigned i = word * 64 + (unsigned)__builtin_ctzll(bits);
+            const MsgSlot *slot =
+                page_is_packed(page) ? &page->slots[out_fill->count] : &page->slots[i];
+            out_slots[out_fill->count] = slot;
+            out_fill->messages[out_fill->count++] =
+                (RunMessage){.place = slot->place & MSG_IN_HEAP ? 0 : slot->place,
+                             .time_ns = slot->time_ns,
+                             .size = slot->size,
+                             .subject = slot->subject,
+                             .is_marked = slot->is_tombstone};
+        }
 }

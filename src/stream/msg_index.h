@@ -8,12 +8,19 @@
  *
  * Below the pages there may be a base: a mapped file with the messages as they were at a checkpoint
  * (msg_base.h). Its slots are given as copies: who changes one asks for it with msg_index_edit. A
- * copy is good until 32 more were asked for. */
+ * copy is good until 32 more were asked for.
+ *
+ * What is below some sequence can be set aside, to be written to a new base by another thread while
+ * the index goes on: a page that is to change is copied first. Then the same is true of its slots.
+ */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/vec.h"
+#include "store/run.h"
 
 enum { MSG_PAGE_SLOTS = 256, MSG_PAGE_WORDS = MSG_PAGE_SLOTS / 64 };
 
@@ -51,6 +58,8 @@ _Static_assert(sizeof(MsgSlot) == 28, "slots are many");
 
 typedef struct MsgPage MsgPage;
 typedef struct MsgBase MsgBase;
+typedef struct MsgAside MsgAside;
+struct SubjectIndex;
 
 typedef struct MsgPageRef {
     uint64_t number;
@@ -62,9 +71,10 @@ typedef struct MsgIndex {
     MsgPageRef *pages; /* [head, len), ascending */
     size_t head, len, cap;
     uint64_t live;
-    uint64_t tail; /* number of the page that is added to */
-    size_t bytes;  /* memory of pages */
-    MsgBase *base; /* owned; NULL = none. Its pages have lower numbers */
+    uint64_t tail;   /* number of the page that is added to */
+    size_t bytes;    /* memory of pages */
+    MsgBase *base;   /* owned; NULL = none. Its pages have lower numbers */
+    MsgAside *aside; /* not owned; NULL = nothing is */
 } MsgIndex;
 
 void msg_index_done(MsgIndex *index);
@@ -93,6 +103,42 @@ uint64_t msg_index_base_end(const MsgIndex *index);
 /* A live message's record is live no longer: if it is in the base, its bytes are not counted there
  * any more. */
 void msg_index_drop_bytes(MsgIndex *index, uint64_t seq, uint64_t place, uint64_t bytes);
+
+enum { MSG_ASIDE_COPIES = 32 };
+
+typedef struct MsgDead {
+    uint64_t place, bytes;
+} MsgDead;
+
+/* What was set aside, and what became of it since. */
+struct MsgAside {
+    uint64_t cut; /* sequences below it */
+    const struct SubjectIndex *subjects;
+    MsgPage **pages; /* those of the heap, as they were; owned */
+    size_t page_count;
+    VEC(uint64_t) edited, removed; /* in base too; an edited one may be gone */
+    VEC(MsgDead) dead;             /* records of these that are live no longer */
+    MsgSlot copies[MSG_ASIDE_COPIES];
+    unsigned copy_at;
+};
+
+/* Sets aside what is below cut, a multiple of MSG_PAGE_SLOTS, base and all. Nothing else is.
+ * subjects: what the ids in slots are settled by meanwhile (subject_index.h). The caller owns the
+ * result, and keeps it until the index knows nothing of it: msg_index_rebase, msg_index_take_back,
+ * or the index is done. */
+MsgAside *msg_index_set_aside(MsgIndex *index, uint64_t cut, const struct SubjectIndex *subjects);
+/* The base goes, with all below cut; next, which has it all, takes its place and is the index's.
+ * Returns the old base, or NULL. */
+MsgBase *msg_index_rebase(MsgIndex *index, MsgBase *next);
+/* Nothing is set aside any more. O(pages). */
+void msg_index_take_back(MsgIndex *index);
+/* Gives slots of a page, the first one at or above *number, the ids by which subjects are known
+ * now. False: there is none below cut. Base is not looked at. */
+bool msg_index_settle_page(MsgIndex *index, uint64_t *number);
+/* Any thread. NULL-safe. */
+void msg_aside_free(MsgAside *aside);
+/* Slots of the n-th page, as they were: subjects are ids. Any thread. */
+void msg_aside_page(const MsgAside *aside, size_t n, RunFill *out_fill, const MsgSlot **out_slots);
 
 /* First live one stored at or after the time; 0 when there is none. O(log n). */
 uint64_t msg_index_at_time(const MsgIndex *index, int64_t time_ns);

@@ -6,19 +6,20 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/clock.h"
+#include "io/process.h"
 #include "stream/msg_base.h"
 #include "stream/stream_parts.h"
+#include "stream/subject_base.h"
 
 enum {
     SLICE_NS = 500 * 1000, /* of a turn */
-    SLICE_LOOK = 16,       /* messages between two looks at the clock */
+    SLICE_LOOK = 16,       /* steps between two looks at the clock */
+    TAKE_BACK_STEP = 8,    /* buckets of subjects */
 };
+/* A number beside a subject that was set aside: none of its messages is in the run. */
+#define NOT_NAMED UINT32_MAX
 
-typedef enum Phase { PHASE_COPYING, PHASE_WRITING, PHASE_CATCHING_UP, PHASE_OVER } Phase;
-
-typedef struct TextAt {
-    size_t at, len;
-} TextAt;
+typedef enum Phase { PHASE_BEGUN, PHASE_WRITING, PHASE_CATCHING_UP, PHASE_TAKING_BACK } Phase;
 
 struct StreamBuild {
     OffloadJob job; /* first */
@@ -33,29 +34,36 @@ struct StreamBuild {
 
     /* As of the moment. */
     uint64_t cut; /* messages below it */
+    MsgAside *aside;
+    SubjectIndex *subjects;
     const Run *base;
     Run *base_owned; /* the stream has let go of it */
     uint64_t (*base_has)[MSG_PAGE_WORDS];
+    RunSegment *base_segments;
+    size_t base_segment_count;
+    VEC(RunSize) resized;
     VEC(RunDue) dues;
 
-    /* Copies. */
-    uint64_t copy_seq; /* the next one */
-    VEC(RunNew) added;
-    VEC(RunSize) resized;
-    VEC(uint64_t) heap_seqs;
-    Buf text;
-    VEC(TextAt) texts;
-    Map64 text_of; /* id -> number + 1 */
-    Map64 early;   /* copied before their turn */
+    /* While it is written. */
+    VEC(uint64_t) heap_seqs; /* messages that are no records */
+    VEC(uint32_t) names;     /* ids of subjects */
 
-    /* Since the moment, for the new index. */
-    VEC(uint64_t) removed, flagged;
-    size_t removed_at;
-    Run *run;
-    MsgIndex *index;
-    SubjectIndex *subjects;
-    uint64_t caught_seq; /* the next one to be added */
+    /* What the stream shall stand on, and how far it knows what happened meanwhile. */
+    MsgBase *next;
+    SubjectBase *next_subjects;
+    size_t heap_at, removed_at, edited_at, dead_at, taken_at;
+    Buf text;
+
+    /* Until all is back. */
+    size_t back_at;
+    uint64_t back_page;
+    bool are_subjects_back;
+
     uint64_t slice_ended_ns;
+
+    /* What the stream stood on. */
+    MsgBase *old;
+    SubjectBase *old_subjects;
 };
 
 static void run_slice(Task *task);
@@ -63,30 +71,43 @@ static void write_run(OffloadJob *job);
 static void on_written(Worker *here, OffloadJob *job);
 
 static void build_free(StreamBuild *build) {
+    msg_aside_free(build->aside);
+    subject_index_free(build->subjects);
+    subject_base_free(build->next_subjects);
+    msg_base_free(build->next);
+    subject_base_free(build->old_subjects);
+    msg_base_free(build->old);
     run_free(build->base_owned);
-    run_free(build->run);
-    if (build->index) {
-        msg_index_done(build->index);
-        mem_free(build->index);
-    }
-    if (build->subjects) {
-        subject_index_done(build->subjects);
-        mem_free(build->subjects);
-    }
     mem_free(build->base_has);
-    vec_done(&build->dues);
-    vec_done(&build->added);
+    mem_free(build->base_segments);
     vec_done(&build->resized);
+    vec_done(&build->dues);
     vec_done(&build->heap_seqs);
-    vec_done(&build->texts);
-    vec_done(&build->removed);
-    vec_done(&build->flagged);
+    vec_done(&build->names);
     buf_done(&build->text);
-    map64_done(&build->text_of);
-    map64_done(&build->early);
     mem_free(build->dir);
     mem_free(build->path);
-    mem_free(build);
+}
+
+static void free_run(OffloadJob *job) {
+    build_free((StreamBuild *)job);
+    process_trim_memory();
+}
+
+static void free_done(Worker *here, OffloadJob *job) {
+    (void)here;
+    mem_free(job);
+}
+
+/* Much may have to be freed. */
+static void free_elsewhere(StreamBuild *build, Worker *home, Offload *offload) {
+    build->job = (OffloadJob){.run = free_run, .done = free_done, .home = home};
+    if (offload) {
+        offload_submit(offload, &build->job);
+        return;
+    }
+    free_run(&build->job);
+    free_done(home, &build->job);
 }
 
 /* The build is over for the stream. */
@@ -99,7 +120,19 @@ static void finish(StreamBuild *build, Status status) {
     freeze->done(freeze);
 }
 
+static void finish_and_free(StreamBuild *build, Status status) {
+    Worker *home = build->stream->group.home;
+    Offload *offload = journal_offload(build->stream->js->journal);
+    finish(build, status);
+    free_elsewhere(build, home, offload);
+}
+
 /* ---- the moment ---- */
+
+static int by_resized_seq(const void *a, const void *b) {
+    uint64_t x = ((const RunSize *)a)->seq, y = ((const RunSize *)b)->seq;
+    return (x > y) - (x < y);
+}
 
 static void copy_base(StreamBuild *build, const MsgBase *base) {
     uint64_t seq;
@@ -108,6 +141,10 @@ static void copy_base(StreamBuild *build, const MsgBase *base) {
     build->base_has = mem_alloc((base->len + 1) * sizeof *build->base_has);
     for (size_t p = 0; p < base->len; p++)
         memcpy(build->base_has[p], base->pages[p].live, sizeof build->base_has[p]);
+    build->base_segment_count = base->segment_count;
+    build->base_segments = mem_alloc((base->segment_count + 1) * sizeof *base->segments);
+    if (base->segment_count)
+        memcpy(build->base_segments, base->segments, base->segment_count * sizeof *base->segments);
     for (size_t at = 0; map64_next(&base->edits, &at, &seq, &value);) {
         const MsgSlot *slot = value;
         vec_push(&build->resized, ((RunSize){seq, slot->size}));
@@ -137,6 +174,17 @@ static bool is_worth_it(const Stream *stream, uint64_t cut) {
     return changed > journal_inline_max(stream->js->journal);
 }
 
+/* The few above the cut stay: their subjects too. */
+static void keep_subjects_above(Stream *stream, uint64_t cut) {
+    MsgScan scan;
+    uint64_t seq;
+    MsgSlot *slot;
+    msg_scan_up(&scan, stream->index, cut);
+    while ((slot = msg_scan_next_up(&scan, &seq)))
+        if (slot->subject)
+            slot->subject = subject_index_own(&stream->parts->subjects, slot->subject);
+}
+
 bool stream_freeze(Group *group, GroupFreeze *freeze) {
     Stream *stream = (Stream *)group;
     StreamParts *parts = stream->parts;
@@ -153,7 +201,6 @@ bool stream_freeze(Group *group, GroupFreeze *freeze) {
     build->stream = stream;
     build->freeze = freeze;
     build->cut = cut;
-    build->copy_seq = msg_index_base_end(stream->index);
     build->path = journal_run_path(stream->js->journal, group->id, freeze->generation);
     build->dir = journal_run_dir(stream->js->journal);
     build->is_hurried = journal_is_hurried(stream->js->journal);
@@ -162,77 +209,22 @@ bool stream_freeze(Group *group, GroupFreeze *freeze) {
     copy_dues(build, &parts->ttls);
     freeze->index = group->index_applied;
     stream_save_frozen(stream, freeze->generation, cut, &freeze->state);
+    build->subjects = subject_index_set_aside(&parts->subjects);
+    build->aside = msg_index_set_aside(stream->index, cut, &parts->subjects);
+    keep_subjects_above(stream, cut);
     parts->build = build;
     task_init(&build->task, run_slice);
     worker_ready(group->home, &build->task);
     return true;
 }
 
-/* ---- copying ---- */
-
-static uint32_t text_number(StreamBuild *build, SubjectId id, Slice text) {
-    if (!id)
-        return RUN_NO_SUBJECT;
-    uintptr_t number = (uintptr_t)map64_get(&build->text_of, id);
-    if (number)
-        return (uint32_t)(number - 1);
-    TextAt at = {build->text.len, text.len};
-    buf_append(&build->text, text);
-    vec_push(&build->texts, at);
-    map64_put(&build->text_of, id, (void *)build->texts.len);
-    return (uint32_t)(build->texts.len - 1);
-}
-
-static void copy_one(StreamBuild *build, uint64_t seq, const MsgSlot *slot, Slice subject) {
-    bool is_in_heap = slot->place & MSG_IN_HEAP;
-    RunNew copy = {seq,
-                   {.place = is_in_heap ? 0 : slot->place,
-                    .time_ns = slot->time_ns,
-                    .size = slot->size,
-                    .is_marked = slot->is_tombstone,
-                    .subject = text_number(build, slot->subject, subject)}};
-    vec_push(&build->added, copy);
-    if (is_in_heap)
-        vec_push(&build->heap_seqs, seq);
-}
-
-static Slice subject_text(const SubjectIndex *subjects, SubjectId id) {
-    return id ? subject_entry_text(subject_index_entry(subjects, id)) : (Slice){0};
-}
-
-/* True when there is time for more. */
-static bool has_time(uint64_t began_ns, uint64_t slice_ns, unsigned *left) {
-    if (--*left)
-        return true;
-    *left = SLICE_LOOK;
-    return clock_mono_ns() - began_ns < slice_ns;
-}
-
-/* True when all are copied. */
-static bool copy_some(StreamBuild *build) {
-    Stream *stream = build->stream;
-    uint64_t began_ns = clock_mono_ns(), seq;
-    unsigned left = SLICE_LOOK;
-    MsgScan scan;
-    const MsgSlot *slot;
-    msg_scan_up(&scan, stream->index, build->copy_seq);
-    while (has_time(began_ns, SLICE_NS, &left)) {
-        slot = msg_scan_next_up(&scan, &seq);
-        if (!slot || seq >= build->cut)
-            return true;
-        if (!build->early.len || !map64_get(&build->early, seq))
-            copy_one(build, seq, slot, subject_text(&stream->parts->subjects, slot->subject));
-        build->copy_seq = seq + 1;
-    }
-    return false;
-}
+/* ---- writing ---- */
 
 static void begin_writing(StreamBuild *build) {
     Worker *home = build->stream->group.home;
     Offload *offload = journal_offload(build->stream->js->journal);
     build->phase = PHASE_WRITING;
     build->job = (OffloadJob){.run = write_run, .done = on_written, .home = home};
-    map64_done(&build->text_of);
     if (offload) {
         offload_submit(offload, &build->job);
         return;
@@ -241,64 +233,95 @@ static void begin_writing(StreamBuild *build) {
     on_written(home, &build->job);
 }
 
-/* ---- writing ---- */
-
-static int by_new_seq(const void *a, const void *b) {
-    uint64_t x = ((const RunNew *)a)->seq, y = ((const RunNew *)b)->seq;
-    return (x > y) - (x < y);
+static SubjectEntry *entry_of(const StreamBuild *build, SubjectId id) {
+    return subject_index_entry(build->subjects, id);
 }
 
-static int by_resized_seq(const void *a, const void *b) {
-    uint64_t x = ((const RunSize *)a)->seq, y = ((const RunSize *)b)->seq;
-    return (x > y) - (x < y);
+static void clear_numbers(void *cookie, const SubjectId *ids, size_t count) {
+    const StreamBuild *build = cookie;
+    for (size_t i = 0; i < count; i++)
+        *subject_entry_number(entry_of(build, ids[i])) = NOT_NAMED;
 }
 
-/* Each once: an id that is given back while copies are made never names another subject below the
- * cut. */
-static Slice *make_texts(const StreamBuild *build) {
-    Slice *texts = mem_alloc((build->texts.len + 1) * sizeof *texts);
-    for (size_t i = 0; i < build->texts.len; i++)
-        texts[i] = slice_from(build->text.ptr + build->texts.at[i].at, build->texts.at[i].len);
-    return texts;
+/* Names the subjects that have messages below the cut. */
+static void name_subjects(StreamBuild *build) {
+    RunFill *page = mem_alloc(sizeof *page);
+    const MsgSlot *slots[MSG_PAGE_SLOTS];
+    subject_index_each_list(build->subjects, clear_numbers, build);
+    for (size_t p = 0; p < build->aside->page_count; p++) {
+        msg_aside_page(build->aside, p, page, slots);
+        for (size_t i = 0, bit = 0; i < page->count; i++, bit++) {
+            while (!(page->has[bit / 64] >> (bit % 64) & 1))
+                bit++;
+            if (slots[i]->place & MSG_IN_HEAP)
+                vec_push(&build->heap_seqs, page->number * MSG_PAGE_SLOTS + bit);
+            if (!slots[i]->subject)
+                continue;
+            uint32_t *number = subject_entry_number(entry_of(build, slots[i]->subject));
+            if (*number != NOT_NAMED)
+                continue;
+            *number = 0;
+            vec_push(&build->names, slots[i]->subject);
+        }
+    }
+    mem_free(page);
 }
 
-static void make_index(StreamBuild *build) {
-    build->subjects = mem_zalloc(sizeof *build->subjects);
-    build->index = mem_zalloc(sizeof *build->index);
-    subject_index_set_base(build->subjects, build->run);
-    build->index->live = run_message_count(build->run);
-    build->index->base = msg_base_new(build->run, build->subjects);
-    build->run = NULL; /* the index owns it */
+static Slice text_of_name(void *cookie, uint32_t name) {
+    return subject_entry_text(entry_of(cookie, name));
+}
+
+static void number_name(void *cookie, uint32_t name, uint32_t ordinal) {
+    *subject_entry_number(entry_of(cookie, name)) = ordinal;
+}
+
+static void fill_page(void *cookie, size_t p, RunFill *page) {
+    const StreamBuild *build = cookie;
+    const MsgSlot *slots[MSG_PAGE_SLOTS];
+    msg_aside_page(build->aside, p, page, slots);
+    for (size_t i = 0; i < page->count; i++) {
+        RunMessage *message = &page->messages[i];
+        page->bytes[i] = 0;
+        if (!message->subject) {
+            message->subject = RUN_NO_SUBJECT;
+            continue;
+        }
+        SubjectEntry *entry = entry_of(build, message->subject);
+        message->subject = *subject_entry_number(entry);
+        page->bytes[i] = stream_live_bytes(entry->len, message->place, message->size);
+    }
 }
 
 static void write_run(OffloadJob *job) {
     StreamBuild *build = (StreamBuild *)job;
-    Slice *texts = make_texts(build);
-    if (build->added.len > 1)
-        qsort(build->added.at, build->added.len, sizeof *build->added.at, by_new_seq);
+    Run *run;
+    name_subjects(build);
     if (build->resized.len > 1)
         qsort(build->resized.at, build->resized.len, sizeof *build->resized.at, by_resized_seq);
     RunInput input = {.base = build->base,
                       .base_has = (const void *)build->base_has,
+                      .base_segments = build->base_segments,
+                      .base_segment_count = build->base_segment_count,
                       .resized = build->resized.at,
                       .resized_count = build->resized.len,
-                      .added = build->added.at,
-                      .added_count = build->added.len,
-                      .texts = texts,
-                      .text_count = build->texts.len,
+                      .cookie = build,
+                      .texts = build->names.at,
+                      .text_count = build->names.len,
+                      .text = text_of_name,
+                      .numbered = number_name,
+                      .page_count = build->aside->page_count,
+                      .page = fill_page,
                       .dues = build->dues.at,
                       .due_count = build->dues.len,
-                      .live_bytes = stream_live_bytes,
                       .is_hurried = build->is_hurried};
     build->status = run_write(build->dir, build->path, &input);
     if (build->status == OK)
-        build->status = run_open(build->path, &build->run);
-    if (build->status == OK)
-        make_index(build);
-    mem_free(texts);
-    vec_done(&build->added);
-    vec_done(&build->texts);
-    buf_done(&build->text);
+        build->status = run_open(build->path, &run);
+    if (build->status == OK) {
+        build->next = msg_base_new(run, NULL);
+        build->next_subjects = subject_base_new(run);
+    }
+    vec_done(&build->names);
 }
 
 static void on_written(Worker *here, OffloadJob *job) {
@@ -306,185 +329,198 @@ static void on_written(Worker *here, OffloadJob *job) {
     Stream *stream = build->stream;
     if (!stream) {
         build_free(build);
+        mem_free(build);
         return;
     }
-    if (build->status || build->is_void) {
-        if (build->status)
-            LOG_WARNING("index run not written", "stream=%.*s path=%s why=%s",
-                        SLICE_ARG(stream_name(stream)), build->path, status_text(build->status));
-        else
+    if (build->status)
+        LOG_WARNING("index run not written", "stream=%.*s path=%s why=%s",
+                    SLICE_ARG(stream_name(stream)), build->path, status_text(build->status));
+    if (build->is_void) {
+        if (!build->status)
             stream->group.run = build->freeze->generation;
-        finish(build, build->status ? ERR_IO : OK);
-        build_free(build);
+        finish_and_free(build, build->status ? ERR_IO : OK);
         return;
     }
-    build->phase = PHASE_CATCHING_UP;
-    build->caught_seq = build->cut;
+    build->phase = build->status ? PHASE_TAKING_BACK : PHASE_CATCHING_UP;
     build->slice_ended_ns = clock_mono_ns();
     worker_ready(here, &build->task);
 }
 
+/* ---- slices ---- */
+
+/* Where turns are long since much comes in, the slices are too: else it would never end. */
+typedef struct TimeSlice {
+    uint64_t began_ns, most_ns;
+    unsigned left;
+} TimeSlice;
+
+static TimeSlice begin_slice(const StreamBuild *build) {
+    TimeSlice slice = {.began_ns = clock_mono_ns(), .left = SLICE_LOOK};
+    slice.most_ns = (slice.began_ns - build->slice_ended_ns) / 4 * 3;
+    if (slice.most_ns < SLICE_NS)
+        slice.most_ns = SLICE_NS;
+    return slice;
+}
+
+/* True when there is time for more. */
+static bool has_time(TimeSlice *slice) {
+    if (--slice->left)
+        return true;
+    slice->left = SLICE_LOOK;
+    return clock_mono_ns() - slice->began_ns < slice->most_ns;
+}
+
+static void go_on_later(StreamBuild *build) {
+    build->slice_ended_ns = clock_mono_ns();
+    worker_ready(build->stream->group.home, &build->task);
+}
+
 /* ---- catching up ---- */
 
-static void catch_up_add(StreamBuild *build, uint64_t seq, const MsgSlot *from, Slice subject) {
-    SubjectId id = from->subject ? subject_index_add(build->subjects, subject) : 0;
-    MsgSlot *slot = msg_index_add(build->index, seq);
-    slot->place = from->place;
-    slot->time_ns = from->time_ns;
-    slot->size = from->size;
-    slot->is_tombstone = from->is_tombstone;
-    if (id)
-        subject_chain_add(build->index, build->subjects, id, seq, slot);
+static bool find_next(const MsgBase *next, uint64_t seq, size_t *out_page) {
+    size_t at = msg_base_lower(next, seq / MSG_PAGE_SLOTS);
+    unsigned i = seq % MSG_PAGE_SLOTS;
+    *out_page = at;
+    return at < next->len && next->pages[at].number == seq / MSG_PAGE_SLOTS &&
+           next->pages[at].live[i / 64] >> (i % 64) & 1;
 }
 
-/* True when the new index knows what the old one does. Where turns are long since much comes in,
- * the slices are too: else it would never end. */
-static bool catch_up_some(StreamBuild *build) {
-    Stream *stream = build->stream;
-    uint64_t began_ns = clock_mono_ns(), seq;
-    uint64_t slice_ns = (began_ns - build->slice_ended_ns) / 4 * 3;
-    slice_ns = slice_ns < SLICE_NS ? SLICE_NS : slice_ns;
-    unsigned left = SLICE_LOOK;
-    for (;;) {
-        if (build->removed_at < build->removed.len) {
-            seq = build->removed.at[build->removed_at++];
-            if (msg_index_get(build->index, seq))
-                stream_index_forget(build->index, build->subjects, seq);
-        } else if ((seq = msg_index_next(stream->index, build->caught_seq))) {
-            const MsgSlot slot = *msg_index_get(stream->index, seq);
-            catch_up_add(build, seq, &slot, subject_text(&stream->parts->subjects, slot.subject));
-            build->caught_seq = seq + 1;
-        } else {
-            return true;
-        }
-        if (!has_time(began_ns, slice_ns, &left))
-            return false;
-    }
+static void carry_removal(StreamBuild *build, uint64_t seq) {
+    size_t page;
+    if (find_next(build->next, seq, &page))
+        msg_base_remove(build->next, page, seq % MSG_PAGE_SLOTS);
 }
 
-typedef struct FreeJob {
-    OffloadJob job;
-    MsgIndex index;
-    SubjectIndex subjects;
-} FreeJob;
-
-static void free_run(OffloadJob *job) {
-    FreeJob *old = (FreeJob *)job;
-    msg_index_done(&old->index);
-    subject_index_done(&old->subjects);
-}
-
-static void free_done(Worker *here, OffloadJob *job) {
-    (void)here;
-    mem_free(job);
-}
-
-static void free_old(Stream *stream, const MsgIndex *index, const SubjectIndex *subjects) {
-    FreeJob *old = mem_zalloc(sizeof *old);
-    old->index = *index;
-    old->subjects = *subjects;
-    old->job = (OffloadJob){.run = free_run, .done = free_done, .home = stream->group.home};
-    Offload *offload = journal_offload(stream->js->journal);
-    if (offload) {
-        offload_submit(offload, &old->job);
+/* What the run cannot say of a message: its flags and the one behind it as they are now, that it
+ * lies on the heap. */
+static void carry_edit(StreamBuild *build, uint64_t seq) {
+    size_t page;
+    const MsgSlot *slot = msg_index_get(build->stream->index, seq);
+    if (!slot || !find_next(build->next, seq, &page))
         return;
-    }
-    free_run(&old->job);
-    free_done(NULL, &old->job);
+    MsgSlot *edit = msg_base_edit(build->next, page, seq % MSG_PAGE_SLOTS);
+    edit->size = slot->size;
+    edit->next = slot->next;
+    if (slot->place & MSG_IN_HEAP)
+        edit->place = slot->place;
 }
 
-/* What the run cannot say: which messages lie on the heap, and what became of flags meanwhile. */
-static void carry_over(StreamBuild *build) {
-    const MsgIndex *old = build->stream->index;
-    for (size_t i = 0; i < build->heap_seqs.len; i++) {
-        uint64_t seq = build->heap_seqs.at[i];
-        const MsgSlot *slot = msg_index_get(old, seq);
-        if (slot && msg_index_get(build->index, seq))
-            msg_index_edit(build->index, seq)->place = slot->place;
+/* A subject was taken over: what the run says of it counts no longer, nor that its last message
+ * there is followed by none. */
+static void carry_subject(StreamBuild *build, SubjectId id) {
+    uint32_t ordinal;
+    RunSubject state;
+    const Run *run = build->next->run;
+    Slice text;
+    if (id & SUBJECT_OF_RUN) {
+        run_subject_text(build->base, id & ~SUBJECT_OF_RUN, &build->text);
+        text = buf_slice(&build->text);
+    } else {
+        text = subject_entry_text(entry_of(build, id));
     }
-    for (size_t i = 0; i < build->flagged.len; i++) {
-        uint64_t seq = build->flagged.at[i];
-        const MsgSlot *slot = msg_index_get(old, seq);
-        if (slot && msg_index_get(build->index, seq))
-            msg_index_edit(build->index, seq)->size = slot->size;
+    if (!run_find(run, text, &ordinal))
+        return;
+    subject_base_take(build->next_subjects, ordinal,
+                      subject_index_settle(&build->stream->parts->subjects, id));
+    run_subject(run, ordinal, &state);
+    carry_edit(build, state.last);
+}
+
+/* False: there is nothing more to be carried over. */
+static bool carry_one(StreamBuild *build) {
+    const MsgAside *aside = build->aside;
+    const SubjectIdList *taken = &build->stream->parts->subjects.taken;
+    if (build->removed_at < aside->removed.len) {
+        carry_removal(build, aside->removed.at[build->removed_at++]);
+    } else if (build->dead_at < aside->dead.len) {
+        const MsgDead *dead = &aside->dead.at[build->dead_at++];
+        msg_base_drop_bytes(build->next, dead->place, dead->bytes);
+    } else if (build->taken_at < taken->len) {
+        carry_subject(build, taken->at[build->taken_at++]);
+    } else if (build->edited_at < aside->edited.len) {
+        carry_edit(build, aside->edited.at[build->edited_at++]);
+    } else if (build->heap_at < build->heap_seqs.len) {
+        carry_edit(build, build->heap_seqs.at[build->heap_at++]);
+    } else {
+        return false;
     }
+    return true;
 }
 
 static void stand_on_it(StreamBuild *build) {
     Stream *stream = build->stream;
     StreamParts *parts = stream->parts;
-    carry_over(build);
-    ASSERT(build->index->live == stream->index->live);
-    free_old(stream, stream->index, &parts->subjects);
-    *stream->index = *build->index;
-    parts->subjects = *build->subjects;
-    stream->index->base->subjects = &parts->subjects;
+    MsgIndex *index = stream->index;
+    uint64_t below = run_message_count(build->next->run) - build->next->removed;
+    build->next->subjects = &parts->subjects;
+    build->old = msg_index_rebase(index, build->next);
+    build->old_subjects = subject_index_rebase(&parts->subjects, build->next_subjects);
+    build->next = NULL;
+    build->next_subjects = NULL;
+    ASSERT(below + msg_index_count_from(index, build->cut) == index->live);
     memset(parts->objects, 0, sizeof parts->objects);
-    mem_free(build->index);
-    mem_free(build->subjects);
-    build->index = NULL;
-    build->subjects = NULL;
     parts->run_generation = build->freeze->generation;
     stream->group.run = parts->run_generation;
 }
 
+static void catch_up(StreamBuild *build) {
+    TimeSlice slice = begin_slice(build);
+    while (carry_one(build))
+        if (!has_time(&slice)) {
+            go_on_later(build);
+            return;
+        }
+    stand_on_it(build);
+    finish_and_free(build, OK);
+}
+
+/* ---- taking back ---- */
+
+static bool take_back_one(StreamBuild *build) {
+    Stream *stream = build->stream;
+    if (!build->are_subjects_back) {
+        build->are_subjects_back =
+            subject_index_take_some_back(&stream->parts->subjects, &build->back_at, TAKE_BACK_STEP);
+        return true;
+    }
+    return msg_index_settle_page(stream->index, &build->back_page);
+}
+
+static void take_back(StreamBuild *build) {
+    Stream *stream = build->stream;
+    TimeSlice slice = begin_slice(build);
+    while (take_back_one(build))
+        if (!has_time(&slice)) {
+            go_on_later(build);
+            return;
+        }
+    if (stream->index->base)
+        msg_base_settle(stream->index->base);
+    msg_index_take_back(stream->index);
+    subject_index_let_go(&stream->parts->subjects);
+    memset(stream->parts->objects, 0, sizeof stream->parts->objects);
+    finish_and_free(build, ERR_IO);
+}
+
 static void run_slice(Task *task) {
     StreamBuild *build = CONTAINER_OF(task, StreamBuild, task);
-    Stream *stream = build->stream;
     if (build->is_void) { /* before or after it was written */
         bool is_written = build->phase == PHASE_CATCHING_UP;
         if (is_written)
-            stream->group.run = build->freeze->generation;
-        finish(build, is_written ? OK : ERR_AGAIN);
-        build_free(build);
-        return;
+            build->stream->group.run = build->freeze->generation;
+        finish_and_free(build, is_written                          ? OK
+                               : build->phase == PHASE_TAKING_BACK ? ERR_IO
+                                                                   : ERR_AGAIN);
+    } else if (build->phase == PHASE_BEGUN) {
+        begin_writing(build);
+    } else if (build->phase == PHASE_CATCHING_UP) {
+        catch_up(build);
+    } else {
+        take_back(build);
     }
-    if (build->phase == PHASE_COPYING) {
-        if (copy_some(build))
-            begin_writing(build);
-        else
-            worker_ready(stream->group.home, &build->task);
-        return;
-    }
-    if (!catch_up_some(build)) {
-        build->slice_ended_ns = clock_mono_ns();
-        worker_ready(stream->group.home, &build->task);
-        return;
-    }
-    stand_on_it(build);
-    finish(build, OK);
-    build_free(build);
 }
 
 /* ---- what happens meanwhile ---- */
-
-/* As it was at the moment: before it changes. */
-static void copy_early(StreamBuild *build, uint64_t seq, const MsgSlot *slot, Slice subject) {
-    if (build->phase != PHASE_COPYING || seq < build->copy_seq ||
-        map64_put(&build->early, seq, build))
-        return;
-    copy_one(build, seq, slot, subject);
-}
-
-void stream_build_on_drop(Stream *stream, uint64_t seq, const MsgSlot *slot, Slice subject) {
-    StreamBuild *build = stream->parts->build;
-    if (seq >= build->cut) {
-        if (build->phase == PHASE_CATCHING_UP && seq < build->caught_seq)
-            vec_push(&build->removed, seq);
-        return;
-    }
-    vec_push(&build->removed, seq);
-    copy_early(build, seq, slot, subject);
-}
-
-void stream_build_on_flags(Stream *stream, uint64_t seq) {
-    StreamBuild *build = stream->parts->build;
-    vec_push(&build->flagged, seq);
-    if (seq >= build->cut || build->phase != PHASE_COPYING)
-        return;
-    const MsgSlot slot = *msg_index_get(stream->index, seq);
-    copy_early(build, seq, &slot, subject_text(&stream->parts->subjects, slot.subject));
-}
 
 void stream_build_on_drop_all(Stream *stream) {
     StreamBuild *build = stream->parts->build;
@@ -496,21 +532,34 @@ void stream_build_on_drop_all(Stream *stream) {
     }
 }
 
+/* What was set aside stays good as long as the stream needs it. */
 void stream_build_leave(Stream *stream) {
     StreamBuild *build = stream->parts->build;
     MsgBase *base = stream->index->base;
     bool is_writing = build->phase == PHASE_WRITING;
-    if (base && is_writing && !build->base_owned) {
-        build->base_owned = base->run;
-        base->run = NULL;
+    if (is_writing) {
+        if (base && !build->base_owned) {
+            build->base_owned = base->run;
+            base->run = NULL;
+        }
+    } else if (!build->is_void) {
+        msg_index_take_back(stream->index);
+        stream->parts->subjects.owns_below = true;
+        build->subjects = NULL;
     }
     finish(build, ERR_CLOSED);
     build->stream = NULL;
-    if (!is_writing)
+    if (!is_writing) {
         build_free(build);
+        mem_free(build);
+    }
 }
 
 /* ---- helpers of others ---- */
+
+static Slice subject_text(const SubjectIndex *subjects, SubjectId id) {
+    return id ? subject_entry_text(subject_index_entry(subjects, id)) : (Slice){0};
+}
 
 void stream_index_forget(MsgIndex *index, SubjectIndex *subjects, uint64_t seq) {
     MsgSlot slot = *msg_index_get(index, seq);
@@ -527,7 +576,5 @@ void stream_index_forget(MsgIndex *index, SubjectIndex *subjects, uint64_t seq) 
 }
 
 void stream_add_flags(Stream *stream, uint64_t seq, uint32_t flags) {
-    if (stream->parts->build)
-        stream_build_on_flags(stream, seq);
     msg_index_edit(stream->index, seq)->size |= flags;
 }

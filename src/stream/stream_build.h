@@ -2,10 +2,11 @@
  * stream goes on, then lets the stream stand on it: what lies on the heap afterwards is what
  * changed since. Private to stream*.c.
  *
- * Three phases, none of which holds up a turn for long: copying what is on the heap, slice by slice
- * (what is removed before its turn came is copied as it goes); writing, by an offload thread, from
- * the old run and the copies; catching up, slice by slice, until the new index knows all that
- * happened meanwhile. */
+ * At the moment what is on the heap is set aside (msg_index.h, subject_index.h): it does not change
+ * any more, so that an offload thread can write it, merged with the old run, without a copy. What
+ * happens meanwhile is kept apart, and in the end carried over to the new run slice by slice: which
+ * of its messages went or changed, which of its subjects. When it could not be written, what was
+ * set aside is taken back, slice by slice too. */
 #pragma once
 
 #include <stdbool.h>
@@ -22,10 +23,7 @@ typedef struct GroupFreeze GroupFreeze;
 /* GroupOps.freeze. */
 bool stream_freeze(Group *group, GroupFreeze *freeze);
 
-/* While there is a build: seq is about to be removed, its flags are about to change, all are about
- * to be removed. */
-void stream_build_on_drop(Stream *stream, uint64_t seq, const MsgSlot *slot, Slice subject);
-void stream_build_on_flags(Stream *stream, uint64_t seq);
+/* While there is a build: all messages are about to be removed. */
 void stream_build_on_drop_all(Stream *stream);
 /* The stream goes. */
 void stream_build_leave(Stream *stream);

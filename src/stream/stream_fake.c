@@ -158,7 +158,8 @@ char *journal_run_dir(const Journal *journal) {
 char *journal_run_path(const Journal *journal, uint32_t group, uint64_t generation) {
     char *dir = journal_run_dir(journal);
     Buf path = {0};
-    buf_printf(&path, "%s/%u.%llu.run", dir, group, (unsigned long long)generation);
+    buf_printf(&path, "%s%s/%u.%llu.run", dir, world.has_no_run_dir ? "/none" : "", group,
+               (unsigned long long)generation);
     (void)buf_text(&path);
     mem_free(dir);
     return path.ptr;

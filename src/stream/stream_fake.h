@@ -46,6 +46,7 @@ typedef struct World {
     uint64_t mono_ns, mono_step_ns; /* the clock goes on by the step each time it is asked */
     char run_dir[32];               /* made when a run is written */
     uint64_t inline_max;            /* messages that are saved without a run */
+    bool has_no_run_dir;            /* those that are begun now cannot be written */
     bool is_quiet;                  /* nothing is remembered of what is sent */
 } World;
 extern World world;

@@ -186,8 +186,6 @@ void stream_drop(Stream *stream, uint64_t seq, bool has_advisory) {
         stream_touch_forget(stream, seq);
     if (!list_is_empty(&parts->snapshots))
         snapshot_on_removed(stream, seq, &slot, subject.len);
-    if (parts->build)
-        stream_build_on_drop(stream, seq, &slot, subject);
     consumer_set_on_removed(stream->consumers, seq, subject, has_advisory);
     stream_count_live(stream, subject, slot.size, -1);
     drop_bytes(stream, &slot, subject.len);

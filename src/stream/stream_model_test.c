@@ -455,9 +455,10 @@ typedef struct Run {
     unsigned replies;
     GroupFreeze freeze;
     size_t frozen_at; /* applied then */
+    bool is_disk_failing;
 } Run;
 
-static unsigned builds_in_all, loads_in_all, rebuilds_in_all;
+static unsigned builds_in_all, loads_in_all, rebuilds_in_all, failures_in_all;
 static uint64_t chunks_in_all;
 
 static void random_config(Run *run) {
@@ -597,7 +598,8 @@ static void on_frozen(GroupFreeze *freeze) {
         return;
     }
     buf_done(&freeze->state);
-    assert_int_equal(freeze->status, ERR_AGAIN);
+    assert_int_equal(freeze->status, run->is_disk_failing ? ERR_IO : ERR_AGAIN);
+    failures_in_all += freeze->status == ERR_IO;
     save(run);
 }
 
@@ -607,8 +609,12 @@ static void checkpoint(Run *run) {
     world.inline_max = rand_below(&run->rand, 4) ? 4 : UINT64_MAX;
     run->freeze = (GroupFreeze){.generation = run->checkpoint_count + 1, .done = on_frozen};
     run->frozen_at = world.applied_count;
+    run->is_disk_failing = rand_below(&run->rand, 8) == 0;
+    world.inline_max = run->is_disk_failing ? 4 : world.inline_max;
+    world.has_no_run_dir = run->is_disk_failing;
     if (!stream_freeze(&run->stream->group, &run->freeze))
         save(run);
+    world.has_no_run_dir = false;
 }
 
 static void run_ready(void) {
@@ -834,9 +840,11 @@ static void a_stream_does_what_the_model_does(void **state) {
         seed_now = seed;
         run_seed(seed, operations_of(seed));
     }
-    print_message("%u runs, %u loaded, %u rebuilt, %llu chunks\n", builds_in_all, loads_in_all,
-                  rebuilds_in_all, (unsigned long long)chunks_in_all);
-    assert_true(many || (builds_in_all > 100 && rebuilds_in_all > 0 && chunks_in_all > 1000));
+    print_message("%u runs, %u loaded, %u rebuilt, %u failed, %llu chunks\n", builds_in_all,
+                  loads_in_all, rebuilds_in_all, failures_in_all,
+                  (unsigned long long)chunks_in_all);
+    assert_true(many || (builds_in_all > 100 && rebuilds_in_all > 0 && failures_in_all > 10 &&
+                         chunks_in_all > 1000));
     is_done = true;
 }
 

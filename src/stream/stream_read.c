@@ -77,8 +77,6 @@ static Slice subject_of(const Stream *stream, const MsgSlot *slot) {
 
 /* Its chunk may have come anew since it was found damaged. */
 static void mark_healed(Stream *stream, uint64_t seq) {
-    if (stream->parts->build)
-        stream_build_on_flags(stream, seq);
     msg_index_edit(stream->index, seq)->size &= ~(uint32_t)MSG_DAMAGED;
     stream->state.damaged--;
     LOG_INFO("message damaged on disk is whole again", "stream=%.*s seq=%llu",

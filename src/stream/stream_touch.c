@@ -114,8 +114,6 @@ void stream_apply_touch(Stream *stream, const Record *record, ApiCall *call) {
     int64_t due_ns = ttl_ns < 0 || ttl_ns > INT64_MAX - 1 - record->time_ns
                          ? INT64_MAX
                          : record->time_ns + ttl_ns;
-    if (stream->parts->build)
-        stream_build_on_flags(stream, seq);
     set_due(stream, seq, msg_index_edit(stream->index, seq), due_ns);
     remember(stream, seq, due_ns);
     if (seq < stream->parts->age_seq)

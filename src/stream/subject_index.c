@@ -15,7 +15,7 @@ enum {
     CHUNK_BITS = 17, /* units in a chunk: 1 MiB */
     CHUNK_UNITS = 1 << CHUNK_BITS,
     FIRST_CHUNK_UNITS = 64,
-    CHUNKS_MAX = 1 << (31 - CHUNK_BITS),
+    CHUNKS_MAX = 1 << (31 - CHUNK_BITS), /* in use at a time */
     EXACT_UNITS =
         64, /* sizes with a free list of their own; larger ones are rounded to powers of two */
     BUCKET_IDS = 12,
@@ -25,6 +25,8 @@ enum {
     DEPTH_MAX = 16,
 };
 #define IN_RING (1u << 31)
+/* A count of what was set aside: it was taken over, `at` is what it is called now. */
+#define IS_TAKEN UINT32_MAX
 
 /* A token path with something below it: "a.b" when there is a subject "a.b.c". The root has no
  * text. */
@@ -67,10 +69,30 @@ static uint32_t slab_units(size_t bytes, unsigned *out_list) {
     return rounded;
 }
 
+static bool is_below_chunk(const SubjectIndex *index, uint32_t chunk) {
+    const SubjectIndex *below = index->below;
+    return below && chunk < below->chunk_count && below->chunks[chunk];
+}
+
+/* A number for a new chunk; those of what was set aside are taken too, as ids must differ. */
+static uint32_t free_chunk(SubjectIndex *index) {
+    uint32_t chunk = 0;
+    while ((chunk < index->chunk_count && index->chunks[chunk]) || is_below_chunk(index, chunk))
+        chunk++;
+    ASSERT(chunk < CHUNKS_MAX); /* 16 GiB of subjects */
+    if (chunk >= index->chunk_cap) {
+        index->chunk_cap = chunk + chunk / 2 + 1;
+        index->chunks = mem_realloc(index->chunks, index->chunk_cap * sizeof *index->chunks);
+    }
+    for (; index->chunk_count <= chunk; index->chunk_count++)
+        index->chunks[index->chunk_count] = NULL;
+    return chunk;
+}
+
 /* Room for `units` at the end of the last chunk, or a new chunk. The first one begins small and may
  * move. */
 static void slab_grow(SubjectIndex *index, uint32_t units) {
-    bool is_first = index->chunk_count <= 1;
+    bool is_first = index->chunk_count <= 1 && !index->below;
     uint32_t want = index->units_cap ? index->units_cap : FIRST_CHUNK_UNITS;
 
     if (is_first && index->units_used + units <= CHUNK_UNITS) {
@@ -86,13 +108,9 @@ static void slab_grow(SubjectIndex *index, uint32_t units) {
         index->units_cap = want;
         return;
     }
-    ASSERT(index->chunk_count < CHUNKS_MAX); /* 16 GiB of subjects */
-    if (index->chunk_count == index->chunk_cap) {
-        index->chunk_cap += index->chunk_cap / 2 + 1;
-        index->chunks = mem_realloc(index->chunks, index->chunk_cap * sizeof *index->chunks);
-    }
-    index->chunks[index->chunk_count++] = mem_alloc((size_t)CHUNK_UNITS * UNIT);
-    index->units_used = 0;
+    index->chunk_at = free_chunk(index);
+    index->chunks[index->chunk_at] = mem_alloc((size_t)CHUNK_UNITS * UNIT);
+    index->units_used = index->chunk_at == 0; /* id 0 is none */
     index->units_cap = CHUNK_UNITS;
 }
 
@@ -106,7 +124,7 @@ static uint32_t slab_alloc(SubjectIndex *index, size_t bytes) {
     }
     if (index->chunk_count == 0 || index->units_used + units > index->units_cap)
         slab_grow(index, units);
-    id = (uint32_t)(index->chunk_count - 1) << CHUNK_BITS | index->units_used;
+    id = index->chunk_at << CHUNK_BITS | index->units_used;
     index->units_used += units;
     return id;
 }
@@ -271,11 +289,17 @@ static void hash_remove(IdHash *hash, const SubjectIndex *index, KeyOf *key_of, 
 
 /* ---- trie ---- */
 
+static bool is_below(const SubjectIndex *index, SubjectId id) {
+    return index->below && !(id & SUBJECT_OF_RUN) && is_below_chunk(index, id >> CHUNK_BITS);
+}
+
 SubjectEntry *subject_index_entry(const SubjectIndex *index, SubjectId id) {
-    if (id & SUBJECT_OF_RUN) {
+    if (index->below || id & SUBJECT_OF_RUN) {
         id = subject_index_settle(index, id);
         if (id & SUBJECT_OF_RUN)
             return subject_base_copy(index->base, id & ~SUBJECT_OF_RUN);
+        if (is_below(index, id))
+            return slab_at(index->below, id);
     }
     return slab_at(index, id);
 }
@@ -406,7 +430,17 @@ void subject_index_done(SubjectIndex *index) {
         mem_free(index->chunks[i]);
     mem_free(index->chunks);
     subject_base_free(index->base);
+    if (index->owns_below)
+        subject_index_free(index->below);
+    vec_done(&index->taken);
     *index = (SubjectIndex){0};
+}
+
+void subject_index_free(SubjectIndex *aside) {
+    if (!aside)
+        return;
+    subject_index_done(aside);
+    mem_free(aside);
 }
 
 /* Only in the base; 0 when there is none, or it was taken over. */
@@ -418,10 +452,25 @@ static SubjectId find_in_base(const SubjectIndex *index, Slice subject) {
     return ordinal | SUBJECT_OF_RUN;
 }
 
+/* Whether it counts: it was neither taken over nor emptied. */
+static bool is_there_below(const SubjectEntry *entry) {
+    return entry->count != 0 && entry->count != IS_TAKEN;
+}
+
+/* What is not on the heap. */
+static SubjectId find_lower(const SubjectIndex *index, Slice subject, uint64_t hash) {
+    const SubjectIndex *below = index->below;
+    SubjectId id =
+        below ? hash_find(&below->subjects, below, key_of_subject, (IdKey){subject, 0}, hash) : 0;
+    if (!id)
+        return find_in_base(index, subject);
+    return is_there_below(slab_at(below, id)) ? id : 0;
+}
+
 SubjectId subject_index_find(SubjectIndex *index, Slice subject) {
-    SubjectId id = hash_find(&index->subjects, index, key_of_subject, (IdKey){subject, 0},
-                             hash_slice(subject));
-    return id ? id : find_in_base(index, subject);
+    uint64_t hash = hash_slice(subject);
+    SubjectId id = hash_find(&index->subjects, index, key_of_subject, (IdKey){subject, 0}, hash);
+    return id ? id : find_lower(index, subject, hash);
 }
 
 static SubjectId make_entry(SubjectIndex *index, Slice subject) {
@@ -442,37 +491,100 @@ static SubjectId make_entry(SubjectIndex *index, Slice subject) {
 }
 
 SubjectId subject_index_add(SubjectIndex *index, Slice subject) {
-    SubjectId id = hash_find(&index->subjects, index, key_of_subject, (IdKey){subject, 0},
-                             hash_slice(subject));
+    uint64_t hash = hash_slice(subject);
+    SubjectId id = hash_find(&index->subjects, index, key_of_subject, (IdKey){subject, 0}, hash);
     if (id)
         return id;
-    id = find_in_base(index, subject);
+    id = find_lower(index, subject, hash);
     return id ? subject_index_own(index, id) : make_entry(index, subject);
 }
 
 SubjectId subject_index_own(SubjectIndex *index, SubjectId id) {
     id = subject_index_settle(index, id);
-    if (!(id & SUBJECT_OF_RUN))
+    bool is_aside = is_below(index, id);
+    if (!is_aside && !(id & SUBJECT_OF_RUN))
         return id;
-    uint32_t ordinal = id & ~SUBJECT_OF_RUN;
     if (index->order)
         subject_order_on_removed(index->order, id);
-    const SubjectEntry *copy = subject_base_copy(index->base, ordinal);
-    SubjectId own = make_entry(index, subject_entry_text(copy));
+    SubjectEntry *lower =
+        is_aside ? slab_at(index->below, id) : subject_base_copy(index->base, id & ~SUBJECT_OF_RUN);
+    SubjectId own = make_entry(index, subject_entry_text(lower));
     SubjectEntry *entry = slab_at(index, own);
-    entry->first = copy->first;
-    entry->last = copy->last;
-    entry->count = copy->count;
-    subject_base_take(index->base, ordinal, own);
+    entry->first = lower->first;
+    entry->last = lower->last;
+    entry->count = lower->count;
+    if (index->below)
+        vec_push(&index->taken, id);
+    if (is_aside) {
+        lower->count = IS_TAKEN;
+        lower->at = own;
+    } else {
+        subject_base_take(index->base, id & ~SUBJECT_OF_RUN, own);
+    }
     return own;
 }
 
 SubjectId subject_index_settle(const SubjectIndex *index, SubjectId id) {
-    if (!(id & SUBJECT_OF_RUN))
+    if (id & SUBJECT_OF_RUN) {
+        uint32_t ordinal = id & ~SUBJECT_OF_RUN;
+        if (!subject_base_is_changed(index->base, ordinal))
+            return id;
+        id = subject_base_taken(index->base, ordinal);
+    }
+    if (!is_below(index, id))
         return id;
-    uint32_t ordinal = id & ~SUBJECT_OF_RUN;
-    return subject_base_is_changed(index->base, ordinal) ? subject_base_taken(index->base, ordinal)
-                                                         : id;
+    const SubjectEntry *entry = slab_at(index->below, id);
+    return entry->count == IS_TAKEN ? entry->at : id;
+}
+
+/* ---- setting aside ---- */
+
+SubjectIndex *subject_index_set_aside(SubjectIndex *index) {
+    ASSERT(!index->below);
+    SubjectIndex *aside = mem_alloc(sizeof *aside);
+    *aside = *index;
+    *index = (SubjectIndex){.base = aside->base, .order = aside->order, .below = aside};
+    aside->base = NULL;
+    aside->order = NULL;
+    return aside;
+}
+
+static void forget_below(SubjectIndex *index) {
+    index->below = NULL;
+    vec_done(&index->taken);
+}
+
+void subject_index_let_go(SubjectIndex *index) {
+    if (index->base)
+        for (size_t i = 0; i < index->base->taken.cap; i++) {
+            Map64Slot *slot = &index->base->taken.slots[i];
+            if (slot->value)
+                slot->value = (void *)(uintptr_t)subject_index_settle(
+                    index, (SubjectId)(uintptr_t)slot->value);
+        }
+    forget_below(index);
+}
+
+SubjectBase *subject_index_rebase(SubjectIndex *index, SubjectBase *next) {
+    SubjectBase *old = index->base;
+    subject_order_free(index->order);
+    index->order = NULL;
+    index->base = next;
+    forget_below(index);
+    return old;
+}
+
+bool subject_index_take_some_back(SubjectIndex *index, size_t *at, size_t max) {
+    const IdHash *hash = &index->below->subjects;
+    size_t count = hash->table.count;
+    for (; max && *at < count + hash->old.count; max--, ++*at) {
+        const IdBucket *bucket =
+            *at < count ? &hash->table.buckets[*at] : &hash->old.buckets[*at - count];
+        for (unsigned i = 0; i < BUCKET_IDS; i++)
+            if (bucket->tags[i] && is_there_below(slab_at(index->below, bucket->ids[i])))
+                (void)subject_index_own(index, bucket->ids[i]);
+    }
+    return *at == count + hash->old.count;
 }
 
 SubjectId subject_id_of_run(const SubjectIndex *index, uint32_t ordinal) {
@@ -515,16 +627,15 @@ void subject_index_emptied(SubjectIndex *index, SubjectId id) {
 size_t subject_index_bytes(const SubjectIndex *index) {
     size_t buckets = index->subjects.table.count + index->subjects.old.count +
                      index->nodes.table.count + index->nodes.old.count;
-    size_t chunks = index->chunk_count > 1 ? (index->chunk_count - 1) * CHUNK_UNITS : 0;
-    return buckets * sizeof(IdBucket) + (chunks + index->units_cap) * UNIT + index->list_bytes;
+    size_t units = index->units_cap, below = index->below ? subject_index_bytes(index->below) : 0;
+    for (size_t i = 0; i < index->chunk_count; i++)
+        units += index->chunks[i] && i != index->chunk_at ? CHUNK_UNITS : 0;
+    return buckets * sizeof(IdBucket) + units * UNIT + index->list_bytes + below;
 }
 
-bool subject_index_is_all_below(const SubjectIndex *index, Slice prefix) {
+static bool are_all_below(const SubjectIndex *index, Slice prefix) {
     uint32_t id = index->root;
     Slice rest = prefix, token;
-    if (index->base && !slice_starts_with(buf_slice(&index->base->common), prefix) &&
-        run_subject_count(index->base->run))
-        return false;
     for (unsigned depth = 0; id && rest.len; depth++) {
         const SubjectNode *node = node_at(index, id);
         slice_cut(&rest, '.', &token);
@@ -535,6 +646,13 @@ bool subject_index_is_all_below(const SubjectIndex *index, Slice prefix) {
             return false;
     }
     return true;
+}
+
+bool subject_index_is_all_below(const SubjectIndex *index, Slice prefix) {
+    if (index->base && !slice_starts_with(buf_slice(&index->base->common), prefix) &&
+        run_subject_count(index->base->run))
+        return false;
+    return are_all_below(index, prefix) && (!index->below || are_all_below(index->below, prefix));
 }
 
 /* Those that are not on the heap. */
@@ -558,11 +676,29 @@ static void each_of_base(const SubjectIndex *index,
         each(cookie, ids, len);
 }
 
+/* Those of a list of what was set aside that count. */
+typedef struct EachThere {
+    const SubjectIndex *below;
+    void (*each)(void *cookie, const SubjectId *ids, size_t count);
+    void *cookie;
+} EachThere;
+
+static void each_there(void *cookie, const SubjectId *ids, size_t count) {
+    const EachThere *there = cookie;
+    for (size_t i = 0; i < count; i++)
+        if (is_there_below(slab_at(there->below, ids[i])))
+            there->each(there->cookie, &ids[i], 1);
+}
+
 void subject_index_each_list(const SubjectIndex *index,
                              void (*each)(void *cookie, const SubjectId *ids, size_t count),
                              void *cookie) {
     uint32_t id = index->root;
     each_of_base(index, each, cookie);
+    if (index->below) {
+        EachThere there = {index->below, each, cookie};
+        subject_index_each_list(index->below, each_there, &there);
+    }
     while (id) {
         SubjectNode *node = node_at(index, id);
         if (node->count)
@@ -592,7 +728,7 @@ static bool scan_list(const Scan *scan, uint32_t id, bool is_checked) {
     uint32_t *list = node_list(node);
     for (uint32_t i = 0; i < node->count; i++) {
         SubjectEntry *entry = subject_index_entry(scan->index, list[i]);
-        if (!entry->count ||
+        if (!is_there_below(entry) ||
             (is_checked && !subject_matches(scan->pattern, subject_entry_text(entry))))
             continue;
         if (!scan->each(scan->cookie, list[i], entry))
@@ -642,7 +778,7 @@ static bool scan_child(const Scan *scan, uint32_t id, Slice token) {
         hash_find(&scan->index->subjects, scan->index, key_of_subject, key, hash_slice(key.text));
     buf_done(&text);
     SubjectEntry *entry = found ? slab_at(scan->index, found) : NULL;
-    return !entry || !entry->count || scan->each(scan->cookie, found, entry);
+    return !entry || !is_there_below(entry) || scan->each(scan->cookie, found, entry);
 }
 
 /* Recursion goes as deep as the trie. */
@@ -703,6 +839,9 @@ bool subject_index_scan(SubjectIndex *index, Slice pattern, SubjectEach *each, v
     if (!subject_has_wildcard(pattern))
         return scan_literal(&scan, pattern);
     if (index->root && !scan_node(&scan, index->root, 0, pattern))
+        return false;
+    Scan below = {index->below, pattern, each, cookie};
+    if (below.index && below.index->root && !scan_node(&below, below.index->root, 0, pattern))
         return false;
     return !index->base || scan_base(&scan);
 }

@@ -12,6 +12,10 @@
  * set, their entries are given as copies; a subject that is to change is taken over to the heap
  * first (subject_index_own), where its entry counts from then on.
  *
+ * What is on the heap can be set aside, to be written to a new run by another thread while the
+ * index goes on: its ids stay good, but like a subject of the run one that is to change is taken
+ * over first. In the end the new run takes the place of both.
+ *
  * An entry whose count fell to 0 stays for a moment (a ring of few), as a subject that is emptied
  * is often filled again. Pointers to entries are good until the next subject_index_add. */
 #pragma once
@@ -21,6 +25,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "base/vec.h"
 
 typedef uint32_t SubjectId; /* 0 = none */
 
@@ -49,12 +54,15 @@ struct Run;
 
 enum { SUBJECT_FREE_LISTS = 64 + 9, SUBJECT_RING = 16 };
 
+typedef VEC(SubjectId) SubjectIdList;
+
 /* Zero-initialised is empty. */
 typedef struct SubjectIndex {
     IdHash subjects, nodes;
     char **chunks;
     size_t chunk_count, chunk_cap;
-    uint32_t units_used, units_cap; /* of the last chunk */
+    uint32_t chunk_at;              /* the one that is filled */
+    uint32_t units_used, units_cap; /* of it */
     uint32_t free_lists[SUBJECT_FREE_LISTS];
     uint32_t root;
     uint32_t ring[SUBJECT_RING];
@@ -63,6 +71,9 @@ typedef struct SubjectIndex {
     size_t list_bytes;
     struct SubjectOrder *order; /* subject_order.h; NULL = nobody asked for it */
     SubjectBase *base;          /* owned; NULL = none */
+    struct SubjectIndex *below; /* NULL, or what was set aside (subject_index_set_aside) */
+    bool owns_below;
+    SubjectIdList taken; /* what was in base or below and changed since: ids it had there */
 } SubjectIndex;
 
 void subject_index_done(SubjectIndex *index);
@@ -82,6 +93,25 @@ SubjectEntry *subject_index_entry(const SubjectIndex *index, SubjectId id);
 
 /* An empty index over the subjects of run, which outlives it. */
 void subject_index_set_base(SubjectIndex *index, const struct Run *run);
+/* All subjects of the heap are set aside; there is nothing else that was. The result is the
+ * caller's: it lasts until subject_index_rebase or subject_index_let_go, or the index is done; then
+ * it is freed by subject_index_free. Meanwhile another thread may read its texts, and use the
+ * numbers beside them. */
+SubjectIndex *subject_index_set_aside(SubjectIndex *index);
+/* What was set aside, and the base, go; next takes their place and is the index's. Every subject
+ * that was taken over stands in next as taken. Returns the old base, NULL if there was none. */
+SubjectBase *subject_index_rebase(SubjectIndex *index, SubjectBase *next);
+/* Takes over some of what was set aside, from *at on. True when that is all: then ids that slots
+ * have are to be settled, and subject_index_let_go makes the index forget it. */
+bool subject_index_take_some_back(SubjectIndex *index, size_t *at, size_t max);
+void subject_index_let_go(SubjectIndex *index);
+/* NULL-safe. Of what was set aside; any thread. */
+void subject_index_free(SubjectIndex *aside);
+/* A number that belongs to the caller who set the subjects aside. */
+static inline uint32_t *subject_entry_number(SubjectEntry *entry) {
+    return &entry->parent;
+}
+
 /* The id under which the subject can be changed. id as given by find or a slot. */
 SubjectId subject_index_own(SubjectIndex *index, SubjectId id);
 /* What an id that was given earlier is now: a subject may have been taken over since. */

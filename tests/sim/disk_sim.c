@@ -464,6 +464,11 @@ void disk_unmap(const void *mapped, uint64_t bytes) {
     mem_free((void *)(uintptr_t)mapped);
 }
 
+void disk_map_forget(const void *mapped, uint64_t bytes) {
+    (void)mapped;
+    (void)bytes;
+}
+
 Status disk_size(DiskFile *file, uint64_t *out_bytes) {
     if (is_stale(file))
         return ERR_IO;
