@@ -38,7 +38,8 @@ struct DiskFile {
 static struct {
     Rand rand;
     uint64_t capacity, stop_after, fail_after, fail_count, life;
-    bool is_stopped;
+    uint64_t reads_good, reads_bad; /* before reads fail, that fail */
+    bool is_stopped, is_lying;
     Entries now, safe;
     VEC(NameChange) changes;
     VEC(Inode *) inodes;
@@ -231,9 +232,22 @@ void disk_sim_reset(uint64_t seed, uint64_t capacity_bytes) {
     disk_sim_done();
     rand_init(&disk.rand, seed);
     disk.capacity = capacity_bytes;
-    disk.stop_after = disk.fail_after = 0;
+    disk.stop_after = disk.fail_after = disk.reads_bad = 0;
     disk.is_stopped = false;
     disk.life++;
+}
+
+void disk_sim_stop_now(void) {
+    disk.is_stopped = true;
+}
+
+void disk_sim_fail_reads(uint64_t after, uint64_t times) {
+    disk.reads_good = after ? after - 1 : 0;
+    disk.reads_bad = after ? times : 0;
+}
+
+void disk_sim_lie(bool is_lying) {
+    disk.is_lying = is_lying;
 }
 
 void disk_sim_stop_after(uint64_t calls) {
@@ -259,7 +273,7 @@ void disk_sim_set_capacity(uint64_t capacity_bytes) {
 
 static void go_on(void) {
     disk.is_stopped = false;
-    disk.stop_after = disk.fail_after = 0;
+    disk.stop_after = disk.fail_after = disk.reads_bad = 0;
     disk.life++;
     for (size_t i = 0; i < disk.locks.len; i++)
         mem_free(disk.locks.at[i]);
@@ -382,6 +396,12 @@ void disk_close(DiskFile *file) {
 Status disk_read(DiskFile *file, void *to, size_t len, uint64_t offset) {
     if (is_stale(file))
         return ERR_IO;
+    if (disk.reads_bad && disk.reads_good)
+        disk.reads_good--;
+    else if (disk.reads_bad) {
+        disk.reads_bad--;
+        return ERR_IO;
+    }
     if (offset + len > file->inode->now_len)
         return ERR_RANGE;
     if (len)
@@ -441,7 +461,7 @@ Status disk_sync(DiskFile *file) {
         return ERR_IO;
     bool was_stopped = disk.is_stopped;
     Turn turn = begin_change(true);
-    if (turn == TURN_GO)
+    if (turn == TURN_GO && !disk.is_lying)
         sync_bytes(file->inode);
     else if (turn == TURN_FAIL && !was_stopped)
         fail_sync(file->inode, file->is_direct);

@@ -29,6 +29,14 @@ void disk_sim_fail_after(uint64_t calls);
  * what the system has in memory may look as if it were. calls 0: it works. */
 void disk_sim_fail_for(uint64_t calls, uint64_t count);
 
+/* The process is dead from now on: as after the last call of disk_sim_stop_after. */
+void disk_sim_stop_now(void);
+
+/* The n-th read from now fails, with ERR_IO, and so do the next ones, `times` in all. 0 = never. */
+void disk_sim_fail_reads(uint64_t after, uint64_t times);
+/* A mutation: syncs say that all is well and do nothing. */
+void disk_sim_lie(bool is_lying);
+
 /* The machine lost power and is on again: what was not synced may be gone. */
 void disk_sim_power_cut(void);
 /* Only the process died: the system still has what was written, synced or not. */

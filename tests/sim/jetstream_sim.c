@@ -5,12 +5,15 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/rand.h"
 #include "base/vec.h"
-#include "io/offload.h"
+#include "offload_sim.h"
 #include "store/log.h"
 #include "stream/jetstream.h"
 
-enum { WORKERS = 2, TURNS_QUIET = 4, TURNS_MAX = 2000 };
+enum { WORKERS_MAX = 4, TURNS_QUIET = 4, TURNS_MAX = 4000, JOB_ONE_IN = 4, ASKS = 4 };
+
+typedef VEC(SimMsg) SimMsgs;
 
 static struct {
     Worker **all;
@@ -18,34 +21,81 @@ static struct {
     JetStreamOptions options;
     bool enabled[1];
     Port port;
-    VEC(SimMsg) got;
-    size_t seen, activity;
+    SimMsgs got, watched;
+    Sub *watchers[SIM_WATCHERS];
+    size_t seen, seen_watched;
+    unsigned workers;
+    bool is_open;
+    Offload *offload;
+    Rand rand;
 } sim;
 
 static void on_message(Port *port, Sub *sub, const Message *message) {
     (void)port;
-    (void)sub;
-    vec_push(&sim.got, ((SimMsg){
+    SimMsgs *to = &sim.got;
+    unsigned watcher = 0;
+    for (unsigned i = 0; i < SIM_WATCHERS; i++)
+        if (sub == sim.watchers[i]) {
+            to = &sim.watched;
+            watcher = i;
+        }
+    vec_push(to, ((SimMsg){
                            .subject = slice_to_text(message->subject),
                            .reply = slice_to_text(message->reply),
                            .headers = slice_to_text(message->headers),
                            .payload = slice_to_text(message->payload),
+                           .watcher = watcher,
                        }));
 }
 
 static const PortOps port_ops = {.kind = PORT_CLIENT, .deliver = on_message};
 
-bool sim_open(void) {
+static void forget(SimMsgs *msgs) {
+    for (size_t i = 0; i < msgs->len; i++) {
+        mem_free(msgs->at[i].subject);
+        mem_free(msgs->at[i].reply);
+        mem_free(msgs->at[i].headers);
+        mem_free(msgs->at[i].payload);
+    }
+    msgs->len = 0;
+}
+
+void sim_seed(uint64_t seed) {
+    rand_init(&sim.rand, seed);
+}
+
+static void close_workers(void) {
+    for (unsigned i = 0; i < sim.workers; i++)
+        bus_free(sim.all[i]->bus);
+    workers_free(sim.all);
+}
+
+static void subscribe(void) {
+    static const Slice inboxes[] = {LIT("_INBOX.x"), LIT("_INBOX.p"), LIT("_INBOX.f.>")};
+    static const Slice watched[SIM_WATCHERS] = {LIT("_INBOX.w0"), LIT("_INBOX.w1")};
+    Account *account = bus_account(sim.all[0]->bus, 0);
+    for (size_t i = 0; i < sizeof inboxes / sizeof inboxes[0]; i++)
+        (void)sub_add(account, &sim.port, inboxes[i], (Slice){0}, (Slice){0}, false);
+    for (size_t i = 0; i < SIM_WATCHERS; i++)
+        sim.watchers[i] =
+            sub_add(account, &sim.port, watched[i], (Slice){0}, (Slice){0}, false);
+}
+
+bool sim_open(const SimOptions *options) {
     static const Slice names[] = {LIT("$G")};
     static JetStreamAccountLimits limits = {-1, -1, -1, -1, -1, -1, -1, false};
 
     sim.enabled[0] = true;
+    sim.workers = options->workers ? options->workers : 2;
+    if (sim.workers > WORKERS_MAX || offload_start(1, &sim.offload) != OK)
+        abort();
     sim.options = (JetStreamOptions){
         .is_enabled = true,
         .is_stepped = true,
         .store_dir = "/sim",
-        .segment_bytes = 64 * 1024,
-        .checkpoint_bytes = 128 * 1024,
+        .segment_bytes = options->segment_bytes ? options->segment_bytes : 64 * 1024,
+        .checkpoint_bytes = options->checkpoint_bytes ? options->checkpoint_bytes : 128 * 1024,
+        .offload = sim.offload,
         .max_memory = -1,
         .max_file = -1,
         .server_name = LIT("srv"),
@@ -56,43 +106,63 @@ bool sim_open(void) {
         .account_is_enabled = sim.enabled,
         .account_limits = &limits,
     };
-    if (workers_new(WORKERS, &sim.all) != OK)
+    if (workers_new(sim.workers, &sim.all) != OK)
         abort();
-    for (unsigned i = 0; i < WORKERS; i++)
+    for (unsigned i = 0; i < sim.workers; i++)
         (void)bus_new(sim.all[i], names, 1);
     sim.store = NULL;
     if (jetstream_open(&sim.options, sim.all, &sim.store) != OK) {
-        for (unsigned i = 0; i < WORKERS; i++)
-            bus_free(sim.all[i]->bus);
-        workers_free(sim.all);
+        offload_stop(sim.offload);
+        close_workers();
         return false;
     }
+    sim.is_open = true;
     sim.port = (Port){.ops = &port_ops, .home = sim.all[0]};
-    (void)sub_add(bus_account(sim.all[0]->bus, 0), &sim.port, LIT("_INBOX.>"), (Slice){0},
-                  (Slice){0}, false);
+    subscribe();
     sim_run();
     return true;
 }
 
 void sim_close(void) {
+    if (!sim.is_open)
+        return;
+    sim.is_open = false;
+    offload_stop(sim.offload);
+    for (unsigned i = 0; i < sim.workers; i++)
+        worker_turn(sim.all[i], false);
     jetstream_close(sim.all, sim.store);
-    for (unsigned i = 0; i < WORKERS; i++)
-        bus_free(sim.all[i]->bus);
-    workers_free(sim.all);
+    close_workers();
     sim_forget();
+    forget(&sim.watched);
+    sim.seen_watched = 0;
     vec_done(&sim.got);
+    vec_done(&sim.watched);
+}
+
+bool sim_is_failed(void) {
+    return log_is_failed(journal_log(sim.all[0]->journal));
+}
+
+static void run(bool is_to_the_end) {
+    Log *log = journal_log(sim.all[0]->journal);
+    for (unsigned turn = 0, quiet = 0; turn < TURNS_MAX && quiet < TURNS_QUIET; turn++) {
+        size_t before = sim.got.len + sim.watched.len;
+        Place head = log_head(log);
+        for (unsigned i = 0; i < sim.workers; i++)
+            worker_turn(sim.all[i], false);
+        log_commit_now(log);
+        bool is_due = quiet + 1 == TURNS_QUIET ? is_to_the_end : !rand_below(&sim.rand, JOB_ONE_IN);
+        bool has_run = is_due && offload_sim_run(sim.offload);
+        quiet = sim.got.len + sim.watched.len == before && log_head(log) == head && !has_run ? quiet + 1 : 0;
+    }
 }
 
 void sim_run(void) {
-    Log *log = journal_log(sim.all[0]->journal);
-    for (unsigned turn = 0, quiet = 0; turn < TURNS_MAX && quiet < TURNS_QUIET; turn++) {
-        size_t before = sim.got.len;
-        Place head = log_head(log);
-        for (unsigned i = 0; i < WORKERS; i++)
-            worker_turn(sim.all[i], false);
-        log_commit_now(log);
-        quiet = sim.got.len == before && log_head(log) == head ? quiet + 1 : 0;
-    }
+    run(true);
+}
+
+void sim_run_some(void) {
+    run(false);
 }
 
 void sim_tell(const char *subject, const char *reply, const char *headers, const char *payload) {
@@ -110,7 +180,9 @@ void sim_tell(const char *subject, const char *reply, const char *headers, const
 const SimMsg *sim_ask(const char *subject, const char *headers, const char *payload) {
     sim_forget();
     sim_tell(subject, "_INBOX.x", headers, payload);
-    sim_run();
+    sim_run_some();
+    for (unsigned i = 0; i < ASKS && sim.got.len == 0; i++) /* mail goes round for long */
+        sim_run();
     return sim_next();
 }
 
@@ -118,13 +190,11 @@ const SimMsg *sim_next(void) {
     return sim.seen < sim.got.len ? &sim.got.at[sim.seen++] : NULL;
 }
 
+const SimMsg *sim_next_watched(void) {
+    return sim.seen_watched < sim.watched.len ? &sim.watched.at[sim.seen_watched++] : NULL;
+}
+
 void sim_forget(void) {
-    for (size_t i = 0; i < sim.got.len; i++) {
-        mem_free(sim.got.at[i].subject);
-        mem_free(sim.got.at[i].reply);
-        mem_free(sim.got.at[i].headers);
-        mem_free(sim.got.at[i].payload);
-    }
-    sim.got.len = 0;
+    forget(&sim.got);
     sim.seen = 0;
 }

@@ -6,24 +6,40 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct SimMsg { /* what came for "_INBOX.>" */
+enum { SIM_WATCHERS = 2 };
+
+typedef struct SimMsg { /* what came for "_INBOX.x", "_INBOX.p", "_INBOX.f.>" */
     char *subject, *reply, *headers, *payload;
+    unsigned watcher;
 } SimMsg;
 
+typedef struct SimOptions { /* 0 = as small as makes sense */
+    unsigned workers;
+    uint64_t segment_bytes, checkpoint_bytes;
+} SimOptions;
+
+/* For what the simulation itself does at random: in which turn a job of offload runs. */
+void sim_seed(uint64_t seed);
 /* Opens what is on the simulated disk. False: the store refused to open. */
-bool sim_open(void);
+bool sim_open(const SimOptions *options);
 /* As it would end when the process dies: nothing that waits is committed. Also in order, when the
- * disk works. */
+ * disk works. Jobs that wait are run before. */
 void sim_close(void);
+/* A write or sync failed: nothing is accepted until the store is opened again. */
+bool sim_is_failed(void);
 
 /* Publishes in the account from worker 0. headers: "Name: value\r\n" lines or "". */
 void sim_tell(const char *subject, const char *reply, const char *headers, const char *payload);
-/* Turns and commits until nothing happens any more. */
+/* Turns and commits until nothing happens any more, jobs of offload among them. */
 void sim_run(void);
-/* Publishes with reply "_INBOX.x" and runs until the answer came; NULL when there is none. Borrowed
- * until the next call. */
+/* The same, but jobs may be left for later. */
+void sim_run_some(void);
+/* Publishes with reply "_INBOX.x" and runs until the answer came; NULL when there is none. Jobs may
+ * be left for later. Borrowed until the next call. */
 const SimMsg *sim_ask(const char *subject, const char *headers, const char *payload);
 /* The next message that came since it was last asked for; NULL when there is none. */
 const SimMsg *sim_next(void);
-/* Drops what came. */
+/* The same of what came for "_INBOX.w0" and "_INBOX.w1": watcher says which. */
+const SimMsg *sim_next_watched(void);
+/* Drops what came, but not what watchers got. */
 void sim_forget(void);

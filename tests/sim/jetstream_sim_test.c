@@ -452,7 +452,7 @@ static void restart(bool is_open, bool has_power_cut) {
         disk_sim_power_cut();
     else
         disk_sim_kill();
-    if (!sim_open())
+    if (!sim_open(&(SimOptions){0}))
         FAIL("the store does not open");
     if (!agrees(&model, &why)) {
         why_after = why;
@@ -504,8 +504,10 @@ static void create_streams(void) {
 static void run_seed(uint64_t seed) {
     seed_now = seed;
     rand_init(&rnd, seed);
+    sim_seed(seed);
+    clock_sim_reset();
     disk_sim_reset(seed, 0);
-    if (!sim_open())
+    if (!sim_open(&(SimOptions){0}))
         FAIL("an empty store does not open");
     create_streams();
     for (unsigned life = 0; life < LIVES; life++) {
