@@ -151,6 +151,7 @@ static void expire_one(LedgerStream *stream, unsigned name, uint64_t seq, int64_
     bool has_marker = stream->config.marker_ttl_s && !old.is_without_marker &&
                       ledger_count(stream, old.subject, &first, &last) == 1;
     ledger_drop(stream, seq);
+    stream->msgs[seq].is_expired = true;
     if (!has_marker)
         return;
     LedgerPub marker = {.subject = old.subject};
@@ -161,6 +162,7 @@ static void expire_one(LedgerStream *stream, unsigned name, uint64_t seq, int64_
                              .subject = old.subject,
                              .bytes = ledger_accounted(name, &marker),
                              .is_without_marker = true,
+                             .is_guessed = true, /* a restart may come between */
                              .time_ns = now_ns,
                              .due_ns =
                                  now_ns + stream->config.marker_ttl_s * (int64_t)NS_PER_S});

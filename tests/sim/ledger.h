@@ -22,6 +22,7 @@ typedef struct LedgerConfig { /* 0 = none */
 typedef struct LedgerMsg {
     bool is_live, is_never, is_without_marker;
     bool is_maybe;   /* live or not: the time of day was set back meanwhile */
+    bool is_expired; /* gone by time alone */
     bool is_guessed; /* its time, and with it when it is due */
     uint8_t subject;
     uint32_t number; /* in the payload; no two have the same. Markers have none: 0 */

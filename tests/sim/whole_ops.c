@@ -113,7 +113,7 @@ void op_watch(unsigned first, unsigned count) {
 static bool op_update(unsigned s) {
     char body[768];
     LedgerStream *stream = &whole.now.streams[s];
-    if (s >= 2)
+    if (s >= 2 || is_set_back())
         return true;
     draw_config(s, &stream->config);
     write_config(s, body);
@@ -141,8 +141,6 @@ static bool op_delete_stream(unsigned s) {
     look_watched(false);
     whole_tell("delete stream %s\n", ledger_names[s]);
     whole.now.streams[s] = (LedgerStream){0};
-    if (s < WATCHERS)
-        whole.watched[s] = 0;
     return op_judge(ask("STREAM.DELETE", s, ""));
 }
 
@@ -322,7 +320,7 @@ static bool op_touch(unsigned s) {
     LedgerStream *stream = &whole.now.streams[s];
     unsigned subject = pick(LEDGER_SUBJECTS), ttl_s = pick(4) ? 40 : 0;
     uint64_t first, last;
-    if (!stream->config.has_ttl || !ledger_count(stream, (int)subject, &first, &last) ||
+    if (!stream->config.has_ttl || is_set_back() || !ledger_count(stream, (int)subject, &first, &last) ||
         stream->msgs[last].is_without_marker)
         return true;
     LedgerMsg *msg = &stream->msgs[last];
@@ -339,11 +337,11 @@ void op_touch_again(unsigned s, unsigned subject) {
     LedgerStream *stream = &whole.now.streams[s];
     uint64_t first, last;
     (void)ledger_count(stream, (int)subject, &first, &last);
-    (void)snprintf(body, sizeof body, "{\"subject\":\"%s.%s\",\"ttl\":\"40s\"}", ledger_names[s],
+    (void)snprintf(body, sizeof body, "{\"subject\":\"%s.%s\",\"ttl\":\"never\"}", ledger_names[s],
                    ledger_subjects[subject]);
     whole_tell("touch again %s\n", body);
-    stream->msgs[last].is_never = false;
-    stream->msgs[last].due_ns = clock_wall_ns() + 40 * (int64_t)NS_PER_S;
+    stream->msgs[last].is_never = true;
+    stream->msgs[last].due_ns = INT64_MAX;
     const char *answer = ask("HW.TOUCH", s, body);
     if (!has_succeeded(answer))
         whole_fail("%s: not touched: %s", ledger_names[s], answer ? answer : "no answer");
@@ -383,12 +381,14 @@ bool op_wait(int64_t ns) {
 static bool op_jump(void) {
     static const unsigned seconds[] = {10, 20, 50, 130};
     int64_t by_ns = seconds[pick(4)] * (int64_t)NS_PER_S;
+    if (whole.has_fault) /* markers are made when there is room again */
+        return true;
     if (whole.is_clock_moving && pick(3) == 0) {
-        whole_tell("clock back %lld\n", (long long)by_ns);
         clock_sim_set_wall(-by_ns);
+        whole_tell("clock back to %lld\n", (long long)clock_wall_ns());
         return true;
     }
-    whole_tell("clock %lld\n", (long long)by_ns);
+    whole_tell("clock to %lld\n", (long long)(clock_wall_ns() + by_ns));
     return op_wait(by_ns);
 }
 
@@ -450,6 +450,9 @@ bool op_any(void) {
         whole.wall_max_ns = clock_wall_ns();
     op_begin();
     bool is_new = !whole.now.streams[s].exists, is_done = op_some(s);
+    for (unsigned w = 0; is_done && w < WATCHERS; w++)
+        if (!whole.now.streams[w].exists)
+            whole.watched[w] = 0;
     if (is_done && is_new && whole.now.streams[s].exists)
         op_watch(s, 1);
     return is_done;

@@ -73,6 +73,16 @@ static void open_again(void) {
     sim_run();
 }
 
+/* Expiry writes nothing: what was gone by a clock that was set back since may be there again. */
+static void doubt_expiry(void) {
+    for (unsigned i = 0; i < whole.chain_len; i++)
+        for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+            LedgerStream *stream = &whole.chain[i].streams[s];
+            for (uint64_t seq = 1; seq <= stream->last; seq++)
+                stream->msgs[seq].is_maybe |= stream->msgs[seq].is_expired;
+        }
+}
+
 static void restart(bool is_open) {
     bool has_power_cut = pick(2);
     whole_tell("restart%s%s\n", is_open ? ", an operation is open" : "",
@@ -82,6 +92,8 @@ static void restart(bool is_open) {
         if (pick(2))
             disk_sim_stop_now();
     }
+    if (clock_wall_ns() < whole.wall_max_ns)
+        doubt_expiry();
     end_process(has_power_cut);
     whole.has_fault = false;
     open_again();
