@@ -75,6 +75,7 @@ Stream *stream_new(JetStream *js, Account *account, uint32_t group, StreamConfig
     leases_init(stream);
     retained_on_config(stream);
     stream_expiry_init(stream);
+    stream_owed_init(stream);
     make_transforms(stream);
     stream_chunks_configure(stream);
     stream->consumers = consumer_set_new(stream);
@@ -221,6 +222,7 @@ void stream_free(Stream *stream) {
     stream_awaits_end(stream);
     puback_current_done(stream);
     stream_keys_done(stream);
+    stream_owed_done(stream);
     leases_done(stream);
     map64_done(&parts->touched);
     stream_waits_done(stream);
@@ -260,10 +262,7 @@ void stream_propose_config(Stream *stream, StreamConfig *config, ApiCall *call) 
     Buf json = {0};
     stream_config_write(&json, config, false);
     stream_config_free(config);
-    Record draft = {
-        .type = RECORD_STREAM_CONFIG, .time_ns = stream_clock(stream), .payload = buf_slice(&json)};
-    Ticket ticket = {.kind = TICKET_CALL, .pointer = call};
-    journal_append(stream->js->journal, &stream->group, &draft, &ticket, true);
+    stream_append_config(stream, buf_slice(&json), call);
     buf_done(&json);
 }
 

@@ -314,7 +314,10 @@ static uint64_t *reserved_of(Stream *stream) {
     return stream_is_file(stream) ? &usage->reserved_storage : &usage->reserved_memory;
 }
 
-static void apply_config(Stream *stream, const Record *record, ApiCall *call) {
+static void apply_config(Stream *stream, const Record *record, const Ticket *ticket) {
+    ApiCall *call = ticket ? ticket->pointer : NULL;
+    if (ticket)
+        stream_config_landed(stream);
     StreamConfig *config, *old = stream->config;
     if (stream_config_parse_stored(record->payload, &config)) {
         LOG_ERR("stream config unreadable", "stream=%.*s index=%llu",
@@ -384,7 +387,7 @@ static void apply_by_type(Stream *stream, const Record *record, Place place, Sha
         counters_apply_base(stream, record);
         break;
     case RECORD_STREAM_CONFIG:
-        apply_config(stream, record, call);
+        apply_config(stream, record, ticket);
         break;
     case RECORD_CONSUMER_PUT:
     case RECORD_CONSUMER_DELETE:
@@ -466,6 +469,8 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
     case TICKET_CALL:
         if (ticket->pointer)
             api_reply_error(ticket->pointer, refusal(stream, why));
+        if (record->type == RECORD_STREAM_CONFIG && why != ERR_CLOSED)
+            stream_owe_config(stream, record->payload);
         break;
     case TICKET_CONSUMER:
         consumer_set_refused(stream->consumers, record, ticket->pointer, why);

@@ -63,6 +63,12 @@ typedef struct ObjectSize {
     uint64_t last, bytes;
 } ObjectSize;
 
+/* A message that the disk did not give: not asked for again until then. */
+typedef struct Unreadable {
+    uint64_t seq, until_ns;
+} Unreadable;
+enum { UNREADABLE_MAX = 16 };
+
 /* Bytes that died in a log segment. */
 typedef struct SegmentDrop {
     Place place;
@@ -123,6 +129,11 @@ struct StreamParts {
     ObjectSize objects[OBJECT_SIZES];
     unsigned object_at;
     DropList drops[DROP_AGES];
+    Buf owed_config; /* stream_owed.c; empty: none */
+    Timer owed_timer;
+    unsigned configs_in_flight;
+    Unreadable unreadable[UNREADABLE_MAX]; /* stream_read.c */
+    unsigned unreadable_count;
     uint64_t transaction_last;   /* newest transaction that is stored (stream_txn.c) */
     struct OpenBatches *batches; /* stream_batch.c; NULL until the first */
     struct FastBatches *fast;    /* stream_fast.c; NULL until the first */
@@ -192,6 +203,14 @@ const char *stream_check_discard_new(Stream *stream, const Record *message, cons
 ApiError stream_check_server(Stream *stream, const Record *entry);
 /* The subject as the stream's transform makes it; may lie in the turn's arena. */
 Slice stream_transformed(Stream *stream, Slice subject);
+
+/* stream_owed.c */
+void stream_owed_init(Stream *stream);
+void stream_owed_done(Stream *stream);
+void stream_append_config(Stream *stream, Slice json, ApiCall *call);
+/* A config's entry was refused; was applied. */
+void stream_owe_config(Stream *stream, Slice json);
+void stream_config_landed(Stream *stream);
 
 /* stream_settle.c */
 void stream_settle_init(Stream *stream);

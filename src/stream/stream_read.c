@@ -3,7 +3,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/clock.h"
 #include "stream/stream_parts.h"
+
+enum { UNREADABLE_NS = 1000 * 1000 * 1000 };
 
 /* Of a message kept in memory, before subject, headers, payload. */
 typedef struct HeapMsg {
@@ -63,6 +66,32 @@ bool stream_mark_damaged(Stream *stream, uint64_t seq) {
     return true;
 }
 
+/* A disk may fail for a while: such a message is not damaged. */
+static void note_unreadable(Stream *stream, uint64_t seq, Status status) {
+    StreamParts *parts = stream->parts;
+    unsigned at = 0;
+    for (unsigned i = 1; i < parts->unreadable_count; i++)
+        if (parts->unreadable[i].until_ns < parts->unreadable[at].until_ns)
+            at = i;
+    if (parts->unreadable_count < UNREADABLE_MAX)
+        at = parts->unreadable_count++;
+    parts->unreadable[at] = (Unreadable){seq, clock_mono_ns() + UNREADABLE_NS};
+    LOG_ERR("message not read", "stream=%.*s seq=%llu why=%s", SLICE_ARG(stream_name(stream)),
+            (unsigned long long)seq, status_text(status));
+}
+
+static bool is_unreadable(Stream *stream, uint64_t seq) {
+    StreamParts *parts = stream->parts;
+    uint64_t now_ns = clock_mono_ns();
+    for (unsigned i = 0; i < parts->unreadable_count;) {
+        if (parts->unreadable[i].until_ns <= now_ns)
+            parts->unreadable[i] = parts->unreadable[--parts->unreadable_count];
+        else if (parts->unreadable[i++].seq == seq)
+            return true;
+    }
+    return false;
+}
+
 static bool is_record_of(const Stream *stream, const MsgSlot *slot, const Record *record,
                          Slice subject) {
     RecordType type = slot->size & MSG_IS_COPY ? RECORD_COPY : RECORD_PUBLISH;
@@ -112,6 +141,8 @@ Status stream_read(Stream *stream, uint64_t seq, StoredMsg *out_msg) {
         heap_msg_get(shared_ref(slot_heap(slot)), out_msg);
         return OK;
     }
+    if (stream->parts->unreadable_count && is_unreadable(stream, seq))
+        return ERR_IO;
     if (slot->place & MSG_REF)
         return read_ref(stream, seq, slot, out_msg, &(ChunkPart){0});
     if (slot->size & (MSG_DAMAGED | MSG_UNSEEN))
@@ -176,11 +207,13 @@ static void on_fetched(void *cookie, Status status) {
     Stream *stream = fetch->stream;
     if (stream) {
         const MsgSlot *slot = msg_index_get(stream->index, fetch->seq);
-        bool is_damaged = status && status != ERR_AGAIN;
+        bool is_damaged = status == ERR_CORRUPT;
         if (fetch->chunk && is_damaged)
             chunk_mark_damaged(stream->js->chunks, fetch->chunk, fetch->place);
         if (slot && !(slot->place & MSG_IN_HEAP) && is_damaged)
             (void)stream_mark_damaged(stream, fetch->seq);
+        if (slot && status && status != ERR_AGAIN && !is_damaged)
+            note_unreadable(stream, fetch->seq, status);
         list_remove(&fetch->link);
         if (fetch->chunk)
             chunk_unref(stream->js->chunks, fetch->chunk);

@@ -26,6 +26,10 @@ void clock_sim_move(uint64_t ns) {
     wall_ns = clock_wall_ns() + (int64_t)ns;
 }
 
+void clock_sim_move_mono(uint64_t ns) {
+    passed_ns += ns;
+}
+
 void clock_sim_set_wall(int64_t ns_later) {
     wall_ns = clock_wall_ns() + ns_later;
 }

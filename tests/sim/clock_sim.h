@@ -4,6 +4,8 @@
 #include "io/clock.h"
 
 void clock_sim_move(uint64_t ns);
+/* Only the monotonic clock. */
+void clock_sim_move_mono(uint64_t ns);
 /* Only the time of day, which may be set back. */
 void clock_sim_set_wall(int64_t ns_later);
 /* Each reading of the monotonic clock takes so long: 0 = none. */

@@ -40,12 +40,12 @@ static void on_message(Port *port, Sub *sub, const Message *message) {
             watcher = i;
         }
     vec_push(to, ((SimMsg){
-                           .subject = slice_to_text(message->subject),
-                           .reply = slice_to_text(message->reply),
-                           .headers = slice_to_text(message->headers),
-                           .payload = slice_to_text(message->payload),
-                           .watcher = watcher,
-                       }));
+                     .subject = slice_to_text(message->subject),
+                     .reply = slice_to_text(message->reply),
+                     .headers = slice_to_text(message->headers),
+                     .payload = slice_to_text(message->payload),
+                     .watcher = watcher,
+                 }));
 }
 
 static const PortOps port_ops = {.kind = PORT_CLIENT, .deliver = on_message};
@@ -77,8 +77,7 @@ static void subscribe(void) {
     for (size_t i = 0; i < sizeof inboxes / sizeof inboxes[0]; i++)
         (void)sub_add(account, &sim.port, inboxes[i], (Slice){0}, (Slice){0}, false);
     for (size_t i = 0; i < SIM_WATCHERS; i++)
-        sim.watchers[i] =
-            sub_add(account, &sim.port, watched[i], (Slice){0}, (Slice){0}, false);
+        sim.watchers[i] = sub_add(account, &sim.port, watched[i], (Slice){0}, (Slice){0}, false);
 }
 
 bool sim_open(const SimOptions *options) {
@@ -153,7 +152,9 @@ static void run(bool is_to_the_end) {
         log_commit_now(log);
         bool is_due = quiet + 1 == TURNS_QUIET ? is_to_the_end : !rand_below(&sim.rand, JOB_ONE_IN);
         bool has_run = is_due && offload_sim_run(sim.offload);
-        quiet = sim.got.len + sim.watched.len == before && log_head(log) == head && !has_run ? quiet + 1 : 0;
+        quiet = sim.got.len + sim.watched.len == before && log_head(log) == head && !has_run
+                    ? quiet + 1
+                    : 0;
     }
 }
 

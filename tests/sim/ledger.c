@@ -164,8 +164,7 @@ static void expire_one(LedgerStream *stream, unsigned name, uint64_t seq, int64_
                              .is_without_marker = true,
                              .is_guessed = true, /* a restart may come between */
                              .time_ns = now_ns,
-                             .due_ns =
-                                 now_ns + stream->config.marker_ttl_s * (int64_t)NS_PER_S});
+                             .due_ns = now_ns + stream->config.marker_ttl_s * (int64_t)NS_PER_S});
 }
 
 /* Ages by sequence, then times to live by due time and sequence. */

@@ -33,7 +33,11 @@ bool op_burst(void) {
             continue;
         draw_plain(s, &pub);
         subject_text(s, &pub, subject);
-        whole_tell(" %s %u%s", subject, pub.number, pub.is_never ? " never" : pub.ttl_s == 20 ? " 20s" : pub.ttl_s ? " 40s" : "");
+        whole_tell(" %s %u%s", subject, pub.number,
+                   pub.is_never      ? " never"
+                   : pub.ttl_s == 20 ? " 20s"
+                   : pub.ttl_s       ? " 40s"
+                                     : "");
         sim_tell(subject, "_INBOX.x", pub.headers, pub.payload);
         asked++;
         if (!ledger_is_full_for(&whole.now.streams[s], s, &pub))
@@ -74,7 +78,11 @@ bool op_atomic(unsigned s) {
                            "Nats-Expected-Last-Subject-Sequence: %u\r\n", LEDGER_SEQS);
         add_member_headers(&pub, i, is_last);
         subject_text(s, &pub, subject);
-        whole_tell(" %s %u%s", subject, pub.number, pub.is_never ? " never" : pub.ttl_s == 20 ? " 20s" : pub.ttl_s ? " 40s" : "");
+        whole_tell(" %s %u%s", subject, pub.number,
+                   pub.is_never      ? " never"
+                   : pub.ttl_s == 20 ? " 20s"
+                   : pub.ttl_s       ? " 40s"
+                                     : "");
         if (is_last) {
             const SimMsg *msg = sim_ask(subject, pub.headers, pub.payload);
             answer = msg ? msg->payload : NULL;
@@ -112,9 +120,16 @@ bool op_fast(unsigned s) {
         LedgerPub pub;
         draw_plain(s, &pub);
         subject_text(s, &pub, subject);
-        whole_tell(" %s %u%s", subject, pub.number, pub.is_never ? " never" : pub.ttl_s == 20 ? " 20s" : pub.ttl_s ? " 40s" : "");
+        whole_tell(" %s %u%s", subject, pub.number,
+                   pub.is_never      ? " never"
+                   : pub.ttl_s == 20 ? " 20s"
+                   : pub.ttl_s       ? " 40s"
+                                     : "");
         (void)snprintf(reply, sizeof reply, "_INBOX.f.f%llu.3.ok.%u.%u.$FI",
-                       (unsigned long long)whole.epoch, i + 1, i + 1 == n ? 2 : i ? 1 : 0);
+                       (unsigned long long)whole.epoch, i + 1,
+                       i + 1 == n ? 2
+                       : i        ? 1
+                                  : 0);
         sim_tell(subject, reply, pub.headers, pub.payload);
         if (!ledger_is_full_for(&whole.now.streams[s], s, &pub))
             store(s, &pub);
@@ -153,8 +168,8 @@ bool op_transaction(void) {
             (void)snprintf(expected, sizeof expected, ",\"expected_seq\":%u", LEDGER_SEQS);
         (void)snprintf(body + len, sizeof body - len,
                        "%s{\"stream\":\"%s\",\"subject\":\"%s.%s\",\"text\":\"%s\"%s}",
-                       i ? "," : "", ledger_names[s], ledger_names[s],
-                       ledger_subjects[pub.subject], pub.payload, expected);
+                       i ? "," : "", ledger_names[s], ledger_names[s], ledger_subjects[pub.subject],
+                       pub.payload, expected);
         store(s, &pub);
     }
     (void)snprintf(body + strlen(body), 4, "]}");

@@ -73,8 +73,8 @@ static bool op_create(unsigned s) {
 
 static bool op_create_copy(void) {
     const unsigned m = LEDGER_STREAMS - 1;
-    whole.now.streams[m] = (LedgerStream){
-        .exists = true, .kind = pick(2) ? LEDGER_MIRROR : LEDGER_SOURCED};
+    whole.now.streams[m] =
+        (LedgerStream){.exists = true, .kind = pick(2) ? LEDGER_MIRROR : LEDGER_SOURCED};
     whole_tell("create M\n");
     return op_judge(ask("STREAM.CREATE", m,
                         whole.now.streams[m].kind == LEDGER_MIRROR
@@ -104,8 +104,7 @@ void op_watch(unsigned first, unsigned count) {
                        "start_seq\":%llu,\"mem_storage\":true}}",
                        ledger_names[w], w, (unsigned long long)whole.watched[w] + 1);
         const SimMsg *msg = sim_ask(subject, "", body);
-        if (!has_succeeded(msg ? msg->payload : NULL) && !disk_sim_is_stopped() &&
-            !whole.has_fault)
+        if (!has_succeeded(msg ? msg->payload : NULL) && !disk_sim_is_stopped() && !whole.has_fault)
             whole_fail("no watcher of %s: %s", ledger_names[w], msg ? msg->payload : "no answer");
     }
 }
@@ -130,7 +129,7 @@ static bool op_update(unsigned s) {
         ledger_expire(stream, s, clock_wall_ns());
         sim_run();
     }
-    whole.is_refused = answer && !is_done;
+    whole.is_owed = !is_done;
     op_push_chain();
     return is_done && !disk_sim_is_stopped();
 }
@@ -320,10 +319,12 @@ static bool op_touch(unsigned s) {
     LedgerStream *stream = &whole.now.streams[s];
     unsigned subject = pick(LEDGER_SUBJECTS), ttl_s = pick(4) ? 40 : 0;
     uint64_t first, last;
-    if (!stream->config.has_ttl || is_set_back() || !ledger_count(stream, (int)subject, &first, &last) ||
-        stream->msgs[last].is_without_marker)
+    if (!stream->config.has_ttl || is_set_back() ||
+        !ledger_count(stream, (int)subject, &first, &last) || stream->msgs[last].is_without_marker)
         return true;
     LedgerMsg *msg = &stream->msgs[last];
+    if (msg->is_never && stream->config.max_age_s) /* it may be too old at once */
+        return true;
     (void)snprintf(body, sizeof body, "{\"subject\":\"%s.%s\",\"ttl\":\"%s\"}", ledger_names[s],
                    ledger_subjects[subject], ttl_s ? "40s" : "never");
     whole_tell("touch %s\n", body);
@@ -439,7 +440,7 @@ static bool op_some(unsigned s) {
 
 void op_begin(void) {
     whole.chain_len = 0;
-    whole.is_apart = whole.is_refused = false;
+    whole.is_apart = whole.is_refused = whole.is_owed = false;
     op_push_chain();
 }
 

@@ -9,7 +9,7 @@
 #include "clock_sim.h"
 #include "disk_sim.h"
 
-enum { LIVES = 4, STEPS = 24, RECOVERIES = 3, TICK_MS = 110, SPACE_WAIT_S = 10 };
+enum { LIVES = 4, STEPS = 24, RECOVERIES = 3, TICK_MS = 110, SPACE_WAIT_S = 10, RESUME_S = 7 };
 
 Whole whole;
 static jmp_buf seed_end;
@@ -123,7 +123,7 @@ static void begin_fault(Fault fault) {
     else if (fault == FAULT_STOP_LATER)
         disk_sim_stop_after(1 + pick(150));
     else if (fault == FAULT_ERROR)
-        disk_sim_fail_after(1 + pick(30));
+        disk_sim_fail_for(1 + pick(30), pick(2) ? 1 : 1 + pick(20));
     else if (fault == FAULT_FULL)
         disk_sim_set_capacity(disk_sim_used() + pick(64) * 1024);
     else if (fault == FAULT_READS)
@@ -132,11 +132,25 @@ static void begin_fault(Fault fault) {
 
 static bool end_fault(void) {
     whole.has_fault = false;
-    disk_sim_fail_after(0);
+    disk_sim_fail_for(0, 0);
     disk_sim_fail_reads(0, 0);
     disk_sim_set_capacity(0);
     op_begin();
     return op_wait(SPACE_WAIT_S * (int64_t)NS_PER_S);
+}
+
+/* The disk works again, and so does the log, by itself. */
+static void go_on(void) {
+    whole_tell("the disk works again\n");
+    disk_sim_fail_for(0, 0);
+    disk_sim_set_capacity(0);
+    whole.has_fault = false;
+    for (unsigned i = 0; i < RESUME_S && (whole.is_owed || sim_is_failed()); i++) {
+        clock_sim_move_mono(NS_PER_S);
+        sim_run();
+    }
+    if (sim_is_failed())
+        whole_fail("the log does not go on");
 }
 
 /* True: the operation is open, and the process must end. */
@@ -144,8 +158,13 @@ static bool step(void) {
     bool is_done = op_any();
     if (disk_sim_is_stopped())
         return true;
-    if (sim_is_failed())
-        return true;
+    if (sim_is_failed() || (!is_done && whole.is_owed)) {
+        if (pick(2) && !whole.is_owed)
+            return true;
+        go_on();
+        look_resolve(false);
+        return false;
+    }
     if (!is_done && !whole.has_fault)
         whole_fail("an operation was not confirmed");
     if (!is_done)
@@ -179,6 +198,8 @@ static void live(void) {
             begin_fault(fault);
         is_open = step();
     }
+    if (!is_open && sim_is_failed())
+        go_on();
     if (!is_open && whole.has_fault)
         is_open = !end_fault();
     if (!is_open) {

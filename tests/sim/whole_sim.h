@@ -1,8 +1,9 @@
 /* One seed of everything that the streams of one server have, under faults, against the ledger.
  *
- * An operation changes the ledger step by step, each step in the chain; the server's answer confirms
- * the last one. When none came because a fault struck, what the server then holds must be one of the
- * steps, whole: before the operation, after it, or, where it is many entries, in between. */
+ * An operation changes the ledger step by step, each step in the chain; the server's answer
+ * confirms the last one. When none came because a fault struck, what the server then holds must be
+ * one of the steps, whole: before the operation, after it, or, where it is many entries, in
+ * between. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,12 +25,13 @@ typedef struct Whole {
     Ledger chain[CHAIN_MAX]; /* what may be instead, when an operation is open: chain[0] before */
     unsigned chain_len;
     bool is_refused;      /* the operation was answered with an error */
+    bool is_owed;         /* what was refused may come by itself when the disk works again */
     bool is_apart;        /* streams may be at different steps of the chain */
     bool is_copy_settled; /* the copying stream has nothing to wait for */
     uint32_t number_last;
     int64_t wall_max_ns; /* the latest time of day there was */
     uint64_t watched[WATCHERS];
-    uint64_t lines; /* that the server logged as warnings and errors */
+    uint64_t lines;       /* that the server logged as warnings and errors */
     bool has_fault;       /* operations may be refused */
     bool is_clock_moving; /* backwards too */
     uint64_t epoch;       /* batches get new names */
