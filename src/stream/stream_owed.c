@@ -1,13 +1,14 @@
 /* A config that the catalogue has, and that the stream could not store: the disk was full, or
  * failed. It is proposed again until it is stored, so that the stream does not go on under the old
  * one and turn to the new one at the next start. */
+#include "io/clock.h"
 #include "stream/stream_parts.h"
 
 enum { RETRY_NS = 1000 * 1000 * 1000 };
 
 static void arm(Stream *stream) {
     StreamParts *parts = stream->parts;
-    timer_set(stream->group.home, &parts->owed_timer, stream->group.home->now_ns + RETRY_NS);
+    timer_set(stream->group.home, &parts->owed_timer, clock_mono_ns() + RETRY_NS);
 }
 
 void stream_append_config(Stream *stream, Slice json, ApiCall *call) {
