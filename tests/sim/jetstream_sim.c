@@ -126,9 +126,7 @@ void sim_close(void) {
     if (!sim.is_open)
         return;
     sim.is_open = false;
-    offload_stop(sim.offload);
-    for (unsigned i = 0; i < sim.workers; i++)
-        worker_turn(sim.all[i], false);
+    offload_stop(sim.offload); /* what the jobs found is not looked at any more */
     jetstream_close(sim.all, sim.store);
     close_workers();
     sim_forget();

@@ -218,7 +218,8 @@ void look_check(unsigned stream) {
     if (!seen && (disk_sim_is_stopped() || whole.has_fault))
         return;
     const char *why = seen ? look_differs(&whole.now.streams[stream], seen) : "cannot be read";
-    if (!why || (whole.has_fault && strcmp(why, is_missing) == 0)) /* reads fail */
+    bool may_miss = whole.has_fault || disk_sim_is_stopped(); /* reads fail */
+    if (!why || (may_miss && strcmp(why, is_missing) == 0))
         return;
     if (seen)
         tell_difference(&whole.now.streams[stream], seen);
