@@ -97,6 +97,16 @@ static void fixture_free(Fixture *fixture) {
     mem_free(fixture);
 }
 
+typedef struct CountedMail {
+    Mail mail; /* first */
+    int count;
+} CountedMail;
+
+static void count_arrival(Worker *here, Mail *mail) {
+    (void)here;
+    CONTAINER_OF(mail, CountedMail, mail)->count++;
+}
+
 static Account *account_of(Fixture *fixture, unsigned worker) {
     return bus_account(fixture->buses[worker], 0);
 }
@@ -492,6 +502,36 @@ static void on_changed(InterestWatch *watch) {
     ((Watcher *)watch)->calls++;
 }
 
+/* Else a third worker, which hears of the message's consequences first, would drop the answer. */
+static void interest_is_known_everywhere_before_what_is_sent_after_it(void **state) {
+    (void)state;
+    Fixture *fixture = fixture_new(3);
+    subscribe(fixture, 1, 0, "request", "");
+    settle(fixture);
+    subscribe(fixture, 0, 0, "answer", "");
+    (void)publish(fixture, 0, "request", NULL);
+    worker_turn(fixture->all[2], false); /* worker 0 is still in its turn */
+    assert_true(bus_has_interest(account_of(fixture, 2), LIT("answer")));
+    settle(fixture);
+    fixture_free(fixture);
+}
+
+/* Any mail has consequences. */
+static void interest_is_known_everywhere_before_other_mail_arrives(void **state) {
+    (void)state;
+    Fixture *fixture = fixture_new(3);
+    CountedMail mail = {.mail.arrive = count_arrival};
+    subscribe(fixture, 0, 0, "answer", "");
+    subscribe(fixture, 0, 0, "other.*", "q");
+    worker_post(fixture->all[0], fixture->all[1], &mail.mail);
+    worker_turn(fixture->all[2], false);
+    assert_true(bus_has_interest(account_of(fixture, 2), LIT("answer")));
+    assert_true(bus_has_interest(account_of(fixture, 2), LIT("other.x")));
+    settle(fixture);
+    assert_int_equal(mail.count, 1);
+    fixture_free(fixture);
+}
+
 static void watches_follow_the_interest_in_one_subject_on_all_workers(void **state) {
     (void)state;
     Fixture *fixture = fixture_new(2);
@@ -690,6 +730,8 @@ int main(void) {
         cmocka_unit_test(many_congested_subjects_are_reported_as_one_worker),
         cmocka_unit_test(bytes_not_yet_dealt_with_elsewhere_count_as_congestion),
         cmocka_unit_test(waits_end_when_a_port_here_drains_and_can_be_cancelled),
+        cmocka_unit_test(interest_is_known_everywhere_before_what_is_sent_after_it),
+        cmocka_unit_test(interest_is_known_everywhere_before_other_mail_arrives),
         cmocka_unit_test(watches_follow_the_interest_in_one_subject_on_all_workers),
         cmocka_unit_test(any_publish_reaches_those_and_only_those_who_want_it),
         cmocka_unit_test(figures_and_listings_count_own_subscriptions),

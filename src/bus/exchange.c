@@ -82,7 +82,8 @@ void exchange_done(Bus *bus) {
     bus->exchange.peers = NULL;
 }
 
-/* Mail that was posted may be added to until the turn ends: the loop keeps it until then. The task
+/* Mail that was posted may be added to until the loop posts it: at the end of the turn, or at a
+ * fence. The task
  * runs before the loop posts; the hook closes what was opened behind the task. */
 static void close_all(Bus *bus) {
     if (!bus->exchange.has_open)
@@ -130,6 +131,10 @@ static void *add_item(Bus *bus, unsigned to, size_t size, ItemKind kind, const A
     size = (size + 7) & ~(size_t)7;
     ASSERT(size <= UINT32_MAX);
 
+    if (kind != ITEM_INTEREST)
+        worker_fence_now(bus->home);
+    if (exchange->has_open && exchange->opened_in != worker_mailings(bus->home))
+        close_all(bus);
     ExchangeMail *mail = peer->open;
     if (mail == NULL) {
         size_t guess = clamp(peer->last_size, CHUNK_MIN, CHUNK_MAX);
@@ -140,6 +145,7 @@ static void *add_item(Bus *bus, unsigned to, size_t size, ItemKind kind, const A
             peer->open = mail;
             if (!exchange->has_open) {
                 exchange->has_open = true;
+                exchange->opened_in = worker_mailings(bus->home);
                 worker_soon(bus->home, &exchange->close_task);
             }
         }
@@ -186,6 +192,8 @@ void exchange_send_interest(Account *account, Slice subject, Slice queue, int64_
         item->queue_len = (uint16_t)queue.len;
         put(put(item->text, subject), queue);
     }
+    if (delta > 0)
+        worker_fence(bus->home);
 }
 
 /* What counts against the limit of unprocessed bytes. */

@@ -45,6 +45,7 @@ typedef struct Exchange {
     Task close_task;
     TurnHook hook;
     uint64_t closed_ns; /* the turn whose hooks have run: mail made after them is posted alone */
+    uint64_t opened_in; /* worker_mailings then: another number, and what was open has gone */
     bool has_open;
 } Exchange;
 

@@ -44,6 +44,8 @@ struct WorkerLoop {
     Mailbox *box;
     Watch wake;
     Mail quit_mail;
+    bool is_fence_due;
+    uint64_t mailings;
     MailBatch *batches; /* [count + 1], by destination */
     unsigned *dirty;    /* destinations with something in their batch */
     unsigned dirty_count;

@@ -172,6 +172,7 @@ bool worker_is_current(const Worker *worker) {
 void worker_post(Worker *from, Worker *to, Mail *mail) {
     ASSERT(worker_is_current(from));
     WorkerLoop *loop = from->loop;
+    worker_fence_now(from);
     MailBatch *batch = &loop->batches[to->index];
     if (batch->newest == NULL) {
         batch->oldest = mail;
@@ -179,6 +180,19 @@ void worker_post(Worker *from, Worker *to, Mail *mail) {
     }
     mail->next = batch->newest;
     batch->newest = mail;
+}
+
+void worker_fence(Worker *from) {
+    from->loop->is_fence_due = from->loop->dirty_count != 0;
+}
+
+void worker_fence_now(Worker *from) {
+    if (__builtin_expect(from->loop->is_fence_due, 0))
+        loop_post_mail(from->loop);
+}
+
+uint64_t worker_mailings(const Worker *worker) {
+    return worker->loop->mailings;
 }
 
 void worker_post_now(Worker *to, Mail *mail) {
@@ -192,7 +206,9 @@ void loop_post_mail(WorkerLoop *loop) {
         loop->batches[to] = (MailBatch){0};
         mailbox_post_reversed(loop->worker->all[to]->loop->box, batch.newest, batch.oldest);
     }
+    loop->mailings += loop->dirty_count != 0;
     loop->dirty_count = 0;
+    loop->is_fence_due = false;
 }
 
 bool loop_take_mail(WorkerLoop *loop) {

@@ -76,6 +76,14 @@ bool worker_is_current(const Worker *worker);
  * this turn. to == from is allowed. Takes mail. */
 void worker_post(Worker *from, Worker *to, Mail *mail);
 
+/* What was posted so far, also to other workers, lies in their mailboxes before anything that is
+ * posted from now on: so whoever acts on that, at whatever remove, has taken this before. */
+void worker_fence(Worker *from);
+/* The fence, if one is due, comes now. */
+void worker_fence_now(Worker *from);
+/* Rises when mail goes out: what is the same as before was not. */
+uint64_t worker_mailings(const Worker *worker);
+
 /* Any thread: posts at once. */
 void worker_post_now(Worker *to, Mail *mail);
 

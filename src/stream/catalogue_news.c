@@ -53,7 +53,8 @@ static void tell_home(Catalogue *catalogue, News *news, ApiCall *call) {
         news->call = call;
         api_detach(call);
     }
-    worker_post_now(jetstream_home_of(catalogue->js->home, news->group), &news->mail);
+    Worker *here = catalogue->js->home;
+    worker_post(here, jetstream_home_of(here, news->group), &news->mail);
 }
 
 static void tell_others(Catalogue *catalogue, NewsKind kind, const Asset *asset) {
@@ -61,7 +62,8 @@ static void tell_others(Catalogue *catalogue, NewsKind kind, const Asset *asset)
 
     for (unsigned i = 0; i < first->count; i++)
         if (first->all[i] != home)
-            worker_post_now(first->all[i], &new_news(kind, asset)->mail);
+            worker_post(first, first->all[i], &new_news(kind, asset)->mail);
+    worker_fence(first); /* who hears of it from the home finds it known everywhere */
 }
 
 void catalogue_tell_added(Catalogue *catalogue, const Asset *asset, ApiCall *call) {

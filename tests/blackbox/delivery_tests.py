@@ -1,5 +1,5 @@
 """Order, causality, queues, slow consumers, memory."""
-import os, threading
+import json, os, threading
 from run import Skip, test
 from server import Server
 from wire import Closed, Msg, Wire
@@ -197,3 +197,15 @@ def out_of_descriptors_refuses_the_new_and_keeps_the_old(context):
         with Wire(server.port, timeout=10) as again:
             again.flush()
     del before, subprocess
+
+
+@test(workers=(2, 4))
+def a_request_that_brings_its_subscription_along_is_answered(context, conf):
+    """The answer comes from a worker that must have heard of the subscription by then."""
+    with Server(context.binary, conf=conf) as server:
+        for i in range(60):
+            with Wire(server.port) as wire, Wire(server.port) as other:
+                wire.flush(), other.flush()
+                body = json.dumps({"name": "S", "subjects": ["s"]})
+                wire.send(f"SUB in.{i}.* 1\r\nPUB $JS.API.STREAM.CREATE.S in.{i}.1 {len(body)}\r\n{body}\r\n")
+                assert wire.take(lambda op: getattr(op, "subject", "") == f"in.{i}.1", timeout=5), i
