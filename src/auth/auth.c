@@ -49,6 +49,7 @@ static Status add_user(Credentials *credentials, const AuthOptions *options,
     user->name = copy(from->name);
     user->password = copy(from->password);
     user->account = from->account;
+    user->connections = from->connections;
     Status status = make_permissions(&from->permissions, &options->default_permissions, out_error,
                                      &user->permissions);
     if (status != OK) {

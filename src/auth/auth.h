@@ -17,10 +17,14 @@
 #include "base/slice.h"
 
 /* Plain data, borrowed for credentials_new only. */
+/* Ways to connect; bits. */
+typedef enum AuthConnection { AUTH_STANDARD = 1, AUTH_WEBSOCKET = 2, AUTH_ELSE = 4 } AuthConnection;
+
 typedef struct UserOptions {
     Slice name;
-    Slice password; /* plain or bcrypt */
-    size_t account; /* index in the bus */
+    Slice password;       /* plain or bcrypt */
+    size_t account;       /* index in the bus */
+    unsigned connections; /* AuthConnection; 0 = all */
     PermissionsOptions permissions;
 } UserOptions;
 
@@ -41,6 +45,7 @@ typedef struct AuthUser {
     Slice name;
     Slice password;
     size_t account;
+    unsigned connections;     /* AuthConnection; 0 = all */
     Permissions *permissions; /* NULL = everything is permitted */
 } AuthUser;
 

@@ -52,6 +52,17 @@ Status conn_open(Conn *conn, Worker *home, int fd, const ConnOps *ops) {
     return OK;
 }
 
+int conn_detach(Conn *conn) {
+    ASSERT_HOME(conn);
+    ASSERT(conn->state == CONN_OPEN && conn->pending_bytes == 0);
+    int fd = conn->watch.fd;
+    loop_forget_events(conn->home->loop, &conn->watch);
+    watch_remove(conn->home, &conn->watch);
+    conn->watch.fd = -1;
+    conn_close(conn, CONN_END_OURS);
+    return fd;
+}
+
 bool conn_is_open(const Conn *conn) {
     return conn->state == CONN_OPEN;
 }
@@ -183,6 +194,34 @@ static ssize_t write_parts(int fd, struct iovec *parts, int count) {
     return sendmsg(fd, &message, MSG_NOSIGNAL);
 }
 
+/* What goes to the socket next. */
+static size_t parts_of(const Conn *conn, struct iovec parts[OUT_PARTS_MAX], int *out_count) {
+    size_t bytes = out_parts(conn, parts, out_count);
+    if (conn->codec == NULL)
+        return bytes;
+    while (bytes > conn->coded_bytes) {
+        struct iovec *last = &parts[*out_count - 1];
+        size_t plain = bytes - conn->coded_bytes;
+        if (plain < last->iov_len) {
+            last->iov_len -= plain;
+            return conn->coded_bytes;
+        }
+        bytes -= last->iov_len;
+        (*out_count)--;
+    }
+    return bytes;
+}
+
+static void consume(Conn *conn, size_t n) {
+    out_consume(pool_of(conn), conn, n);
+    if (conn->codec)
+        conn->coded_bytes -= n;
+}
+
+static bool has_output(const Conn *conn) {
+    return conn->pending_bytes != 0 || (conn->codec && conn_has_replies(conn));
+}
+
 /* Leaves conn in the list where it belongs: to flush when its share of the turn is used up,
  * blocked, closing, or none. */
 static void write_out(Conn *conn) {
@@ -190,14 +229,16 @@ static void write_out(Conn *conn) {
     size_t written = 0;
 
     list_remove(&conn->flush_link);
-    while (conn->pending_bytes != 0) {
+    while (has_output(conn)) {
+        if (conn->codec && conn->coded_bytes == 0)
+            conn_encode(conn);
         if (written >= FLUSH_BYTES_PER_TURN) {
             set_unblocked(conn);
             list_push_back(&conn->home->loop->flush, &conn->flush_link);
             return;
         }
         int count;
-        size_t bytes = out_parts(conn, parts, &count);
+        size_t bytes = parts_of(conn, parts, &count);
         ssize_t n = write_parts(conn->watch.fd, parts, count);
         if (n < 0 && errno == EINTR)
             continue;
@@ -206,7 +247,7 @@ static void write_out(Conn *conn) {
             return;
         }
         if (n > 0) {
-            out_consume(pool_of(conn), conn, (size_t)n);
+            consume(conn, (size_t)n);
             written += (size_t)n;
         }
         if (n < 0 || (size_t)n < bytes) {
@@ -225,9 +266,14 @@ static void note_drained(Conn *conn) {
     }
 }
 
+void conn_flush_later(Conn *conn) {
+    if (!link_is_listed(&conn->flush_link))
+        list_push_back(&conn->home->loop->flush, &conn->flush_link);
+}
+
 void conn_flush(Conn *conn) {
     ASSERT_HOME(conn);
-    if ((conn->state != CONN_OPEN && conn->state != CONN_FLUSHING) || conn->pending_bytes == 0)
+    if ((conn->state != CONN_OPEN && conn->state != CONN_FLUSHING) || !has_output(conn))
         return;
     loop_post_mail(conn->home->loop);
     write_out(conn);
@@ -300,6 +346,7 @@ void conn_close(Conn *conn, ConnEnd end) {
         conn->state == CONN_FLUSHING && conn->pending_bytes == 0 && !conn->is_hung_up;
     conn->state = CONN_CLOSING;
     conn->end = end;
+    conn->coded_bytes = 0;
     out_drop_all(pool_of(conn), conn);
     timer_cancel(conn->home, &conn->write_timer);
     list_remove(&conn->read_link);
@@ -307,15 +354,13 @@ void conn_close(Conn *conn, ConnEnd end) {
     list_push_back(&conn->home->loop->closing, &conn->flush_link);
 }
 
-static void close_when_flushed(Conn *conn, ConnEnd end) {
-    WorkerLoop *loop = conn->home->loop;
+void conn_end_after_flush(Conn *conn, ConnEnd end) {
     conn->state = CONN_FLUSHING;
     conn->end = end;
     list_remove(&conn->read_link);
     if (conn->out_last)
         conn->out_last->room = 0; /* nothing more is appended */
-    if (!link_is_listed(&conn->flush_link))
-        list_push_back(&loop->flush, &conn->flush_link);
+    conn_flush_later(conn);
     uint64_t wait_ns = conn->write_deadline_ns ? conn->write_deadline_ns : CLOSE_FLUSH_NS;
     timer_set(conn->home, &conn->write_timer, clock_mono_ns() + wait_ns);
 }
@@ -323,22 +368,25 @@ static void close_when_flushed(Conn *conn, ConnEnd end) {
 void conn_close_after_flush(Conn *conn) {
     ASSERT_HOME(conn);
     if (conn->state == CONN_OPEN)
-        close_when_flushed(conn, CONN_END_OURS);
+        conn_end_after_flush(conn, CONN_END_OURS);
 }
 
 void conn_end_by_peer(Conn *conn) {
-    if (conn->pending_bytes == 0 || conn->blocked_since_ns != 0) {
+    if (!has_output(conn) || conn->blocked_since_ns != 0) {
         conn_close(conn, CONN_END_PEER);
         return;
     }
     conn->is_last_flush = true;
-    close_when_flushed(conn, CONN_END_PEER);
+    conn_end_after_flush(conn, CONN_END_PEER);
 }
 
 static void release(Conn *conn) {
     loop_forget_events(conn->home->loop, &conn->watch);
     buf_done(&conn->kept);
     conn->state = CONN_CLOSED;
+    conn_drop_codec(conn);
+    if (conn->watch.fd < 0)
+        return; /* detached */
     if (conn->is_lingering) {
         watch_remove(conn->home, &conn->watch);
         linger_start(conn->home, conn->watch.fd);

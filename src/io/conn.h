@@ -42,6 +42,7 @@ typedef struct ConnOps {
     void (*on_closed)(Conn *conn, ConnEnd end);
 } ConnOps;
 
+typedef struct ConnCodec ConnCodec;
 typedef struct OutChunk OutChunk; /* private */
 
 struct Conn {
@@ -58,6 +59,8 @@ struct Conn {
     uint64_t last_input_ns;     /* monotonic */
     uint64_t blocked_since_ns;  /* 0 = the socket takes data */
     Timer write_timer;
+    ConnCodec *codec;      /* owned; NULL = none. See conn_codec.h */
+    size_t coded_bytes;    /* private: of the outbox, as they go to the socket */
     size_t deadline_bytes; /* private: must be taken before write_timer is set anew */
     Link flush_link; /* private: in the worker's list to flush, of the blocked or of the closing */
     Link read_link;  /* private: in the worker's list to read again */
@@ -69,6 +72,7 @@ struct Conn {
     bool is_last_flush; /* private: what does not go at once is dropped */
     bool is_lingering;  /* private: closed by us after its last words were written */
     bool is_drain_due;  /* private: on_drained is to be called */
+    bool is_ended;      /* private: the codec's last words were said */
     ConnEnd end;
 };
 
@@ -79,6 +83,13 @@ enum { CONN_KEPT_BYTES_MAX = LIMIT_PAYLOAD_BYTES + 1024 * 1024 };
 /* Takes fd (non-blocking, close-on-exec is set here). ERR_IO when epoll refuses; fd is then closed.
  * Sets every field: limits are set by the owner afterwards. */
 MUST_CHECK Status conn_open(Conn *conn, Worker *home, int fd, const ConnOps *ops);
+
+/* Right after conn_open: from now on bytes go through codec, which conn owns. */
+void conn_set_codec(Conn *conn, ConnCodec *codec);
+
+/* Takes the socket out of the loop and out of conn, which ends as by conn_close(CONN_END_OURS): for
+ * who hands the connection on to another worker. Nothing may be pending. */
+int conn_detach(Conn *conn);
 
 /* Room for n bytes at the end of the outbox; borrowed until the next call on conn. After a close
  * the bytes go nowhere. */

@@ -106,7 +106,7 @@ static void shrink_kept(Conn *conn) {
 }
 
 /* Offers kept, drops what was used. */
-static void offer_kept(Conn *conn) {
+void conn_offer_kept(Conn *conn) {
     conn->is_kept_due = false;
     size_t used = offer(conn, conn->kept.ptr, conn->kept.len);
     if (used == 0)
@@ -132,7 +132,7 @@ static Status act_on_lent(Conn *conn, char *lent, size_t n) {
 static Status act_in_place(Conn *conn, char *lent, size_t n, size_t room) {
     size_t in_place = n < room ? n : room;
     conn->kept.len += in_place;
-    offer_kept(conn);
+    conn_offer_kept(conn);
     size_t rest = n - in_place;
     if (rest == 0)
         return OK;
@@ -140,7 +140,7 @@ static Status act_in_place(Conn *conn, char *lent, size_t n, size_t room) {
         return act_on_lent(conn, lent, rest);
     Status status = keep(conn, lent, rest);
     if (status == OK)
-        offer_kept(conn);
+        conn_offer_kept(conn);
     return status;
 }
 
@@ -184,7 +184,9 @@ static void act(Conn *conn, char *lent, size_t n, size_t room) {
     if (conn->state != CONN_OPEN)
         return;
     uint64_t before = loop->out.appended;
-    Status status = room ? act_in_place(conn, lent, n, room) : act_on_lent(conn, lent, n);
+    Status status = conn->codec ? conn_act_on_coded(conn, slice_from(lent, n))
+                    : room      ? act_in_place(conn, lent, n, room)
+                                : act_on_lent(conn, lent, n);
     adapt_read_bytes(loop, n, loop->out.appended - before);
 
     if (conn->is_reading_paused && conn->kept.len)
@@ -215,7 +217,7 @@ void conn_read(Conn *conn) {
     if (conn->is_kept_due) { /* a pause came between */
         (void)loop_take_mail(loop);
         if (conn_takes_input(conn))
-            offer_kept(conn);
+            conn_offer_kept(conn);
         if (conn->is_reading_paused && conn->kept.len)
             conn->is_kept_due = true;
         if (conn_takes_input(conn) && conn->is_readable)
@@ -227,7 +229,8 @@ void conn_read(Conn *conn) {
     size_t room = 0;
     struct iovec parts[2];
     int count = 0;
-    if (conn->kept.len > HEAD_ROOM || (conn->kept.len && conn->want > HEAD_ROOM)) {
+    bool is_coded = conn->codec != NULL; /* then what is kept is plain */
+    if (!is_coded && (conn->kept.len > HEAD_ROOM || (conn->kept.len && conn->want > HEAD_ROOM))) {
         size_t goal = kept_goal(conn);
         if (grow_kept(conn, goal) != OK) {
             conn_close(conn, CONN_END_READ_ERROR);

@@ -17,6 +17,20 @@ static inline bool conn_takes_input(const Conn *conn) {
     return conn->state == CONN_OPEN && !conn->is_reading_paused;
 }
 
+/* conn_coded.c. The outbox begins with coded bytes afterwards, unless nothing is pending. */
+void conn_encode(Conn *conn);
+/* True when conn_encode would add something although nothing is pending. */
+bool conn_has_replies(const Conn *conn);
+void conn_drop_codec(Conn *conn);
+/* n bytes of the lent buffer: acts on what they carry. */
+Status conn_act_on_coded(Conn *conn, Slice coded);
+/* Offers what is kept to the owner (conn_input.c). */
+void conn_offer_kept(Conn *conn);
+/* Lists it for a flush at the end of the turn (conn.c). */
+void conn_flush_later(Conn *conn);
+/* Closes when what is pending was written (conn.c). */
+void conn_end_after_flush(Conn *conn, ConnEnd end);
+
 /* Lists it for a read in the next turn. */
 void conn_read_later(Conn *conn);
 /* Reads once, takes mail, acts. */

@@ -79,16 +79,22 @@ bool reader_duration(OptionsReader *reader, const ConfValue *value, bool takes_s
                      int64_t *out_ns);
 /* One text or an array of texts, added to list. */
 bool reader_texts(OptionsReader *reader, const ConfValue *value, TextList *list);
+/* A map of texts. */
+bool reader_pairs(OptionsReader *reader, const ConfValue *value, TextPairs *pairs);
+/* "host:port", "[::1]:4222" or a port. */
+bool reader_address(OptionsReader *reader, const ConfValue *value, Slice *out_host,
+                    int64_t *out_port);
 /* Without regard to case. */
 bool key_is(const ConfValue *value, const char *name);
 
 /* The tables of blocks, for handlers and for options_compare. */
 DirectiveTable options_top_table(void);
 DirectiveTable options_jetstream_table(void);
+DirectiveTable options_websocket_table(void);
 
-/* Handlers of options_accounts.c and options_permissions.c. */
-DirectiveHandler read_accounts, read_authorization, read_global_mappings, read_mappings,
-    read_permissions;
+/* Handlers of options_accounts.c, options_permissions.c and options_websocket.c. */
+DirectiveHandler read_websocket, read_accounts, read_authorization, read_global_mappings,
+    read_mappings, read_permissions;
 
 /* Adds it when it is new. */
 size_t reader_account(OptionsReader *reader, Slice name);

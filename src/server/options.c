@@ -123,6 +123,8 @@ static void fill_defaults(Options *options) {
         options->host = LIT("0.0.0.0");
     if (options->http_host.len == 0)
         options->http_host = options->host;
+    if (options->websocket.host.len == 0)
+        options->websocket.host = LIT("0.0.0.0");
     set_default(&options->port, 4222);
     set_default(&options->workers,
                 thread_cpu_count() < LIMIT_WORKERS ? thread_cpu_count() : LIMIT_WORKERS);
@@ -285,6 +287,8 @@ Status options_check_start(const Options *options, Buf *out_error) {
         buf_printf(out_error, "port %lld is out of range", (long long)options->port);
     else if (options->http_port < -1 || options->http_port > 65535)
         buf_printf(out_error, "http_port %lld is out of range", (long long)options->http_port);
+    else if (options->websocket.port != 0 && !options->websocket.is_without_tls)
+        buf_append_lit(out_error, "websocket requires TLS configuration");
     else if (options->workers < 0 || options->workers > LIMIT_WORKERS)
         buf_printf(out_error, "workers must be 1 to %d", LIMIT_WORKERS);
     else if (options->lame_duck_grace_ns >= options->lame_duck_duration_ns) {

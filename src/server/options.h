@@ -78,6 +78,16 @@ typedef struct JetStreamLimitsOptions {
     JetStreamBatchOptions batch;
 } JetStreamLimitsOptions;
 
+/* port 0: no WebSockets. */
+typedef struct WebSocketServerOptions {
+    Slice host, advertise;
+    int64_t port; /* -1 = any */
+    bool is_without_tls, is_same_origin, is_compressed;
+    TextList allowed_origins;
+    TextPairs headers;
+    int64_t handshake_timeout_ns, ping_interval_ns; /* 0 = default */
+} WebSocketServerOptions;
+
 typedef struct JetStreamServerOptions {
     bool is_enabled, is_not_strict;
     Slice store_dir; /* as configured; empty = the default */
@@ -123,6 +133,7 @@ typedef struct Options {
     bool is_system_only; /* only the system account has users: others come in without any */
 
     JetStreamServerOptions jetstream;
+    WebSocketServerOptions websocket;
 
     TextList tags;
     TextPairs metadata;

@@ -59,7 +59,7 @@ static const Directive user_rows[] = {
     ROW(UserOptions, "password|pass", TEXT, password, 0, 0, NULL, NULL),
     READ(UserOptions, "permissions|permission|authorization", read_permissions, permissions),
     READ(UserOptions, "allowed_connection_types|connection_types|clients", read_connection_types,
-         name),
+         connections),
     OTHER("nkey", REFUSED),
     OTHER("proxy_required", REFUSED),
 };
@@ -210,27 +210,29 @@ static void read_users(OptionsReader *reader, const ConfValue *value, void *targ
         read_user(reader, one);
 }
 
-/* Clients connect in one way here; a user who may only come in another way could never. */
 static void read_connection_types(OptionsReader *reader, const ConfValue *value, void *target) {
-    static const char *const known[] = {"STANDARD", "WEBSOCKET", "LEAFNODE",  "LEAFNODE_WS",
-                                        "MQTT",     "MQTT_WS",   "IN_PROCESS"};
+    static const struct {
+        const char *name;
+        AuthConnection way;
+    } known[] = {{"STANDARD", AUTH_STANDARD}, {"WEBSOCKET", AUTH_WEBSOCKET},
+                 {"LEAFNODE", AUTH_ELSE},     {"LEAFNODE_WS", AUTH_ELSE},
+                 {"MQTT", AUTH_ELSE},         {"MQTT_WS", AUTH_ELSE},
+                 {"IN_PROCESS", AUTH_ELSE}};
+    unsigned *ways = target;
     TextList types = {0};
-    bool is_standard = false;
 
     if (!reader_texts(reader, value, &types))
         return;
     for (size_t i = 0; i < types.count; i++) {
-        bool is_known = false;
+        unsigned way = 0;
         for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
-            is_known = is_known || slice_equal_ignoring_case(types.at[i], slice_of_text(known[k]));
-        if (!is_known)
+            if (slice_equal_ignoring_case(types.at[i], slice_of_text(known[k].name)))
+                way = known[k].way;
+        if (way == 0)
             reader_fail(reader, value, "invalid connection types [\"%.*s\"]",
                         SLICE_ARG(types.at[i]));
-        is_standard = is_standard || slice_equal_ignoring_case(types.at[i], LIT("STANDARD"));
+        *ways |= way;
     }
-    if (!is_standard && types.count > 0)
-        reader_fail(reader, value,
-                    "option \"allowed_connection_types\" without STANDARD is not supported yet");
 }
 
 static void read_timeout(OptionsReader *reader, const ConfValue *value, void *target) {

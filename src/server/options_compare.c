@@ -197,6 +197,9 @@ Status options_compare(const Options *old, const Options *now, Buf *out_error, B
     if (status == OK)
         status = compare_table(options_jetstream_table(), &old->jetstream, &now->jetstream,
                                out_error, out_changed);
+    if (status == OK)
+        status = compare_table(options_websocket_table(), &old->websocket, &now->websocket,
+                               out_error, out_changed);
     if (status == OK && !is_limits_same(&old->jetstream.limits, &now->jetstream.limits)) {
         buf_append_lit(out_error,
                        "config reload not supported for JetStreamLimits: old=..., new=...");

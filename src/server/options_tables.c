@@ -108,7 +108,7 @@ static const Directive top_rows[] = {
     REFUSED("cluster"),
     REFUSED("gateway"),
     REFUSED("leafnodes|leaf"),
-    REFUSED("websocket|ws"),
+    READ("websocket|ws", read_websocket, websocket),
     REFUSED("mqtt"),
 };
 
@@ -193,9 +193,8 @@ DirectiveTable options_jetstream_table(void) {
     return DIRECTIVE_TABLE(jetstream_rows);
 }
 
-/* "host:port", "[::1]:4222" or a port. */
-static bool read_address(OptionsReader *reader, const ConfValue *value, Slice *out_host,
-                         int64_t *out_port) {
+bool reader_address(OptionsReader *reader, const ConfValue *value, Slice *out_host,
+                    int64_t *out_port) {
     if (value->type == CONF_INT) {
         *out_host = (Slice){0};
         *out_port = value->integer;
@@ -235,7 +234,7 @@ static bool read_address(OptionsReader *reader, const ConfValue *value, Slice *o
 static void read_listen(OptionsReader *reader, const ConfValue *value, void *target) {
     Slice host;
     int64_t port;
-    if (!read_address(reader, value, &host, &port))
+    if (!reader_address(reader, value, &host, &port))
         return;
     reader->options->host = host;
     reader->options->port = port;
@@ -244,7 +243,7 @@ static void read_listen(OptionsReader *reader, const ConfValue *value, void *tar
 static void read_http(OptionsReader *reader, const ConfValue *value, void *target) {
     Slice host;
     int64_t port;
-    if (!read_address(reader, value, &host, &port))
+    if (!reader_address(reader, value, &host, &port))
         return;
     reader->options->http_host = host;
     reader->options->http_port = port;
@@ -294,19 +293,23 @@ static void read_grace(OptionsReader *reader, const ConfValue *value, void *targ
         *(int64_t *)target = ns;
 }
 
-static void read_metadata(OptionsReader *reader, const ConfValue *value, void *target) {
-    TextPairs *pairs = target;
+bool reader_pairs(OptionsReader *reader, const ConfValue *value, TextPairs *pairs) {
     if (!reader_want(reader, value, CONF_MAP))
-        return;
+        return false;
     pairs->at =
         arena_alloc(reader->options->arena, (value->list.count * 2 + 1) * sizeof *pairs->at);
     pairs->count = 0;
     for (const ConfValue *one = value->list.first; one != NULL; one = one->next) {
         if (!reader_want(reader, one, CONF_STRING))
-            continue;
+            return false;
         pairs->at[pairs->count++] = one->key;
         pairs->at[pairs->count++] = one->text;
     }
+    return true;
+}
+
+static void read_metadata(OptionsReader *reader, const ConfValue *value, void *target) {
+    (void)reader_pairs(reader, value, target);
 }
 
 static void read_feature_flags(OptionsReader *reader, const ConfValue *value, void *target) {

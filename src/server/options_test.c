@@ -292,7 +292,7 @@ static void options_of_later_releases_are_refused_by_name(void **state) {
         {"gateway { name: g }", "gateway"},
         {"leafnodes { port: 7422 }", "leafnodes"},
         {"leaf { port: 7422 }", "leafnodes"},
-        {"websocket { port: 80, no_tls: true }", "websocket"},
+        {"websocket { port: 80, tls {cert_file: x} }", "tls"},
         {"mqtt { port: 1883 }", "mqtt"},
         {"tls { cert_file: a }", "tls"},
         {"operator: a.jwt", "operator"},

@@ -127,8 +127,10 @@ static void shut_down(Server *server) {
     server->is_stopping = true;
     LOG_INFO("Initiating Shutdown...", "%s", "");
     listener_close(server->listener);
+    websocket_door_close(server->websocket);
     http_server_close(server->http);
     server->listener = NULL;
+    server->websocket = NULL;
     server->http = NULL;
     if (!server->is_ready) /* server_on_store ends it */
         return;
@@ -150,7 +152,9 @@ static void begin_lame_duck(Server *server) {
     server->is_lame_duck = true;
     LOG_INFO("Entering lame duck mode, stop accepting new clients", "%s", "");
     listener_close(server->listener);
+    websocket_door_close(server->websocket);
     server->listener = NULL;
+    server->websocket = NULL;
     clients_lame_duck(server->main->clients, grace,
                       (uint64_t)server->options->lame_duck_duration_ns - grace, on_lame_duck_done,
                       server);
@@ -308,6 +312,9 @@ static Status open_door(Server *server) {
         return status;
     }
     server->facts.port = server->varz.port = listener_port(server->listener);
+    status = server_open_websocket(server);
+    if (status != OK)
+        return status;
     wiring_client_options(options, &server->facts, server->reload, &server->client_options);
     wiring_auth_options(options, &auth);
     for (unsigned i = 0; i <= server->main->count && status == OK; i++)
@@ -365,6 +372,7 @@ static void stop(Server *server) {
         workers_drain(
             server->all); /* a refused start: what waited, what the buses told each other */
     listener_close(server->listener);
+    websocket_door_close(server->websocket);
     http_server_close(server->http);
     signals_close(server->signals);
     offload_stop(server->offload); /* before those go whose jobs it runs */

@@ -44,6 +44,12 @@ static void append_ports(Buf *out, const Server *server) {
         append_url(out, "http", http_server_host(server->http), http_server_port(server->http));
         buf_append_lit(out, "\"]");
     }
+    if (server->websocket != NULL) {
+        buf_append_lit(out, ",\"websocket\":[\"");
+        append_url(out, "ws", websocket_door_host(server->websocket),
+                   websocket_door_port(server->websocket));
+        buf_append_lit(out, "\"]");
+    }
     buf_append_char(out, '}');
 }
 

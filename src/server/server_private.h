@@ -3,6 +3,7 @@
 
 #include "front/client/clients.h"
 #include "front/http/http_server.h"
+#include "front/websocket/websocket_door.h"
 #include "io/listener.h"
 #include "io/offload.h"
 #include "io/signals.h"
@@ -30,6 +31,7 @@ struct Server {
     Offload *offload;
     Signals *signals;
     Listener *listener;
+    WebSocketDoor *websocket; /* NULL: none */
     bool workers_run;
     Task last_turn;
     Gather goodbye; /* of the workers, before their clients are closed */
@@ -71,6 +73,9 @@ MUST_CHECK Status server_begin_store(Server *server);
 void server_on_store(Server *server);
 /* Waits for the thread. */
 void server_end_store(Server *server);
+
+/* Listens for WebSockets where the options say so, before any client is accepted. */
+MUST_CHECK Status server_open_websocket(Server *server);
 
 /* Writes pid and ports files as the options say, removes those that are no longer wanted. */
 void server_write_files(Server *server);

@@ -51,6 +51,28 @@ static void write_time(Buf *out, const char *name, int64_t wall_ns) {
     buf_append_char(out, '"');
 }
 
+static void write_websocket(Buf *out, const WebSocketServerOptions *options, unsigned port) {
+    if (port == 0)
+        return;
+    buf_append_lit(out, "\"host\":");
+    json_write_string(out, options->host);
+    write_u64(out, "port", port);
+    write_text(out, "advertise", options->advertise, true);
+    if (options->handshake_timeout_ns)
+        write_u64(out, "handshake_timeout", (uint64_t)options->handshake_timeout_ns);
+    buf_append_lit(out, ",\"no_tls\":true");
+    if (options->is_same_origin)
+        buf_append_lit(out, ",\"same_origin\":true");
+    for (size_t i = 0; i < options->allowed_origins.count; i++) {
+        buf_append(out, i ? LIT(",") : LIT(",\"allowed_origins\":["));
+        json_write_string(out, options->allowed_origins.at[i]);
+    }
+    if (options->allowed_origins.count)
+        buf_append_char(out, ']');
+    if (options->is_compressed)
+        buf_append_lit(out, ",\"compression\":true");
+}
+
 static void write_settings(Buf *out, const VarzFacts *facts) {
     const Options *options = facts->options;
     const ClientOptions *clients = facts->clients;
@@ -78,7 +100,9 @@ static void write_settings(Buf *out, const VarzFacts *facts) {
     write_u64(out, "max_control_line", clients->max_control_line);
     write_u64(out, "max_payload", clients->max_payload);
     write_u64(out, "max_pending", clients->max_pending);
-    buf_append_lit(out, ",\"cluster\":{},\"gateway\":{},\"leaf\":{},\"mqtt\":{},\"websocket\":{}");
+    buf_append_lit(out, ",\"cluster\":{},\"gateway\":{},\"leaf\":{},\"mqtt\":{},\"websocket\":{");
+    write_websocket(out, &options->websocket, clients->websocket_port);
+    buf_append_char(out, '}');
 }
 
 static uint64_t enabled_accounts(const MonitorFacts *facts, Bus *bus) {

@@ -43,6 +43,9 @@ void wiring_client_options(const Options *options, const ServerFacts *facts, Are
     out->go = LIT("C17");
     out->host = options->host;
     out->port = facts->port;
+    out->websocket_host = options->websocket.host;
+    out->websocket_port = facts->websocket_port;
+    out->websocket_ping_interval_ns = (uint64_t)options->websocket.ping_interval_ns;
     out->jetstream = options->jetstream.is_enabled;
     out->domain = options->jetstream.is_enabled ? options->jetstream.domain : (Slice){0};
     out->api_level = VERSION_API_LEVEL;

@@ -9,7 +9,7 @@
 /* What the server is, besides its options. */
 typedef struct ServerFacts {
     Slice id, name;
-    uint16_t port; /* as bound */
+    uint16_t port, websocket_port; /* as bound */
 } ServerFacts;
 
 /* Borrows from options, facts and arena. */

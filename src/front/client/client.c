@@ -26,15 +26,19 @@ static void remember_peer(Client *client) {
     client->peer_port = port;
 }
 
-void client_open(Clients *clients, int fd, uint64_t cid, bool is_over_limit) {
+void client_open(Clients *clients, int fd, ConnCodec *codec, uint64_t cid, bool is_over_limit) {
     Client *client = mem_zalloc(sizeof *client);
     Worker *home = clients->home;
 
     if (conn_open(&client->conn, home, fd, &CONN_OPS) != OK) {
         mem_free(client);
+        if (codec)
+            conn_codec_free(codec);
         closed_client_send_gone(clients);
         return;
     }
+    if (codec)
+        conn_set_codec(&client->conn, codec);
     client->port = (Port){.ops = &CLIENT_PORT_OPS, .home = home};
     client->clients = clients;
     client->cid = cid;

@@ -135,7 +135,7 @@ static void authenticate(Client *client, const AuthClaim *claim) {
 
 bool client_connect_anonymously(Client *client) {
     const AuthUser *user = auth_anonymous(client->clients->credentials);
-    if (!user) {
+    if (!user || !client_may_be(client, user)) {
         CLIENT_LOG(client, LOG_ERROR, "authentication error");
         client_refuse(client);
         return false;
@@ -278,6 +278,12 @@ static void connect_as(Client *client, const AuthUser *user) {
     Clients *clients = client->clients;
     const ClientOptions *options = clients->options;
 
+    if (!client_may_be(client, user)) {
+        CLIENT_LOG(client, LOG_ERROR, "authentication error - User \"%.*s\"",
+                   SLICE_ARG(user->name));
+        client_refuse(client);
+        return;
+    }
     client_bind(client, user);
     bool is_limited = user->account < options->account_limit_count &&
                       options->account_limits[user->account].max_connections > 0;

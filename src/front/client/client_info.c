@@ -52,8 +52,9 @@ static void write_info(const Client *client, InfoKind kind, Buf *out) {
     add_u64(out, "proto", 1);
     add_text_unless_empty(out, "git_commit", options->git_commit);
     add_text(out, "go", options->go);
-    add_text(out, "host", options->host);
-    add_u64(out, "port", options->port);
+    bool is_websocket = client_is_websocket(client);
+    add_text(out, "host", is_websocket ? options->websocket_host : options->host);
+    add_u64(out, "port", is_websocket ? options->websocket_port : options->port);
     buf_printf(out, "\"headers\":%s,", options->no_header_support ? "false" : "true");
     add_true_if(out, "auth_required", auth_required);
     add_u64(out, "max_payload", client->payload_max);

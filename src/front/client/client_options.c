@@ -53,7 +53,7 @@ static void copy_all(TextCopy *copy, OwnedOptions *owned) {
     ClientOptions *options = &owned->options;
     Slice *single[] = {&options->server_id,  &options->server_name, &options->version,
                        &options->git_commit, &options->go,          &options->host,
-                       &options->cluster,    &options->domain};
+                       &options->cluster,    &options->domain,      &options->websocket_host};
     copy->bytes = 0;
     for (size_t i = 0; i < sizeof single / sizeof single[0]; i++)
         copy_text(copy, single[i]);

@@ -22,7 +22,8 @@ typedef struct ClientOptions {
     uint64_t max_subs;        /* per client; 0 = none */
     unsigned max_sub_tokens;  /* tokens of a subscription's subject; 0 = none */
     uint64_t ping_interval_ns;
-    unsigned ping_max; /* unanswered PINGs */
+    uint64_t websocket_ping_interval_ns; /* 0 = the same */
+    unsigned ping_max;                   /* unanswered PINGs */
     uint64_t write_deadline_ns;
     uint64_t auth_timeout_ns;  /* only used when authentication is required */
     size_t max_closed_clients; /* remembered for monitoring; not changed by reload */
@@ -33,8 +34,8 @@ typedef struct ClientOptions {
     bool trace_payloads; /* trace_verbose: MSG_PAYLOAD lines too */
 
     /* INFO, in the order of the wire. Empty ones are left out where the protocol says so. */
-    Slice server_id, server_name, version, git_commit, go, host;
-    uint16_t port;
+    Slice server_id, server_name, version, git_commit, go, host, websocket_host;
+    uint16_t port, websocket_port;
     bool jetstream;
     Slice cluster, domain;
     const Slice *connect_urls;

@@ -8,6 +8,13 @@
 
 static void on_timer(Timer *timer);
 
+static uint64_t interval_of(const Client *client) {
+    const ClientOptions *options = client->clients->options;
+    return client_is_websocket(client) && options->websocket_ping_interval_ns
+               ? options->websocket_ping_interval_ns
+               : options->ping_interval_ns;
+}
+
 /* Everybody who must authenticate has only so long. */
 void client_start_timer(Client *client) {
     Clients *clients = client->clients;
@@ -24,7 +31,7 @@ void client_start_timer(Client *client) {
 void client_start_pings(Client *client) {
     Clients *clients = client->clients;
     const ClientOptions *options = clients->options;
-    uint64_t delay_ns = options->ping_interval_ns;
+    uint64_t delay_ns = interval_of(client);
 
     if (client->rtt_start_ns) /* another CONNECT: they are going already */
         return;
@@ -56,7 +63,7 @@ static void on_timer(Timer *timer) {
         client_close(client, CLOSE_AUTH_TIMEOUT, "Authentication Timeout");
         return;
     }
-    bool is_quiet = now_ns - client->conn.last_input_ns >= options->ping_interval_ns;
+    bool is_quiet = now_ns - client->conn.last_input_ns >= interval_of(client);
     bool needs_rtt = client->rtt_start_ns == 0 || now_ns - client->rtt_start_ns > RTT_INTERVAL_NS;
     if (is_quiet || needs_rtt) {
         if (client->pings_out + 1u > options->ping_max) {
@@ -67,7 +74,7 @@ static void on_timer(Timer *timer) {
         }
         send_ping(client);
     }
-    timer_set(clients->home, timer, now_ns + options->ping_interval_ns);
+    timer_set(clients->home, timer, now_ns + interval_of(client));
 }
 
 void client_on_ping(Client *client) {

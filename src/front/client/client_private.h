@@ -110,7 +110,16 @@ struct Clients {
 };
 
 /* client.c */
-void client_open(Clients *clients, int fd, uint64_t cid, bool is_over_limit);
+/* Takes fd and codec (NULL: none). */
+void client_open(Clients *clients, int fd, ConnCodec *codec, uint64_t cid, bool is_over_limit);
+static inline bool client_is_websocket(const Client *client) {
+    return client->conn.codec != NULL;
+}
+/* The user may come in this way. */
+static inline bool client_may_be(const Client *client, const AuthUser *user) {
+    AuthConnection own = client_is_websocket(client) ? AUTH_WEBSOCKET : AUTH_STANDARD;
+    return user->connections == 0 || (user->connections & own) != 0;
+}
 /* Ends it: -ERR text unless NULL, what is pending is flushed. */
 void client_close(Client *client, CloseReason reason, const char *error);
 /* After workers_join: frees it, without telling anyone. */

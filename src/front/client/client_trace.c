@@ -9,8 +9,9 @@ static void append_prefix(Buf *out, const Client *client) {
           version = client_version(client);
     bool is_v6 = slice_find(ip, ':') < ip.len;
 
-    buf_printf(out, is_v6 ? "[%.*s]:%u - cid:%llu" : "%.*s:%u - cid:%llu", SLICE_ARG(ip),
-               client->peer_port, (unsigned long long)client->cid);
+    buf_printf(out, is_v6 ? "[%.*s]:%u - %s:%llu" : "%.*s:%u - %s:%llu", SLICE_ARG(ip),
+               client->peer_port, client_is_websocket(client) ? "wid" : "cid",
+               (unsigned long long)client->cid);
     if (name.len || lang.len || version.len)
         buf_printf(out, " - \"v%.*s:%.*s:%.*s\"", SLICE_ARG(version), SLICE_ARG(lang),
                    SLICE_ARG(name));

@@ -107,7 +107,8 @@ void client_identify(Port *port, Buf *out) {
     if (client->rtt_ns)
         buf_printf(out, "\"rtt\":%llu,", (unsigned long long)client->rtt_ns);
     add_field(out, "server", client->clients->options->server_id);
-    buf_append_lit(out, "\"kind\":\"Client\",\"client_type\":\"nats\"}");
+    buf_printf(out, "\"kind\":\"Client\",\"client_type\":\"%s\"}",
+               client_is_websocket(client) ? "websocket" : "nats");
 }
 
 void client_answer_user_info(Client *client, Slice reply) {

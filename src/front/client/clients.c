@@ -8,6 +8,7 @@
 typedef struct AcceptMail {
     Mail mail; /* first */
     int fd;
+    ConnCodec *codec; /* NULL: none */
     bool is_over_limit;
     uint64_t cid;
 } AcceptMail;
@@ -93,7 +94,8 @@ void clients_set_events(Clients *clients, const ClientsEvents *events) {
 
 static void accept_arrives(Worker *here, Mail *mail) {
     AcceptMail *accepted = CONTAINER_OF(mail, AcceptMail, mail);
-    client_open(here->clients, accepted->fd, accepted->cid, accepted->is_over_limit);
+    client_open(here->clients, accepted->fd, accepted->codec, accepted->cid,
+                accepted->is_over_limit);
     mem_free(accepted);
 }
 
@@ -107,7 +109,7 @@ static unsigned quietest_worker(const Clients *clients) {
     return best;
 }
 
-void clients_accept(Clients *main, int fd) {
+static void accept_any(Clients *main, int fd, ConnCodec *codec) {
     ASSERT_HOME(main);
     ClientsMain *own = main->main;
     AcceptMail *accepted = mem_zalloc(sizeof *accepted);
@@ -115,6 +117,7 @@ void clients_accept(Clients *main, int fd) {
 
     accepted->mail.arrive = accept_arrives;
     accepted->fd = fd;
+    accepted->codec = codec;
     accepted->cid = ++own->last_cid;
     accepted->is_over_limit =
         main->options->max_connections && own->open >= main->options->max_connections;
@@ -122,6 +125,14 @@ void clients_accept(Clients *main, int fd) {
     own->open_by_worker[to]++;
     main->stats.total++;
     worker_post(main->home, main->home->all[to], &accepted->mail);
+}
+
+void clients_accept(Clients *main, int fd) {
+    accept_any(main, fd, NULL);
+}
+
+void clients_accept_websocket(Clients *main, int fd, ConnCodec *codec) {
+    accept_any(main, fd, codec);
 }
 
 static void account_verdict_arrives(Worker *here, Mail *mail) {

@@ -14,6 +14,7 @@
 #include "auth/auth.h"
 #include "base/slice.h"
 #include "front/client/client_options.h"
+#include "io/conn_codec.h"
 #include "io/offload.h"
 #include "io/worker.h"
 
@@ -28,10 +29,12 @@ MUST_CHECK Status clients_new(Worker *home, Offload *offload, const ClientOption
  */
 void clients_free(Clients *clients);
 
-/* The following six: on the main worker, with its Clients. */
+/* The following seven: on the main worker, with its Clients. */
 
 /* Takes fd, gives it to the worker with the fewest clients. */
 void clients_accept(Clients *main, int fd);
+/* The same for a connection that became a WebSocket; takes codec too. */
+void clients_accept_websocket(Clients *main, int fd, ConnCodec *codec);
 
 /* Copies. Clients whose user is gone or changed are closed, and as many as are too many for lowered
  * limits on connections; subscriptions that lost permission are dropped with an -ERR. Nothing
@@ -67,6 +70,7 @@ typedef struct ClientInfo {
     uint64_t in_msgs, out_msgs, in_bytes, out_bytes, stalls;
     uint64_t subscriptions;
     Slice name, lang, version;
+    bool is_websocket;
     Slice user; /* empty = none; "[REDACTED]" for a token */
     Slice account;
     size_t account_index;

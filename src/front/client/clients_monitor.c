@@ -19,6 +19,7 @@ void client_info(const Client *client, ClientInfo *out) {
         .out_bytes = client->out_bytes,
         .stalls = client->stalls,
         .subscriptions = client->subs.len,
+        .is_websocket = client_is_websocket(client),
         .name = client_name(client),
         .lang = client_lang(client),
         .version = client_version(client),

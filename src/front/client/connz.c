@@ -99,8 +99,8 @@ static void write_span(Buf *out, const char *name, int64_t ns) {
 
 static void write_conn(const Connz *all, Buf *out, const ClientInfo *info) {
     int64_t until = info->stop_ns ? info->stop_ns : all->now;
-    buf_printf(out, "{\"cid\":%llu,\"kind\":\"Client\",\"type\":\"nats\",\"ip\":",
-               (unsigned long long)info->cid);
+    buf_printf(out, "{\"cid\":%llu,\"kind\":\"Client\",\"type\":\"%s\",\"ip\":",
+               (unsigned long long)info->cid, info->is_websocket ? "websocket" : "nats");
     json_write_string(out, info->ip);
     buf_printf(out, ",\"port\":%u", info->port);
     write_time(out, "start", info->start_ns);
