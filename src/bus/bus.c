@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "bus/bus.h"
 
 #include <stddef.h>
@@ -38,6 +40,7 @@ void bus_free(Bus *bus) {
     for (size_t i = 0; i < bus->account_count; i++) {
         Account *account = &bus->accounts[i];
         account_set_mappings(account, NULL, 0);
+        mem_free(account->trace_dest);
         interest_done(&account->interest);
         map_done(&account->watches);
         mem_free(account->name);
@@ -136,4 +139,22 @@ void bus_stats(const Bus *bus, BusStats *out) {
 void account_each_sub(Account *account, void (*each)(void *cookie, Sub *sub), void *cookie) {
     ASSERT_HOME(account->bus);
     interest_each(&account->interest, each, cookie);
+}
+
+void account_set_trace(Account *account, Slice dest, unsigned percent) {
+    ASSERT_HOME(account->bus);
+    mem_free(account->trace_dest);
+    account->trace_dest = dest.len ? mem_alloc(dest.len) : NULL;
+    account->trace_dest_len = dest.len;
+    account->trace_percent = percent;
+    if (dest.len)
+        memcpy(account->trace_dest, dest.ptr, dest.len);
+}
+
+Slice account_trace_dest(const Account *account) {
+    return slice_from(account->trace_dest, account->trace_dest_len);
+}
+
+unsigned account_trace_percent(const Account *account) {
+    return account->trace_percent;
 }

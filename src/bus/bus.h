@@ -188,6 +188,12 @@ void mapping_free(Mapping *mapping);
 /* Takes the mappings; replaces earlier ones. */
 void account_set_mappings(Account *account, Mapping **mappings, size_t count);
 
+/* Where it is told what becomes of messages with a sampled traceparent, of percent in a hundred of
+ * them; dest empty: of none. Set at start and by reload. */
+void account_set_trace(Account *account, Slice dest, unsigned percent);
+Slice account_trace_dest(const Account *account);
+unsigned account_trace_percent(const Account *account);
+
 /* Figures of this worker for monitoring. */
 typedef struct BusStats {
     uint64_t subscriptions; /* own, not other workers' */

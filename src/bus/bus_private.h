@@ -18,6 +18,9 @@ struct Account {
     size_t mapping_count;
     Map literal_mappings; /* from -> the first Mapping */
     bool has_wildcard_mappings;
+    char *trace_dest;
+    size_t trace_dest_len;
+    unsigned trace_percent;
 };
 
 struct Bus {

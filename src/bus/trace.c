@@ -35,6 +35,13 @@ static void append_text(Buf *out, const char *name, Slice text) {
     json_write_string(out, text);
 }
 
+/* In the original a consumer or a stream answers, not the service of the system account. */
+static bool is_served_here(Slice subject) {
+    return slice_starts_with(subject, LIT("$JS.API.CONSUMER.MSG.NEXT.")) ||
+           slice_starts_with(subject, LIT("$JS.API.DIRECT.GET.")) ||
+           !slice_starts_with(subject, LIT("$JS.API."));
+}
+
 bool trace_port(Trace *trace, const Sub *sub, const Message *message, const char *error) {
     const PortOps *ops = sub->port->ops;
     Buf *out;
@@ -42,6 +49,8 @@ bool trace_port(Trace *trace, const Sub *sub, const Message *message, const char
     case PORT_STREAM: /* says what becomes of it, also when it is only asked */
         return true;
     case PORT_API:
+        if (is_served_here(message->subject))
+            break;
         out = trace_event(trace, "si");
         append_text(out, "acc", LIT("$SYS"));
         append_text(out, "from", message->subject);
@@ -69,6 +78,7 @@ static void on_back(Worker *here, Mail *mail) {
     Part *part = CONTAINER_OF(mail, Part, mail);
     (void)here;
     buf_append(&part->whole->events, buf_slice(&part->trace.events));
+    part->whole->is_silent |= part->trace.is_silent;
     trace_release(part->whole);
     buf_done(&part->trace.events);
     mem_free(part);

@@ -58,6 +58,8 @@ typedef struct AccountOptions {
     int64_t max_connections, max_subs, max_payload; /* 0 or -1 = none of its own */
     PermissionsOptions default_permissions;
     MappingList mappings;
+    Slice trace_dest;      /* empty: none */
+    int64_t trace_percent; /* 0: not said */
 } AccountOptions;
 
 typedef struct AuthorizationOptions {

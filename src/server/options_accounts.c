@@ -1,4 +1,5 @@
 /* Accounts, users and authorization. */
+#include "proto/subject.h"
 #include "proto/timefmt.h"
 #include "server/directive.h"
 
@@ -10,7 +11,7 @@
     { name, DIRECTIVE_##kind, 0, 0, 0, NULL, NULL }
 
 static DirectiveHandler read_users, read_account_jetstream, read_account_limits,
-    read_connection_types, read_timeout;
+    read_connection_types, read_timeout, read_trace;
 
 static const Directive limits_rows[] = {
     ROW(AccountOptions, "max_connections|max_conn", INT, max_connections, -1, INT32_MAX, NULL,
@@ -50,8 +51,7 @@ static const Directive account_rows[] = {
     OTHER("imports", REFUSED),
     OTHER("exports", REFUSED),
     OTHER("nkey", REFUSED),
-    OTHER("msg_trace", REFUSED),
-    OTHER("trace_dest", REFUSED),
+    READ(AccountOptions, "msg_trace|trace_dest", read_trace, name),
 };
 
 static const Directive user_rows[] = {
@@ -171,6 +171,74 @@ static void read_account_jetstream(OptionsReader *reader, const ConfValue *value
         reader_fail(reader, value, "Expected 'enabled' or 'disabled' for string value, got '%.*s'",
                     SLICE_ARG(value->text));
     }
+}
+
+static void read_trace_dest(OptionsReader *reader, const ConfValue *value) {
+    if (value->type != CONF_STRING)
+        reader_fail(reader, value, "Field \"dest\" should be a string, got %s",
+                    conf_type_name(value->type));
+    else if (!subject_is_valid(value->text) || !subject_is_literal(value->text))
+        reader_fail(reader, value, "Trace destination \"%.*s\" is not valid",
+                    SLICE_ARG(value->text));
+    else
+        account_at(reader)->trace_dest = value->text;
+}
+
+static void read_trace_sampling(OptionsReader *reader, const ConfValue *value) {
+    int64_t percent = 0;
+    Slice text = value->text;
+    if (value->type == CONF_INT) {
+        percent = value->integer;
+    } else if (value->type != CONF_STRING) {
+        reader_fail(reader, value,
+                    "Trace destination sampling field \"sampling\" should be an integer or a "
+                    "percentage, got %s",
+                    conf_type_name(value->type));
+        return;
+    } else {
+        if (text.len && text.ptr[text.len - 1] == '%')
+            text = slice_first(text, text.len - 1);
+        if (slice_parse_i64(text, &percent)) {
+            reader_fail(reader, value, "Invalid trace destination sampling value \"%.*s\"",
+                        SLICE_ARG(value->text));
+            return;
+        }
+    }
+    if (percent <= 0 || percent > 100)
+        reader_fail(reader, value,
+                    "Ttrace destination sampling value %lld is invalid, needs to be [1..100]",
+                    (long long)percent);
+    else
+        account_at(reader)->trace_percent = percent;
+}
+
+static void read_trace(OptionsReader *reader, const ConfValue *value, void *target) {
+    AccountOptions *account = account_at(reader);
+    size_t errors_before = reader->errors->len;
+    if (value->type == CONF_STRING) {
+        read_trace_dest(reader, value);
+    } else if (value->type != CONF_MAP) {
+        reader_fail(
+            reader, value,
+            "Expected account message trace \"%.*s\" to be a string or a map/struct, got %s",
+            SLICE_ARG(value->key), conf_type_name(value->type));
+        return;
+    } else {
+        for (const ConfValue *one = value->list.first; one != NULL; one = one->next) {
+            if (key_is(one, "dest"))
+                read_trace_dest(reader, one);
+            else if (key_is(one, "sampling"))
+                read_trace_sampling(reader, one);
+            else if (!one->was_used)
+                reader_fail(reader, one,
+                            "Unknown field \"%.*s\" parsing account message trace map/struct "
+                            "\"%.*s\"",
+                            SLICE_ARG(one->key), SLICE_ARG(value->key));
+        }
+    }
+    if (account->trace_percent && !account->trace_dest.len && reader->errors->len == errors_before)
+        reader_fail(reader, value,
+                    "Trace destination sampling ignored since no destination was set");
 }
 
 static void read_user(OptionsReader *reader, const ConfValue *value) {

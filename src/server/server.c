@@ -229,6 +229,7 @@ static Status make_workers(Server *server) {
             account_set_mappings(bus_account(bus, a), mappings,
                                  options->accounts.at[a].mappings.len);
             mem_free(mappings);
+            wiring_trace(bus_account(bus, a), &options->accounts.at[a]);
         }
     }
     return OK;

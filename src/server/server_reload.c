@@ -1,41 +1,53 @@
+#include <string.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/clock.h"
 #include "server/log_sink.h"
 #include "server/server_private.h"
 
-/* Mappings of all accounts on their way to a worker. */
-typedef struct MappingMail {
+/* What can change of all accounts, on its way to a worker. */
+typedef struct AccountMail {
     Mail mail;
     size_t account_count;
     struct {
         Mapping **mappings; /* owned */
         size_t count;
+        char *trace_dest;     /* owned */
+        AccountOptions trace; /* only what wiring_trace looks at */
     } accounts[];
-} MappingMail;
+} AccountMail;
 
-static void mappings_arrive(Worker *here, Mail *mail) {
-    MappingMail *news = CONTAINER_OF(mail, MappingMail, mail);
+static void accounts_arrive(Worker *here, Mail *mail) {
+    AccountMail *news = CONTAINER_OF(mail, AccountMail, mail);
 
     for (size_t i = 0; i < news->account_count; i++) {
         account_set_mappings(bus_account(here->bus, i), news->accounts[i].mappings,
                              news->accounts[i].count);
         mem_free(news->accounts[i].mappings);
+        wiring_trace(bus_account(here->bus, i), &news->accounts[i].trace);
+        mem_free(news->accounts[i].trace_dest);
     }
     mem_free(news);
 }
 
-static void send_mappings(Server *server) {
+static void send_accounts(Server *server) {
     const Options *options = server->options;
 
     for (unsigned i = 0; i < server->main->count; i++) {
         size_t count = options->accounts.len;
-        MappingMail *news = mem_zalloc(sizeof *news + count * sizeof news->accounts[0]);
-        news->mail.arrive = mappings_arrive;
+        AccountMail *news = mem_zalloc(sizeof *news + count * sizeof news->accounts[0]);
+        news->mail.arrive = accounts_arrive;
         news->account_count = count;
         for (size_t a = 0; a < count; a++) {
             news->accounts[a].mappings = wiring_mappings(&options->accounts.at[a]);
             news->accounts[a].count = options->accounts.at[a].mappings.len;
+            Slice dest = options->accounts.at[a].trace_dest;
+            news->accounts[a].trace_dest = dest.len ? mem_alloc(dest.len) : NULL;
+            if (dest.len)
+                memcpy(news->accounts[a].trace_dest, dest.ptr, dest.len);
+            news->accounts[a].trace.trace_dest = slice_from(news->accounts[a].trace_dest, dest.len);
+            news->accounts[a].trace.trace_percent = options->accounts.at[a].trace_percent;
         }
         worker_post(server->main, server->all[i], &news->mail);
     }
@@ -112,7 +124,7 @@ void server_reload(Server *server) {
         log_failure(&error);
         options_free(now);
     } else {
-        send_mappings(server);
+        send_accounts(server);
         server_write_files(server);
         log_lines(LOG_WARN, "Configuration:", &warnings);
         log_lines(LOG_INFO_LEVEL, "Reloaded:", &changed);

@@ -120,6 +120,11 @@ void wiring_jetstream_options(const Options *options, const ServerFacts *facts, 
     out->account_limits = account_limits_now;
 }
 
+void wiring_trace(Account *account, const AccountOptions *options) {
+    unsigned percent = options->trace_percent ? (unsigned)options->trace_percent : 100;
+    account_set_trace(account, options->trace_dest, percent);
+}
+
 Mapping **wiring_mappings(const AccountOptions *account) {
     size_t count = account->mappings.len;
     if (count == 0)

@@ -21,5 +21,8 @@ void wiring_auth_options(const Options *options, AuthOptions *out);
 void wiring_jetstream_options(const Options *options, const ServerFacts *facts, Arena *arena,
                               JetStreamOptions *out);
 
+/* Where the account hears of messages with a traceparent. */
+void wiring_trace(Account *account, const AccountOptions *options);
+
 /* Of one account; owned by the caller, as account_set_mappings takes them. NULL without any. */
 Mapping **wiring_mappings(const AccountOptions *account);

@@ -31,20 +31,20 @@ static Slice body_of(const Waiting *waiting) {
 }
 
 static void refuse(Stream *stream, const Ticket *ticket, ApiError error) {
+    const Record unknown = {0};
     PubVerdict verdict = {.error = error};
-    if (ticket->kind == TICKET_FAST) {
+    if (ticket->kind == TICKET_FAST)
         stream_fast_applied(stream, ticket->pointer, &verdict);
-        stream_fast_drain(stream);
-        return;
-    }
-    if (error.code == JSStreamTooManyRequests)
+    else if (error.code == JSStreamTooManyRequests)
         puback_too_many(stream, ticket->data);
     else
         puback_refuse(stream, ticket->data, error);
-    if (ticket->kind == TICKET_PUBLISH && ticket->pointer) {
-        stream_trace_refused(stream, ticket->pointer, NULL, &verdict);
-        trace_release(ticket->pointer);
-    }
+    if (ticket->kind == TICKET_BATCH)
+        stream_tell_batch_trace(stream, ticket->pointer, &(BatchVerdict){.verdict = verdict});
+    else
+        stream_tell_trace(stream, ticket, &unknown, NULL, &verdict);
+    if (ticket->kind == TICKET_FAST)
+        stream_fast_drain(stream);
 }
 
 /* --- what waits --- */
@@ -123,7 +123,7 @@ void counters_drop_waitings(Stream *stream, Counters *counters) {
         Waiting *waiting = CONTAINER_OF(counters->waitings.next, Waiting, link);
         unlist(counters, waiting);
         stream_cancel_wait(&waiting->wait);
-        if (waiting->ticket.kind == TICKET_PUBLISH && waiting->ticket.pointer)
+        if (waiting->ticket.kind != TICKET_FAST && waiting->ticket.pointer)
             trace_release(waiting->ticket.pointer);
         mem_free(waiting);
     }

@@ -258,11 +258,15 @@ static void apply_fired(Stream *stream, const Record *record, Place place, Share
 
 void stream_tell_trace(Stream *stream, const Ticket *ticket, const Record *record,
                        const PubHeaders *ask, const PubVerdict *verdict) {
-    if (__builtin_expect(!ticket || ticket->kind != TICKET_PUBLISH || !ticket->pointer, 1))
+    Trace *trace = NULL;
+    if (ticket && ticket->kind == TICKET_PUBLISH)
+        trace = ticket->pointer;
+    else if (ticket && ticket->kind == TICKET_FAST)
+        trace = stream_fast_take_trace(ticket->pointer);
+    if (__builtin_expect(!trace, 1))
         return;
-    Trace *trace = ticket->pointer;
     if (api_failed(verdict->error) || verdict->is_duplicate)
-        stream_trace_refused(stream, trace, ask, verdict);
+        stream_trace_refused(stream, trace, record->subject, ask, verdict);
     else
         stream_trace_stored(stream, trace, record->subject, verdict->is_unwanted);
     trace_release(trace);
@@ -457,11 +461,15 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
         counters_landed_batch(stream, record);
         if (why != ERR_CLOSED)
             puback_refuse(stream, ticket->data, refusal(stream, why));
+        stream_tell_batch_trace(stream, ticket->pointer,
+                                &(BatchVerdict){.verdict.error = refusal(stream, why)});
         break;
     case TICKET_FAST:
         stream_note_landed(stream, record);
         if (record->flags & RECORD_COUNTED)
             counters_landed(stream, record);
+        stream_tell_trace(stream, ticket, record, NULL,
+                          &(PubVerdict){.error = refusal(stream, why)});
         stream_fast_applied(stream, ticket->pointer, &(PubVerdict){.error = refusal(stream, why)});
         if (why != ERR_CLOSED)
             stream_fast_drain(stream);

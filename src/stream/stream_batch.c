@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "bus/trace.h"
 #include "io/clock.h"
 #include "proto/headers.h"
 #include "proto/json.h"
@@ -224,31 +225,54 @@ static void write_members(const OpenBatch *batch, int64_t time_ns, bool is_marke
     }
 }
 
+/* What it would come to, without storing it. */
+static void only_decide(Stream *stream, const Record *entry, Slice reply, Trace *trace) {
+    BatchVerdict verdict;
+    if (stream->group.in_flight == 0)
+        stream_expire_quietly(stream, entry->time_ns);
+    stream_decide_batch(stream, entry, &verdict);
+    if (!api_failed(verdict.verdict.error))
+        verdict.verdict.error = stream_check_server(stream, entry);
+    if (api_failed(verdict.verdict.error))
+        puback_refuse(stream, reply, verdict.verdict.error);
+    trace_hold(trace);
+    stream_tell_batch_trace(stream, trace, &verdict);
+}
+
+static void propose(Stream *stream, const Record *entry, Slice reply, Trace *trace) {
+    BatchVerdict verdict = {0};
+    Ticket ticket = {.kind = TICKET_BATCH,
+                     .data = stream->config->no_ack ? (Slice){0} : reply,
+                     .pointer = trace};
+    if (trace)
+        trace_hold(trace);
+    if (stream->group.in_flight == 0) {
+        stream_expire_quietly(stream, entry->time_ns);
+        stream_decide_batch(stream, entry, &verdict);
+    }
+    if (!api_failed(verdict.verdict.error))
+        verdict.verdict.error = stream_check_server(stream, entry);
+    if (api_failed(verdict.verdict.error)) {
+        puback_refuse(stream, reply, verdict.verdict.error);
+        stream_tell_batch_trace(stream, trace, &verdict);
+    } else if (stream->config->allow_msg_counter) {
+        counters_publish_batch(stream, entry->payload, &ticket);
+    } else {
+        stream_submit(stream, entry, &ticket);
+    }
+}
+
 /* Takes batch. */
-static void commit(Stream *stream, OpenBatch *batch, bool is_marked, Slice reply) {
+static void commit(Stream *stream, OpenBatch *batch, bool is_marked, Slice reply, Trace *trace) {
     Record entry = {.type = RECORD_BATCH, .time_ns = stream_clock(stream)};
     Buf members = {0};
-    uint64_t count;
     write_members(batch, entry.time_ns, is_marked, &members);
     close_batch(stream, batch);
     entry.payload = buf_slice(&members);
-
-    ApiError error = API_OK;
-    if (stream->group.in_flight == 0) {
-        stream_expire_quietly(stream, entry.time_ns);
-        error = stream_decide_batch(stream, &entry, &count);
-    }
-    if (!api_failed(error))
-        error = stream_check_server(stream, &entry);
-    if (api_failed(error)) {
-        puback_refuse(stream, reply, error);
-    } else {
-        Ticket ticket = {.kind = TICKET_BATCH, .data = stream->config->no_ack ? (Slice){0} : reply};
-        if (stream->config->allow_msg_counter)
-            counters_publish_batch(stream, entry.payload, &ticket);
-        else
-            stream_submit(stream, &entry, &ticket);
-    }
+    if (trace && trace->is_only)
+        only_decide(stream, &entry, reply, trace);
+    else
+        propose(stream, &entry, reply, trace);
     buf_done(&members);
 }
 
@@ -318,6 +342,11 @@ static ApiError find_batch(Stream *stream, const PubHeaders *ask, uint64_t *out_
     return *out_batch ? API_OK : api_error(JSAtomicPublishTooManyInflight);
 }
 
+static void tell_refused(Stream *stream, Trace *trace, ApiError error) {
+    if (trace)
+        stream_trace_batch_refused(stream, trace, NULL, &(PubVerdict){.error = error});
+}
+
 void stream_batch_on_publish(Stream *stream, const Message *message, const PubHeaders *ask) {
     OpenBatch *batch = NULL;
     uint64_t seq;
@@ -341,18 +370,22 @@ void stream_batch_on_publish(Stream *stream, const Message *message, const PubHe
         if (batch)
             abandon(stream, batch, reason);
         puback_refuse(stream, message->reply, error);
+        tell_refused(stream, message->trace, error);
         return;
     }
     if (kind != COMMIT_NO && stream_is_crowded(stream)) {
         close_batch(stream, batch);
         puback_too_many(stream, message->reply);
+        tell_refused(stream, message->trace, api_error(JSStreamTooManyRequests));
         return;
     }
     batch->seq = seq;
     if (kind != COMMIT_NO) {
-        commit(stream, batch, kind == COMMIT_BEFORE, message->reply);
+        commit(stream, batch, kind == COMMIT_BEFORE, message->reply, message->trace);
         return;
     }
     touch(stream, batch);
     puback_text(stream, message->reply, (Slice){0});
+    if (message->trace)
+        message->trace->is_silent = true;
 }

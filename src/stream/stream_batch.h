@@ -33,8 +33,18 @@ void batch_view_note(const Stream *stream, BatchView *view, const Record *member
 /* A member that was decided on: stores it, without an answer. */
 void stream_store_member(Stream *stream, const Record *member, Place place, Shared *hold,
                          bool is_live);
-/* Whether all members of batch would be stored now. *out_count is their number when they are. */
-ApiError stream_decide_batch(Stream *stream, const Record *batch, uint64_t *out_count);
+/* Of a whole batch: of its last member, or the first one that is refused. Borrows from the batch.
+ */
+typedef struct BatchVerdict {
+    PubVerdict verdict;
+    uint64_t count; /* members that would be stored */
+    Slice subject;
+    PubHeaders ask;
+} BatchVerdict;
+/* Whether all members of batch would be stored now. */
+void stream_decide_batch(Stream *stream, const Record *batch, BatchVerdict *out_verdict);
+/* What became of it; gives the trace back. NULL-safe. */
+void stream_tell_batch_trace(Stream *stream, Trace *trace, const BatchVerdict *verdict);
 
 /* for (size_t at = 0; batch_next_member(...);): the records in a RECORD_BATCH. Ends early when
  * bytes are not understood. place is the batch's (0: members have none either). */

@@ -1,5 +1,6 @@
 /* A whole batch, when its entry is applied: every member is decided as if those before it were
  * stored, then all are stored, or none. */
+#include "bus/trace.h"
 #include "stream/puback.h"
 #include "stream/stream_batch.h"
 
@@ -40,23 +41,33 @@ static const PubHeaders *parse(const Record *member, PubHeaders *headers) {
     return headers;
 }
 
-ApiError stream_decide_batch(Stream *stream, const Record *batch, uint64_t *out_count) {
+void stream_decide_batch(Stream *stream, const Record *batch, BatchVerdict *out_verdict) {
     BatchView view;
     Record member;
     Place place;
-    PubHeaders headers;
-    PubVerdict verdict = {0};
+    PubVerdict *verdict = &out_verdict->verdict;
 
+    *out_verdict = (BatchVerdict){0};
     batch_view_init(&view, count_members(batch));
     for (size_t at = 0;
-         !api_failed(verdict.error) && batch_next_member(batch, 0, &at, &member, &place);) {
-        const PubHeaders *ask = parse(&member, &headers);
-        stream_decide(stream, &member, ask, &view, &verdict);
-        batch_view_note(stream, &view, &member, ask, verdict.is_unwanted);
+         !api_failed(verdict->error) && batch_next_member(batch, 0, &at, &member, &place);) {
+        const PubHeaders *ask = parse(&member, &out_verdict->ask);
+        out_verdict->subject = member.subject;
+        stream_decide(stream, &member, ask, &view, verdict);
+        batch_view_note(stream, &view, &member, ask, verdict->is_unwanted);
     }
-    *out_count = view.count;
+    out_verdict->count = view.count;
     batch_view_done(&view);
-    return verdict.error;
+}
+
+void stream_tell_batch_trace(Stream *stream, Trace *trace, const BatchVerdict *verdict) {
+    if (__builtin_expect(!trace, 1))
+        return;
+    if (api_failed(verdict->verdict.error))
+        stream_trace_batch_refused(stream, trace, &verdict->ask, &verdict->verdict);
+    else
+        stream_trace_stored(stream, trace, verdict->subject, verdict->verdict.is_unwanted);
+    trace_release(trace);
 }
 
 /* Whether a member only takes a sequence was settled before the first was stored; it does not
@@ -71,35 +82,35 @@ void stream_store_member(Stream *stream, const Record *member, Place place, Shar
     stream_store_decided(stream, member, ask, place, hold, &verdict, is_live ? &quiet : NULL);
 }
 
+static bool fits(Stream *stream, const Record *record) {
+    return !stream->config->allow_msg_counter || counters_fit_batch(stream, record);
+}
+
 void stream_apply_batch(Stream *stream, const Record *record, Place place, Shared *hold,
                         const Ticket *ticket) {
-    PubHeaders headers = {0};
+    BatchVerdict verdict;
     Record member = {0};
     Place member_place;
-    uint64_t count;
 
     if (ticket)
         stream_note_landed(stream, record);
-    ApiError error = stream_decide_batch(stream, record, &count);
-    if (api_failed(error) || !count) {
+    stream_decide_batch(stream, record, &verdict);
+    bool is_stored = !api_failed(verdict.verdict.error) && verdict.count;
+    if (is_stored && !fits(stream, record)) {
         if (ticket)
-            puback_refuse(stream, ticket->data, error);
-        if (ticket)
-            counters_landed_batch(stream, record);
-        return;
-    }
-    if (stream->config->allow_msg_counter && !counters_fit_batch(stream, record)) {
-        if (ticket) {
             counters_again_batch(stream, record, ticket);
-            counters_landed_batch(stream, record);
-        }
-        return;
+    } else {
+        if (ticket)
+            stream_tell_batch_trace(stream, ticket->pointer, &verdict);
+        for (size_t at = 0;
+             is_stored && batch_next_member(record, place, &at, &member, &member_place);)
+            stream_store_member(stream, &member, member_place, hold, ticket != NULL);
+        if (ticket && is_stored)
+            puback_batch(stream, ticket->data, stream->state.last_seq, verdict.ask.batch_id,
+                         verdict.count);
+        else if (ticket)
+            puback_refuse(stream, ticket->data, verdict.verdict.error);
     }
-    for (size_t at = 0; batch_next_member(record, place, &at, &member, &member_place);)
-        stream_store_member(stream, &member, member_place, hold, ticket != NULL);
-    if (!ticket)
-        return;
-    counters_landed_batch(stream, record);
-    (void)parse(&member, &headers);
-    puback_batch(stream, ticket->data, stream->state.last_seq, headers.batch_id, count);
+    if (ticket)
+        counters_landed_batch(stream, record);
 }

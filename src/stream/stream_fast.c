@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "bus/trace.h"
 #include "io/clock.h"
 #include "stream/puback.h"
 
@@ -53,6 +54,7 @@ struct FastEvent {
     uint64_t stored_seq;
     ApiError error; /* its text lies in error_text */
     Buf error_text;
+    Trace *trace; /* held; NULL: none, or told */
     size_t reply_len;
     char reply[];
 };
@@ -139,6 +141,8 @@ static void event_free(FastEvent *event) {
     list_remove(&event->link);
     batch_unuse(event->batch);
     buf_done(&event->error_text);
+    if (event->trace)
+        trace_release(event->trace);
     mem_free(event);
 }
 
@@ -249,17 +253,16 @@ static void answer_message(Stream *stream, FastEvent *event) {
     }
     if (api_failed(event->error)) {
         send_error(stream, event);
-        if (!batch->goes_on || event->is_commit) {
+        if (!batch->goes_on || event->is_commit)
             finish(stream, batch, reply_of(event), event->seq ? event->seq - 1 : 0);
-            return;
-        }
+        return; /* an ack comes with the next one that is not refused */
     }
     if (event->is_commit) {
         finish(stream, batch, reply_of(event), event->seq);
         return;
     }
     if (event->seq >= batch->acked + batch->ack_each) {
-        batch->acked = event->seq;
+        batch->acked += (event->seq - batch->acked) / batch->ack_each * batch->ack_each;
         pace(stream, batch);
         send_ack(stream, batch, reply_of(event));
     }
@@ -297,6 +300,12 @@ void stream_fast_drain(Stream *stream) {
         answer(stream, event);
         event_free(event);
     }
+}
+
+Trace *stream_fast_take_trace(FastEvent *event) {
+    Trace *trace = event->trace;
+    event->trace = NULL;
+    return trace;
 }
 
 void stream_fast_applied(Stream *stream, FastEvent *event, const PubVerdict *verdict) {
@@ -371,11 +380,19 @@ static void submit(Stream *stream, FastBatch *batch, const FastControl *control,
         Record draft = stream_draft(stream, message, ask);
         Ticket ticket = {.kind = TICKET_FAST, .pointer = event};
         draft.flags |= RECORD_FAST;
-        if (stream_admit(stream, &draft, ask, &verdict))
+        if (message->trace) {
+            trace_hold(message->trace);
+            event->trace = message->trace;
+        }
+        bool is_admitted = stream_admit(stream, &draft, ask, &verdict);
+        if (is_admitted && !(message->trace && message->trace->is_only)) {
             stream_propose(stream, &draft, ask, &ticket);
+            return;
+        }
+        stream_tell_trace(stream, &ticket, &draft, ask, &verdict);
+        verdict.is_duplicate |= is_admitted; /* not stored */
     }
-    if (api_failed(verdict.error) || verdict.is_duplicate)
-        stream_fast_applied(stream, event, &verdict);
+    stream_fast_applied(stream, event, &verdict);
 }
 
 /* The next sequence is expected, unless a ping repeats the last. False: the batch is at its end. */
@@ -396,6 +413,8 @@ static bool check_gap(Stream *stream, FastBatch *batch, const FastControl *contr
 
 static void take(Stream *stream, FastBatch *batch, const FastControl *control,
                  const Message *message, const PubHeaders *ask, bool is_start) {
+    if (message->trace)
+        message->trace->is_silent = true;
     if (!check_gap(stream, batch, control, message->reply))
         return;
     touch(stream, batch);
@@ -408,6 +427,8 @@ static void take(Stream *stream, FastBatch *batch, const FastControl *control,
         add_event(stream, batch, EVENT_END, control->seq, message->reply);
         leave_door(stream, batch);
     } else {
+        if (message->trace)
+            message->trace->is_silent = false;
         submit(stream, batch, control, message, ask, is_start);
     }
 }
@@ -437,6 +458,9 @@ void stream_fast_on_publish(Stream *stream, const Message *message, const PubHea
     }
     if (api_failed(error)) {
         puback_refuse(stream, message->reply, error);
+        if (message->trace)
+            stream_trace_refused(stream, message->trace, (Slice){0}, NULL,
+                                 &(PubVerdict){.error = error});
         return;
     }
     batch->users++;

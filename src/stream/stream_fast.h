@@ -16,6 +16,8 @@ void stream_fast_on_publish(Stream *stream, const Message *message, const PubHea
  * stored between this and drain. */
 void stream_fast_applied(Stream *stream, FastEvent *event, const PubVerdict *verdict);
 void stream_fast_drain(Stream *stream);
+/* Its trace, which is handed over; NULL: none. */
+Trace *stream_fast_take_trace(FastEvent *event);
 
 /* No batch is open any more; what is in flight is still answered. */
 void stream_fast_close_all(Stream *stream);

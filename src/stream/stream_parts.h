@@ -174,6 +174,7 @@ typedef struct PubVerdict {
     bool is_duplicate;
     uint64_t duplicate_seq;
     uint64_t current_seq; /* JSStreamWrongLastSequenceErrF: what is there */
+    bool is_of_subject;   /* JSStreamWrongLastSequence*: of the subject, not of the stream */
     bool is_unwanted;     /* interest: takes a sequence, is not stored */
 } PubVerdict;
 /* From the applied state alone, and the messages of a batch that come before (view, or NULL). ask
@@ -221,8 +222,11 @@ void stream_settle_done(Stream *stream, bool has_answers);
 
 /* stream_trace.c: events of a traced message (bus/trace.h). */
 void stream_trace_stored(Stream *stream, Trace *trace, Slice subject, bool is_unwanted);
-void stream_trace_refused(Stream *stream, Trace *trace, const PubHeaders *ask,
+/* ask is the message's that was refused, which may be one of a batch. */
+void stream_trace_refused(Stream *stream, Trace *trace, Slice subject, const PubHeaders *ask,
                           const PubVerdict *verdict);
+void stream_trace_batch_refused(Stream *stream, Trace *trace, const PubHeaders *ask,
+                                const PubVerdict *verdict);
 /* Headers as they are stored, so that a copy is not traced again. */
 Slice stream_trace_headers(Stream *stream, Slice headers);
 

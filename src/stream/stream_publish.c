@@ -76,26 +76,27 @@ static ApiError wrong_last(const Stream *stream, uint64_t actual) {
 /* In a batch only its first message can expect a last sequence, and a subject's only when the batch
  * has not written to it yet. */
 static ApiError check_expected_in_batch(const Stream *stream, const Record *message,
-                                        const PubHeaders *ask, const BatchView *view) {
-    if (ask->expected_last_seq.len && view->count) {
-        uint64_t last = stream->state.last_seq + view->count;
-        return is_number(ask->expected_last_seq, last)
-                   ? api_error(JSStreamWrongLastSequenceConstantErr)
-                   : wrong_last(stream, last);
-    }
-    Slice subject = ask->expected_subject.len ? ask->expected_subject : message->subject;
-    if (ask->expected_subject_seq.len && batch_view_find(view, subject))
+                                        const PubHeaders *ask, const BatchView *view,
+                                        PubVerdict *verdict) {
+    uint64_t last = verdict->current_seq = stream->state.last_seq + view->count;
+    if (ask->expected_last_seq.len && !is_number(ask->expected_last_seq, last))
+        return wrong_last(stream, last);
+    if (ask->expected_last_seq.len && view->count)
         return api_error(JSStreamWrongLastSequenceConstantErr);
-    return API_OK;
+    Slice subject = ask->expected_subject.len ? ask->expected_subject : message->subject;
+    verdict->is_of_subject = ask->expected_subject_seq.len && batch_view_find(view, subject);
+    return verdict->is_of_subject ? api_error(JSStreamWrongLastSequenceConstantErr) : API_OK;
 }
 
 static ApiError check_expected(Stream *stream, const Record *message, const PubHeaders *ask,
-                               uint64_t *out_current) {
+                               PubVerdict *verdict) {
+    uint64_t *out_current = &verdict->current_seq;
     if (ask->expected_subject_seq.len) {
         uint64_t last = ask->expected_subject.len ? last_of_pattern(stream, ask->expected_subject)
                                                   : last_of_subject(stream, message->subject);
         *out_current = last;
-        if (!is_number(ask->expected_subject_seq, last))
+        verdict->is_of_subject = !is_number(ask->expected_subject_seq, last);
+        if (verdict->is_of_subject)
             return wrong_last(stream, last);
     } else if (ask->expected_subject.len) {
         return api_error(JSStreamExpectedLastSeqPerSubjectInvalid);
@@ -193,9 +194,9 @@ static ApiError check_first(const Stream *stream, const Record *message, const P
 
 static ApiError check_expectations(Stream *stream, const Record *message, const PubHeaders *ask,
                                    const BatchView *view, PubVerdict *verdict) {
-    ApiError error = view ? check_expected_in_batch(stream, message, ask, view) : API_OK;
+    ApiError error = view ? check_expected_in_batch(stream, message, ask, view, verdict) : API_OK;
     if (!api_failed(error))
-        error = check_expected(stream, message, ask, &verdict->current_seq);
+        error = check_expected(stream, message, ask, verdict);
     if (!api_failed(error) && (ask->lease.len || ask->lease_ended.len))
         error = lease_check(stream, message, ask, view != NULL, &verdict->current_seq);
     if (api_failed(error))
@@ -437,6 +438,8 @@ Record stream_draft(Stream *stream, const Message *message, const PubHeaders *as
         draft.flags = RECORD_SCHEDULED;
         draft.headers = schedules_stored_headers(stream, draft.headers, ask);
     }
+    if (__builtin_expect(message->trace != NULL, 0))
+        draft.headers = stream_trace_headers(stream, draft.headers);
     return draft;
 }
 
@@ -482,15 +485,39 @@ static bool is_fast_batch(Slice reply) {
     return reply.len > 4 && memcmp(reply.ptr + reply.len - 4, ".$FI", 4) == 0;
 }
 
+static void refuse_one(Stream *stream, const Message *message, Slice subject, const PubHeaders *ask,
+                       const PubVerdict *verdict) {
+    if (message->trace)
+        stream_trace_refused(stream, message->trace, subject, ask, verdict);
+    if (verdict->is_duplicate)
+        puback_send(stream, message->reply, verdict->duplicate_seq, true);
+    else
+        stream_refuse(stream, message->reply, ask, verdict);
+}
+
+/* Nats-Trace-Only: what would become of it, as far as it is known before it is stored. */
+static void decide_one(Stream *stream, const Message *message, const Record *draft,
+                       const PubHeaders *ask) {
+    PubVerdict verdict;
+    if (stream->group.in_flight == 0)
+        stream_expire_quietly(stream, draft->time_ns);
+    stream_decide(stream, draft, ask, NULL, &verdict);
+    bool is_late = api_failed(verdict.error) && is_late_verdict(&verdict);
+    if (!verdict.is_duplicate && (is_late || !api_failed(verdict.error)))
+        verdict.error = stream_check_server(stream, NULL);
+    if (verdict.is_duplicate || api_failed(verdict.error))
+        refuse_one(stream, message, (Slice){0}, ask, &verdict);
+    else
+        stream_trace_stored(stream, message->trace, draft->subject, verdict.is_unwanted);
+}
+
 static void publish_one(Stream *stream, const Message *message, const PubHeaders *ask) {
     Slice reply = message->reply;
     PubVerdict verdict;
     unsigned code = check_alone(stream, message->subject, message->headers, message->payload);
     if (code) {
         verdict = (PubVerdict){.error = alone_error(stream, code)};
-        puback_refuse(stream, reply, verdict.error);
-        if (message->trace)
-            stream_trace_refused(stream, message->trace, ask, &verdict);
+        refuse_one(stream, message, (Slice){0}, NULL, &verdict);
         return;
     }
     if (stream_is_crowded(stream)) {
@@ -498,15 +525,12 @@ static void publish_one(Stream *stream, const Message *message, const PubHeaders
         return;
     }
     Record draft = stream_draft(stream, message, ask);
-    if (__builtin_expect(message->trace != NULL, 0))
-        draft.headers = stream_trace_headers(stream, draft.headers);
+    if (__builtin_expect(message->trace != NULL, 0) && message->trace->is_only) {
+        decide_one(stream, message, &draft, ask);
+        return;
+    }
     if (!stream_admit(stream, &draft, ask, &verdict)) {
-        if (message->trace)
-            stream_trace_refused(stream, message->trace, ask, &verdict);
-        if (verdict.is_duplicate)
-            puback_send(stream, reply, verdict.duplicate_seq, true);
-        else
-            stream_refuse(stream, reply, ask, &verdict);
+        refuse_one(stream, message, draft.subject, ask, &verdict);
         return;
     }
     Ticket ticket = {.kind = TICKET_PUBLISH, .data = stream->config->no_ack ? (Slice){0} : reply};
@@ -526,10 +550,7 @@ void stream_on_publish(Port *port, Sub *sub, const Message *message) {
         pub_headers_parse(message->headers, &headers);
         ask = &headers;
     }
-    if (__builtin_expect(message->trace != NULL, 0) && message->trace->is_only)
-        stream_trace_stored(stream, message->trace, stream_transformed(stream, message->subject),
-                            false);
-    else if (is_fast_batch(message->reply))
+    if (is_fast_batch(message->reply))
         stream_fast_on_publish(stream, message, ask);
     else if (ask && ask->batch_id.len)
         stream_batch_on_publish(stream, message, ask);

@@ -212,10 +212,18 @@ void clients_check_end(Clients *main);
 void clients_on_closing_timer(Timer *timer);
 void clients_on_end_timer(Timer *timer);
 
-/* client_tracing.c: where Nats-Trace-Dest wants to hear of the message, or empty. The trace of such
- * a one, who may publish there; release it after bus_publish. */
-Slice client_trace_dest(Slice headers);
-Trace *client_trace_message(Client *client, const NatsOp *op, Slice dest);
+/* client_tracing.c: what a message's headers ask for. */
+typedef struct TraceWish {
+    Slice dest;       /* who wants to hear of it; empty: nobody */
+    bool is_external; /* by traceparent: Nats-Trace-Only means nothing */
+    bool is_off;      /* it was asked for and will not be: the headers are to say so */
+} TraceWish;
+TraceWish client_trace_wish(Client *client, Slice headers);
+/* The headers of a message whose trace is off; in the turn's arena. */
+Slice client_trace_off(const Client *client, Slice headers);
+/* The trace of one that is wanted by who may publish to dest; release it after bus_publish. error
+ * empty: it goes on; else why it does not, and then nothing else is said. */
+Trace *client_trace_message(Client *client, const NatsOp *op, const TraceWish *wish, Slice error);
 void client_describe(Port *port, Buf *out);
 void client_identify(Port *port, Buf *out);
 

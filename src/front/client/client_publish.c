@@ -3,7 +3,7 @@
 #include "front/client/client_private.h"
 #include "proto/subject.h"
 
-static bool is_permitted(Client *client, const NatsOp *op, Slice trace_dest);
+static bool is_permitted(Client *client, const NatsOp *op, const TraceWish *wish);
 static void stall_if_congested(Client *client, Slice subject);
 
 static bool is_user_info(Slice subject) {
@@ -26,8 +26,8 @@ void client_publish(Client *client, const NatsOp *op) {
     clients->stats.in_bytes += size;
     if (client->is_pedantic && !subject_is_literal(op->subject))
         client_send_error(client, "Invalid Publish Subject");
-    Slice trace_dest = op->header.len ? client_trace_dest(op->header) : (Slice){0};
-    if (!is_permitted(client, op, trace_dest))
+    TraceWish wish = op->header.len ? client_trace_wish(client, op->header) : (TraceWish){0};
+    if (!is_permitted(client, op, &wish))
         return;
     if (client->is_verbose)
         client_send_ok(client);
@@ -42,8 +42,10 @@ void client_publish(Client *client, const NatsOp *op) {
     MessageCopy copy = {0};
     if (size >= CLIENT_SHARED_PAYLOAD_BYTES)
         message.copy = &copy;
-    if (__builtin_expect(trace_dest.len != 0, 0))
-        message.trace = client_trace_message(client, op, trace_dest);
+    if (__builtin_expect(wish.dest.len != 0, 0))
+        message.trace = client_trace_message(client, op, &wish, (Slice){0});
+    else if (__builtin_expect(wish.is_off, 0))
+        message.headers = client_trace_off(client, op->header);
     size_t receivers = bus_publish(client->account, op->subject, &message, &client->port, 0);
     if (__builtin_expect(message.trace != NULL, 0))
         trace_release(message.trace);
@@ -70,31 +72,38 @@ static bool is_reserved_reply(Slice reply) {
            (reply.len > 12 && slice_starts_with(reply, LIT("$GR.")));
 }
 
-/* Says so when it is not. */
 static bool may_publish(Client *client, Slice subject) {
     Permissions *permissions = client->user->permissions;
-    if (!permissions || permissions_may_publish(permissions, subject) ||
-        (client->responses &&
-         responses_use(client->responses, subject, client->clients->home->now_ns)))
-        return true;
-    CLIENT_LOG(client, LOG_ERROR, "Publish Violation - Subject \"%.*s\"", SLICE_ARG(subject));
-    client_send_error(client, "Permissions Violation for Publish to \"%.*s\"", SLICE_ARG(subject));
-    return false;
+    return !permissions || permissions_may_publish(permissions, subject) ||
+           (client->responses &&
+            responses_use(client->responses, subject, client->clients->home->now_ns));
+}
+
+/* To the client, and to who traces it. with: "" or " with Reply of". */
+static void refuse(Client *client, const NatsOp *op, const TraceWish *wish, const char *with,
+                   Slice subject) {
+    Buf text = {0};
+    CLIENT_LOG(client, LOG_ERROR, "Publish Violation - %s \"%.*s\"", *with ? "Reply" : "Subject",
+               SLICE_ARG(subject));
+    buf_printf(&text, "Permissions Violation for Publish%s \"%.*s\"", *with ? with : " to",
+               SLICE_ARG(subject));
+    client_send_error(client, "%.*s", SLICE_ARG(buf_slice(&text)));
+    if (wish->dest.len)
+        trace_release(client_trace_message(client, op, wish, buf_slice(&text)));
+    buf_done(&text);
 }
 
 /* What is said of a traced message is a message of the client's as well. */
-static bool is_permitted(Client *client, const NatsOp *op, Slice trace_dest) {
-    if (__builtin_expect(trace_dest.len != 0, 0) && !may_publish(client, trace_dest))
-        return false;
-    if (!may_publish(client, op->subject))
-        return false;
-    if (__builtin_expect(is_reserved_reply(op->reply), 0)) {
-        CLIENT_LOG(client, LOG_ERROR, "Publish Violation - Reply \"%.*s\"", SLICE_ARG(op->reply));
-        client_send_error(client, "Permissions Violation for Publish with Reply of \"%.*s\"",
-                          SLICE_ARG(op->reply));
-        return false;
-    }
-    return true;
+static bool is_permitted(Client *client, const NatsOp *op, const TraceWish *wish) {
+    if (__builtin_expect(wish->dest.len != 0, 0) && !may_publish(client, wish->dest))
+        refuse(client, op, &(TraceWish){0}, "", wish->dest);
+    else if (!may_publish(client, op->subject))
+        refuse(client, op, wish, "", op->subject);
+    else if (__builtin_expect(is_reserved_reply(op->reply), 0))
+        refuse(client, op, wish, " with Reply of", op->reply);
+    else
+        return true;
+    return false;
 }
 
 /* Who publishes faster than a receiver takes waits a moment: bounded, so that one bad receiver
