@@ -263,6 +263,17 @@ static void what_is_wrong_is_said_with_its_place(void **state) {
         {"authorization { users: [{password: c}] }", "f.conf:1:25: User entry requires a user\n"},
         {"authorization { users: [{user: b, permissions {publish: \"a..b\"}}] }",
          "f.conf:1:48: subject \"a..b\" is not a valid subject\n"},
+        {"accounts { A { msg_trace: \"a.*\" } }",
+         "f.conf:1:16: Trace destination \"a.*\" is not valid\n"},
+        {"accounts { A { trace_dest: 5 } }", "f.conf:1:16: Expected account message trace "
+                                             "\"trace_dest\" to be a string or a map/struct, "
+                                             "got int64\n"},
+        {"accounts { A { msg_trace: {dest: x, sampling: \"x%\"} } }",
+         "f.conf:1:37: Invalid trace destination sampling value \"x%\"\n"},
+        {"accounts { A { msg_trace: {dest: x, sampling: 101} } }",
+         "f.conf:1:37: Ttrace destination sampling value 101 is invalid, needs to be [1..100]\n"},
+        {"accounts { A { msg_trace: {sampling: 5} } }",
+         "f.conf:1:16: Trace destination sampling ignored since no destination was set\n"},
         {"accounts { $G {} }", "f.conf:1:12: \"$G\" is a Reserved Account\n"},
         {"accounts: [A, A]", "f.conf:1:15: Duplicate Account Entry: A\n"},
         {"accounts { A: 1 }", "f.conf:1:12: Expected map entries for accounts\n"},

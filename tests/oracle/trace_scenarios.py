@@ -199,7 +199,7 @@ def trace_of_batches(trial):
     says(trial, trial.main, trial.main, "s.a", [PARENTS[0], *B(1)[1:]], reply="R"), says(trial, trial.main, trial.main, "s.a", [PARENTS[0], *B(2, "Nats-Batch-Commit: 1")[1:]], reply="R")
     says(trial, trial.main, trial.main, "s.a", B(1, "Nats-Batch-Commit: 1")), trial.api("STREAM.MSG.GET.S", {"seq": 1}), trial.api("STREAM.MSG.GET.S", {"last_by_subj": "s.a"})
     says(trial, trial.main, trial.main, "s.a", [T], reply="FI.f.2.ok.1.0.$FI"), says(trial, trial.main, trial.main, "s.a", [T, "Nats-Expected-Stream: T"], reply="FI.f.2.ok.2.1.$FI"), says(trial, trial.main, trial.main, "s.a", [T], reply="FI.f.2.ok.9.1.$FI")
-    says(trial, trial.main, trial.main, "s.a", [T], reply="FI.f.2.ok.9.4.$FI"), says(trial, trial.main, trial.main, "s.a", [T, "Nats-Trace-Only: 1"], reply="FI.f.2.ok.10.1.$FI"), says(trial, trial.main, trial.main, "s.a", [T], reply="FI.g.2.ok.11.1.$FI")
+    says(trial, trial.main, trial.main, "s.a", [T], reply="FI.f.2.ok.9.4.$FI"), says(trial, trial.main, trial.main, "s.a", [], reply="FI.k.9.ok.1.0.$FI"), says(trial, trial.main, trial.main, "s.a", [T, "Nats-Trace-Only: 1"], reply="FI.k.9.ok.2.1.$FI"), says(trial, trial.main, trial.main, "s.a", [T], reply="FI.g.2.ok.11.1.$FI")
     says(trial, trial.main, trial.main, "s.a", [T], reply="FI.h.2.ok.1.0.$FI"), says(trial, trial.main, trial.main, "s.a", [T], reply="FI.h.2.ok.1.0.$FI"), says(trial, trial.main, trial.main, "s.a", [T], reply="FI.i.2.ok.1.0.$FI"), says(trial, trial.main, trial.main, "s.a", [T], reply="FI.i.2.ok.2.3.$FI"), says(trial, trial.main, trial.main, "s.a", [T], reply="FI.j.2.ok.1.2.$FI")
     says(trial, trial.main, trial.main, "s.a", [T], reply="FI.x.$FI")
     trial.state("S", "messages")
