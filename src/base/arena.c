@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 
-enum { ARENA_BLOCK_BYTES = 32 * 1024, ARENA_SMALL_BYTES = 1024, ARENA_ALIGN = 16 };
+enum { ARENA_BLOCK_BYTES = 32 * 1024, ARENA_SMALL_BYTES = 192, ARENA_ALIGN = 16 };
 
 typedef struct Block Block;
 struct Block {

@@ -303,6 +303,8 @@ void consumer_set_run_drafts(ConsumerSet *set) {
 
 void consumer_set_forget_draft(ConsumerSet *set, Slice name) {
     creating_free(set, map_remove(&set->creating, name));
+    if (set->creating.len == 0)
+        map_done(&set->creating); /* most streams have few consumers, made once */
 }
 
 void consumer_set_drop_drafts(ConsumerSet *set) {

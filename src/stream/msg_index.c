@@ -14,7 +14,8 @@ struct MsgPage {
     MsgSlot slots[];
 };
 
-enum { PACK_MIN = 4 };
+/* The first page of a small index begins packed and grows: most streams are small. */
+enum { PACK_MIN = 4, GROW_BELOW = MSG_PAGE_SLOTS };
 
 /* Inline: the least x86-64 has no instruction for it, and a call costs more. */
 static inline unsigned bits_in(uint64_t word) {
@@ -164,13 +165,34 @@ static MsgPage *append_page(MsgIndex *index, uint64_t number) {
         index->cap = index->cap ? index->cap + index->cap / 2 : 4;
         index->pages = mem_realloc(index->pages, index->cap * sizeof *index->pages);
     }
-    MsgPage *page = mem_alloc(page_bytes(MSG_PAGE_SLOTS));
+    unsigned cap = index->live < GROW_BELOW ? PACK_MIN : MSG_PAGE_SLOTS;
+    MsgPage *page = mem_alloc(page_bytes(cap));
     memset(page, 0, sizeof *page);
     page->number = number;
-    page->cap = MSG_PAGE_SLOTS;
+    page->cap = (uint16_t)cap;
     index->pages[index->len++] = (MsgPageRef){number, page};
-    index->bytes += page_bytes(MSG_PAGE_SLOTS);
+    index->bytes += page_bytes(cap);
     return page;
+}
+
+/* The last page is packed and full: twice the room; at last one slot for each sequence. */
+static MsgPage *grow_page(MsgIndex *index, MsgPage *page) {
+    unsigned cap = page->cap * 2u < MSG_PAGE_SLOTS / 2 ? page->cap * 2u : MSG_PAGE_SLOTS;
+    MsgPage *grown = mem_alloc(page_bytes(cap));
+    memcpy(grown, page, sizeof *page);
+    grown->cap = (uint16_t)cap;
+    if (page_is_packed(grown)) {
+        memcpy(grown->slots, page->slots, page->count * sizeof(MsgSlot));
+    } else {
+        unsigned from = 0;
+        for (unsigned word = 0; word < MSG_PAGE_WORDS; word++)
+            for (uint64_t bits = page->live[word]; bits; bits &= bits - 1)
+                grown->slots[word * 64 + (unsigned)__builtin_ctzll(bits)] = page->slots[from++];
+    }
+    index->bytes += page_bytes(cap) - page_bytes(page->cap);
+    index->pages[index->len - 1].page = grown;
+    mem_free(page);
+    return grown;
 }
 
 static void remove_page(MsgIndex *index, size_t at) {
@@ -249,12 +271,15 @@ MsgSlot *msg_index_add(MsgIndex *index, uint64_t seq) {
     if (!page)
         page = append_page(index, number);
     index->tail = number;
-    ASSERT(!page_is_packed(page) && !page_has(page, i));
+    if (page_is_packed(page) && page->count == page->cap)
+        page = grow_page(index, page);
+    ASSERT(page->count == 0 || !(page->live[i / 64] >> (i % 64)));
+    unsigned slot = page_is_packed(page) ? page->count : i;
     page->live[i / 64] |= 1ull << (i % 64);
     page->count++;
     index->live++;
-    memset(&page->slots[i], 0, sizeof page->slots[i]);
-    return &page->slots[i];
+    memset(&page->slots[slot], 0, sizeof page->slots[slot]);
+    return &page->slots[slot];
 }
 
 void msg_index_remove(MsgIndex *index, uint64_t seq) {

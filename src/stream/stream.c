@@ -250,6 +250,7 @@ void stream_free(Stream *stream) {
     for (unsigned i = 0; i < DROP_AGES; i++)
         mem_free(parts->drops[i].at);
     stream_chunks_done(stream);
+    mem_free(parts->objects);
     mem_free(parts->ack_prefix);
     mem_free(parts->subs);
     mem_free(parts);

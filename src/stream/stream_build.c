@@ -458,7 +458,8 @@ static void stand_on_it(StreamBuild *build) {
     build->next = NULL;
     build->next_subjects = NULL;
     ASSERT(below + msg_index_count_from(index, build->cut) == index->live);
-    memset(parts->objects, 0, sizeof parts->objects);
+    mem_free(parts->objects);
+    parts->objects = NULL;
     parts->run_generation = build->freeze->generation;
     stream->group.run = parts->run_generation;
 }

@@ -167,7 +167,10 @@ Status stream_config_parse_stored(Slice json, StreamConfig **out_config) {
         arena_free(arena);
         return ERR_CORRUPT;
     }
-    *out_config = config_of(&config, arena);
+    /* It stays as long as its stream: without what reading left beside it. */
+    config.arena = arena;
+    *out_config = stream_config_copy(&config);
+    arena_free(arena);
     return OK;
 }
 

@@ -165,7 +165,7 @@ static void update_first(Stream *stream) {
 }
 
 static void forget_object(StreamParts *parts, SubjectId subject) {
-    for (unsigned i = 0; i < OBJECT_SIZES; i++)
+    for (unsigned i = 0; parts->objects && i < OBJECT_SIZES; i++)
         if (parts->objects[i].subject == subject)
             parts->objects[i] = (ObjectSize){0};
 }
@@ -248,7 +248,8 @@ void stream_drop_all(Stream *stream, uint64_t next_seq) {
     map64_done(&parts->touched);
     parts->touched = (Map64){0};
     parts->retained.has_others = true;
-    memset(parts->objects, 0, sizeof parts->objects);
+    mem_free(parts->objects);
+    parts->objects = NULL;
     parts->ttl_live = 0;
     state->num_subjects = state->damaged = 0;
     state->last_seq = next_seq - 1;

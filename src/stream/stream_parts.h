@@ -126,7 +126,7 @@ struct StreamParts {
     List key_waits;           /* stream_keys.c */
     Task key_task;
     Timer key_idle;
-    ObjectSize objects[OBJECT_SIZES];
+    ObjectSize *objects; /* [OBJECT_SIZES]; NULL until the first */
     unsigned object_at;
     DropList drops[DROP_AGES];
     Buf owed_config; /* stream_owed.c; empty: none */

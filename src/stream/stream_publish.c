@@ -257,6 +257,8 @@ static uint64_t subject_bytes(Stream *stream, Slice subject) {
     if (!entry || !entry->count)
         return 0;
 
+    if (!parts->objects)
+        parts->objects = mem_zalloc(OBJECT_SIZES * sizeof *parts->objects);
     ObjectSize *known = NULL;
     for (unsigned i = 0; i < OBJECT_SIZES && !known; i++)
         if (parts->objects[i].subject == id)
