@@ -499,7 +499,8 @@ static void take_back(StreamBuild *build) {
         msg_base_settle(stream->index->base);
     msg_index_take_back(stream->index);
     subject_index_let_go(&stream->parts->subjects);
-    memset(stream->parts->objects, 0, sizeof stream->parts->objects);
+    mem_free(stream->parts->objects);
+    stream->parts->objects = NULL;
     finish_and_free(build, ERR_IO);
 }
 
