@@ -37,17 +37,29 @@ static size_t decimal_length(uint64_t value) {
     return n + (value >= 10) + (value >= 100) + (value >= 1000);
 }
 
+/* Divisions that do not wait for each other. */
+static void put_eight(char *to, uint32_t value) {
+    uint32_t high = value / 10000, low = value % 10000;
+    memcpy(to, digit_pairs + 2 * (high / 100), 2);
+    memcpy(to + 2, digit_pairs + 2 * (high % 100), 2);
+    memcpy(to + 4, digit_pairs + 2 * (low / 100), 2);
+    memcpy(to + 6, digit_pairs + 2 * (low % 100), 2);
+}
+
 size_t u64_to_decimal(uint64_t value, char *out) {
     size_t n = decimal_length(value);
     char *to = out + n;
-    for (; value >= 100; value /= 100) {
+    for (; value >= 100 * 1000 * 1000; value /= 100 * 1000 * 1000)
+        put_eight(to -= 8, (uint32_t)(value % (100 * 1000 * 1000)));
+    uint32_t rest = (uint32_t)value;
+    for (; rest >= 100; rest /= 100) {
         to -= 2;
-        memcpy(to, digit_pairs + 2 * (value % 100), 2);
+        memcpy(to, digit_pairs + 2 * (rest % 100), 2);
     }
-    if (value >= 10)
-        memcpy(out, digit_pairs + 2 * value, 2);
+    if (rest >= 10)
+        memcpy(out, digit_pairs + 2 * rest, 2);
     else
-        *out = (char)('0' + value);
+        *out = (char)('0' + rest);
     return n;
 }
 

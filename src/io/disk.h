@@ -36,6 +36,8 @@ MUST_CHECK Status disk_read_cached(DiskFile *file, void *to, size_t len, uint64_
 /* What is read next comes from the disk, except what was written and not yet brought there. The
  * system's memory may hold pages that the disk refused. */
 void disk_forget(DiskFile *file);
+/* Begins to bring it into the page cache, without waiting. */
+void disk_prefetch(DiskFile *file, size_t len, uint64_t offset);
 /* Whole or an error: ERR_FULL for no space, ERR_IO. */
 MUST_CHECK Status disk_write(DiskFile *file, const struct iovec *parts, int part_count,
                              uint64_t offset);

@@ -136,6 +136,10 @@ Status disk_read(DiskFile *file, void *to, size_t len, uint64_t offset) {
     return OK;
 }
 
+void disk_prefetch(DiskFile *file, size_t len, uint64_t offset) {
+    (void)posix_fadvise(file->fd, (off_t)offset, (off_t)len, POSIX_FADV_WILLNEED);
+}
+
 Status disk_read_cached(DiskFile *file, void *to, size_t len, uint64_t offset) {
     if (file->is_direct)
         return ERR_AGAIN;

@@ -139,6 +139,9 @@ void log_reader_keep(LogReader *reader, const LogChunk *chunk);
  */
 MUST_CHECK Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out_record,
                                   Shared **out_hold);
+/* The same for who does not know how long it is: ERR_AGAIN may also mean that it is not whole. */
+MUST_CHECK Status log_reader_look(LogReader *reader, Place place, Record *out_record,
+                                  Shared **out_hold);
 /* Blocking; for start-up and offload. */
 MUST_CHECK Status log_reader_read(LogReader *reader, Place place, size_t bytes, Record *out_record,
                                   Shared **out_hold);

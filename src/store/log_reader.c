@@ -16,7 +16,8 @@ enum {
     /* Read ahead; more and more as long as reading goes on where it ended. */
     READER_AHEAD_BYTES_MIN = 128 * 1024,
     READER_AHEAD_BYTES_MAX = 1024 * 1024,
-    READER_RANGES_MAX = 256,
+    READER_RANGES_MAX = 64,
+    READER_SINGLES = 64,
     READER_FILES_MAX = 64,
 };
 
@@ -32,6 +33,11 @@ typedef struct Range {
     Place checked;  /* of the record whose checksum was verified last */
     Place used_to;  /* the end of the record furthest on that was asked for */
 } Range;
+
+/* Where a single record was read, and nothing else. */
+typedef struct Single {
+    Place start, end;
+} Single;
 
 typedef struct SegmentFile {
     uint64_t segment;
@@ -49,6 +55,9 @@ typedef struct FetchJob {
     size_t bytes;
     SegmentFile *file; /* NULL: the job opens it */
     bool is_direct;
+    /* What lies behind a record that is read alone comes into the page cache at least: it costs the
+     * disk little more, and others may want it. */
+    size_t prefetch_bytes;
     char *path; /* NULL: nothing to open */
     DiskFile *opened;
     uint64_t file_bytes;
@@ -70,6 +79,9 @@ struct LogReader {
 
     Range ranges[READER_RANGES_MAX]; /* most recently used first */
     size_t range_len, range_bytes;
+    /* Not kept: who reads on behind one of them reads ahead. */
+    Single singles[READER_SINGLES];
+    unsigned single_at;
     /* How far it pays to read ahead: less when ranges are dropped before they were used, since more
      * places are read at a time than there is room for. */
     size_t ahead_bytes_max;
@@ -248,6 +260,11 @@ static size_t ahead_bytes(const LogReader *reader, Place place) {
             return READER_AHEAD_BYTES_MIN;
         return ahead < reader->ahead_bytes_max ? ahead : reader->ahead_bytes_max;
     }
+    for (unsigned i = 0; i < READER_SINGLES; i++) {
+        const Single *single = &reader->singles[i];
+        if (place >= single->start && place < single->end + READER_AHEAD_BYTES_MIN)
+            return READER_AHEAD_BYTES_MIN;
+    }
     return 0;
 }
 
@@ -393,12 +410,54 @@ Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out
     return read_from_disk(reader, place, bytes, true, out_record, out_hold);
 }
 
+Status log_reader_look(LogReader *reader, Place place, Record *out_record, Shared **out_hold) {
+    ASSERT_READER_HOME(reader);
+    size_t used;
+    if (ring_find(reader, place))
+        return log_reader_peek(reader, place, RECORD_HEADER_BYTES, out_record, out_hold);
+    Range *range = range_find(reader, place, RECORD_HEADER_BYTES);
+    if (range == NULL)
+        return ERR_AGAIN;
+    Slice rest = slice_from(range->at + (place - range->start), range->end - place);
+    if (record_parse(rest, out_record, &used) != OK)
+        return ERR_AGAIN;
+    range->checked = place;
+    if (place + used > range->used_to)
+        range->used_to = place + used;
+    *out_hold = shared_ref(range->bytes);
+    return OK;
+}
+
 Status log_reader_read(LogReader *reader, Place place, size_t bytes, Record *out_record,
                        Shared **out_hold) {
     Status status = log_reader_peek(reader, place, bytes, out_record, out_hold);
     if (status != ERR_AGAIN)
         return status;
     return read_from_disk(reader, place, bytes, false, out_record, out_hold);
+}
+
+/* A record alone, from the page cache. */
+static Status read_single(LogReader *reader, const SegmentFile *file, Place place, size_t bytes,
+                          Record *out_record, Shared **out_hold) {
+    size_t used;
+    uint64_t offset = place_offset(place);
+    if (offset + bytes > file->bytes)
+        return ERR_CORRUPT;
+    Shared *memory = shared_try_new(bytes);
+    if (memory == NULL)
+        return ERR_MEMORY;
+    if (disk_read_cached(file->file, shared_bytes(memory), bytes, offset) != OK) {
+        shared_unref(memory);
+        return ERR_AGAIN;
+    }
+    Status status = record_parse(slice_from(shared_bytes(memory), bytes), out_record, &used);
+    if (status != OK || used != bytes) {
+        shared_unref(memory);
+        return ERR_CORRUPT;
+    }
+    reader->singles[reader->single_at++ % READER_SINGLES] = (Single){place, place + bytes};
+    *out_hold = memory;
+    return OK;
 }
 
 static Status read_from_disk(LogReader *reader, Place place, size_t bytes, bool is_cached_only,
@@ -409,6 +468,8 @@ static Status read_from_disk(LogReader *reader, Place place, size_t bytes, bool 
     size_t ahead = ahead_bytes(reader, place);
     if (is_cached_only && (file == NULL || file->file == NULL || is_worth_direct(reader, ahead)))
         return ERR_AGAIN;
+    if (is_cached_only && ahead == 0)
+        return read_single(reader, file, place, bytes, out_record, out_hold);
     if (file == NULL || file->file == NULL) {
         Status status = open_now(reader, place_segment(place), &file);
         if (status != OK)
@@ -456,6 +517,8 @@ static void fetch_run(OffloadJob *job) {
     fetch->status = fetch->range ? disk_read(file, fetch->range_at, fetch->end - fetch->start,
                                              place_offset(fetch->start))
                                  : ERR_MEMORY;
+    if (fetch->prefetch_bytes && fetch->status == OK)
+        disk_prefetch(file, fetch->prefetch_bytes, place_offset(fetch->start));
 }
 
 static void fetch_done(Worker *here, OffloadJob *job) {
@@ -510,8 +573,8 @@ void log_reader_fetch(LogReader *reader, Place place, size_t bytes,
         fetch->path = segment_path(reader, place_segment(place));
     fetch->file_bytes =
         fetch->file ? fetch->file->bytes : UINT64_C(1) << PLACE_OFFSET_BITS; /* unknown */
-    range_bounds(reader, place, bytes, fetch->file_bytes, ahead ? ahead : READER_AHEAD_BYTES_MIN,
-                 &fetch->start, &fetch->end);
+    range_bounds(reader, place, bytes, fetch->file_bytes, ahead, &fetch->start, &fetch->end);
+    fetch->prefetch_bytes = ahead ? 0 : READER_AHEAD_BYTES_MIN;
     fetch->range = range_memory(fetch->end - fetch->start, &fetch->range_at);
     if (reader->log->options.offload) {
         offload_submit(reader->log->options.offload, &fetch->job);

@@ -99,6 +99,8 @@ struct Consumer {
     bool is_initial : 1;  /* last_per_subject, not beyond initial_upto */
     bool was_corrupt : 1; /* logged */
     bool is_pumping : 1;
+    bool knows_all : 1; /* of this pump: whether it sees all */
+    bool sees_all : 1;  /* its filters cover every message */
     bool is_odd : 1; /* something may be pending that its filters do not cover */
     uint16_t name_at, name_len;
     uint32_t set_at;   /* in set->all */

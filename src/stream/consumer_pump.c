@@ -165,6 +165,18 @@ static void end_initial(Consumer *consumer) {
     consumer->is_initial = false;
 }
 
+/* What the filters cover is asked once in a pump: nothing is stored meanwhile. */
+static uint64_t next_by_filters(Consumer *consumer) {
+    Stream *stream = consumer_stream(consumer);
+    Filters filters = consumer_filters(consumer);
+    if (!consumer->knows_all) {
+        consumer->knows_all = true;
+        consumer->sees_all = stream_covers_all(stream, &filters);
+    }
+    return consumer->sees_all ? stream_next_of_all(stream, consumer->next_seq)
+                              : stream_next(stream, &filters, consumer->next_seq);
+}
+
 /* The next sequence never delivered; 0 when there is none. */
 static uint64_t next_new_seq(Consumer *consumer) {
     Initial *initial = consumer->initial;
@@ -174,8 +186,7 @@ static uint64_t next_new_seq(Consumer *consumer) {
         end_initial(consumer);
     if (consumer->num_pending == 0)
         return 0;
-    Filters filters = consumer_filters(consumer);
-    uint64_t seq = stream_next(consumer_stream(consumer), &filters, consumer->next_seq);
+    uint64_t seq = next_by_filters(consumer);
     if (seq)
         consumer->next_seq = seq;
     else
@@ -246,6 +257,7 @@ void consumer_pump(Consumer *consumer) {
     size_t messages = 0, bytes = 0;
     bool is_empty = consumer->is_paused;
     consumer->is_pumping = true;
+    consumer->knows_all = false;
     while (may_send(consumer)) {
         if (messages == 0)
             consumer_set_note_time(consumer->set);

@@ -371,6 +371,18 @@ uint64_t stream_next(Stream *stream, const Filters *filters, uint64_t from) {
     return 0;
 }
 
+bool stream_covers_all(Stream *stream, const Filters *filters) {
+    (void)stream;
+    (void)filters;
+    return false;
+}
+
+uint64_t stream_next_of_all(const Stream *stream, uint64_t from) {
+    (void)stream;
+    (void)from;
+    ASSERT(false); /* nothing covers all */
+}
+
 uint64_t stream_last(Stream *stream, const Filters *filters, uint64_t upto) {
     for (uint64_t seq = upto ? upto : stream->state.last_seq; seq > 0; seq--)
         if (wanted(filters, seq))

@@ -340,10 +340,18 @@ MsgSlot *msg_index_edit(MsgIndex *index, uint64_t seq) {
 }
 
 uint64_t msg_index_next(const MsgIndex *index, uint64_t seq) {
-    MsgScan scan;
-    uint64_t found;
-    msg_scan_up(&scan, index, seq);
-    return msg_scan_next_up(&scan, &found) ? found : 0;
+    uint64_t number = seq / MSG_PAGE_SLOTS;
+    size_t at = lower_of_both(index, number), len = page_count(index);
+    unsigned i = at < len && number_at(index, at) == number ? seq % MSG_PAGE_SLOTS : 0;
+    for (; at < len; at++, i = 0) {
+        const uint64_t *live = live_at(index, at);
+        uint64_t mask = ~bits_below(i % 64);
+        for (unsigned word = i / 64; word < MSG_PAGE_WORDS; word++, mask = ~0ull)
+            if (live[word] & mask)
+                return number_at(index, at) * MSG_PAGE_SLOTS + word * 64 +
+                       (unsigned)__builtin_ctzll(live[word] & mask);
+    }
+    return 0;
 }
 
 uint64_t msg_index_prev(const MsgIndex *index, uint64_t seq) {

@@ -102,6 +102,10 @@ bool filters_match(const Filters *filters, Slice subject);
 /* First live sequence >= from whose subject matches; 0 when there is none. Jumps by subject for
  * literal filters. */
 uint64_t stream_next(Stream *stream, const Filters *filters, uint64_t from);
+/* True when they cover every message that is there; false may be wrong. Then the next one is that
+ * of the next call. */
+bool stream_covers_all(Stream *stream, const Filters *filters);
+uint64_t stream_next_of_all(const Stream *stream, uint64_t from);
 /* Newest live sequence (at or below upto; 0 = any) of a matching subject; 0 when there is none.
  * O(1) for literals when upto is 0. */
 uint64_t stream_last(Stream *stream, const Filters *filters, uint64_t upto);

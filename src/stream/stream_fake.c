@@ -251,6 +251,9 @@ Status log_reader_read(LogReader *reader, Place place, size_t bytes, Record *out
     world.fetched = place;
     return log_reader_peek(reader, place, bytes, out_record, out_hold);
 }
+Status log_reader_look(LogReader *reader, Place place, Record *out_record, Shared **out_hold) {
+    return log_reader_peek(reader, place, RECORD_HEADER_BYTES, out_record, out_hold);
+}
 void log_reader_fetch(LogReader *reader, Place place, size_t bytes,
                       void (*done)(void *cookie, Status status), void *cookie) {
     (void)reader, (void)bytes;

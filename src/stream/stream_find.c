@@ -42,6 +42,14 @@ static bool covers_all(Stream *stream, const Filters *filters) {
     return filters->count == 0;
 }
 
+bool stream_covers_all(Stream *stream, const Filters *filters) {
+    return covers_all(stream, filters);
+}
+
+uint64_t stream_next_of_all(const Stream *stream, uint64_t from) {
+    return msg_index_next(stream->index, from);
+}
+
 /* ---- every matching subject, each once ---- */
 
 typedef struct EachMatch {

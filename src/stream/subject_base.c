@@ -7,6 +7,7 @@
 SubjectBase *subject_base_new(const Run *run) {
     SubjectBase *base = mem_zalloc(sizeof *base);
     base->run = run;
+    base->found = UINT32_MAX;
     base->changed = mem_zalloc((run_subject_count(run) / 64 + 1) * sizeof *base->changed);
     run_common_prefix(run, &base->common);
     return base;
@@ -33,7 +34,16 @@ SubjectId subject_base_taken(const SubjectBase *base, uint32_t ordinal) {
     return (SubjectId)(uintptr_t)map64_get(&base->taken, ordinal);
 }
 
+void subject_base_found(SubjectBase *base, uint32_t ordinal, Slice text) {
+    base->found = ordinal;
+    base->found_at = base->copy_at;
+    (void)subject_base_copy_as(base, ordinal, text);
+}
+
 SubjectEntry *subject_base_copy(SubjectBase *base, uint32_t ordinal) {
+    /* Good for some time yet. */
+    if (ordinal == base->found && base->copy_at - base->found_at < SUBJECT_BASE_COPIES / 4)
+        return base->copies[base->found_at % SUBJECT_BASE_COPIES];
     run_subject_text(base->run, ordinal, &base->text);
     return subject_base_copy_as(base, ordinal, buf_slice(&base->text));
 }

@@ -17,6 +17,8 @@ struct SubjectBase {
     SubjectEntry *copies[SUBJECT_BASE_COPIES];
     size_t copy_caps[SUBJECT_BASE_COPIES];
     unsigned copy_at;
+    uint32_t found; /* the one that was found last: copied before it is asked for */
+    unsigned found_at;
     Buf text;
     Buf common; /* what all begin with */
 };
@@ -31,6 +33,8 @@ static inline bool subject_base_is_changed(const SubjectBase *base, uint32_t ord
 void subject_base_take(SubjectBase *base, uint32_t ordinal, SubjectId id);
 /* Of a changed one. */
 SubjectId subject_base_taken(const SubjectBase *base, uint32_t ordinal);
+/* One that is not changed was found by its text, and will be asked for. */
+void subject_base_found(SubjectBase *base, uint32_t ordinal, Slice text);
 /* Of one that is not changed. */
 SubjectEntry *subject_base_copy(SubjectBase *base, uint32_t ordinal);
 /* The same for who knows its text. */

@@ -449,6 +449,7 @@ static SubjectId find_in_base(const SubjectIndex *index, Slice subject) {
     if (!index->base || !run_find(index->base->run, subject, &ordinal) ||
         subject_base_is_changed(index->base, ordinal))
         return 0;
+    subject_base_found(index->base, ordinal, subject);
     return ordinal | SUBJECT_OF_RUN;
 }
 
@@ -585,6 +586,10 @@ bool subject_index_take_some_back(SubjectIndex *index, size_t *at, size_t max) {
                 (void)subject_index_own(index, bucket->ids[i]);
     }
     return *at == count + hash->old.count;
+}
+
+bool subject_is_of_run(SubjectId id) {
+    return id & SUBJECT_OF_RUN;
 }
 
 SubjectId subject_id_of_run(const SubjectIndex *index, uint32_t ordinal) {

@@ -88,7 +88,7 @@ SubjectId subject_index_add(SubjectIndex *index, Slice subject);
 /* Its count fell to 0. */
 void subject_index_emptied(SubjectIndex *index, SubjectId id);
 
-/* Of a subject that is only in the base: a copy, good until 128 more were asked for. */
+/* Of a subject that is only in the base: a copy, good until 96 more were asked for. */
 SubjectEntry *subject_index_entry(const SubjectIndex *index, SubjectId id);
 
 /* An empty index over the subjects of run, which outlives it. */
@@ -116,6 +116,8 @@ static inline uint32_t *subject_entry_number(SubjectEntry *entry) {
 SubjectId subject_index_own(SubjectIndex *index, SubjectId id);
 /* What an id that was given earlier is now: a subject may have been taken over since. */
 SubjectId subject_index_settle(const SubjectIndex *index, SubjectId id);
+/* It is known from the run alone: asking for its text costs more than for others. */
+bool subject_is_of_run(SubjectId id);
 /* The n-th subject of the run. */
 SubjectId subject_id_of_run(const SubjectIndex *index, uint32_t ordinal);
 static inline Slice subject_entry_text(const SubjectEntry *entry) {
