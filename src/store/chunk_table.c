@@ -19,12 +19,14 @@ struct Chunk {
     uint64_t refs;
     Place place;
     bool is_damaged, is_suspect;
+    bool is_forgotten; /* its live bytes were dropped too early */
 };
 
 struct ChunkTable {
     Lock lock;
     Log *log;
     Map chunks;
+    bool is_forgetting;
     ChunkTotals totals; /* of those with a place */
 };
 
@@ -43,6 +45,10 @@ ChunkTable *chunk_table_new(Log *log) {
     lock_init(&table->lock);
     table->log = log;
     return table;
+}
+
+void chunk_table_forget(ChunkTable *table) {
+    table->is_forgetting = true;
 }
 
 void chunk_table_free(ChunkTable *table) {
@@ -90,6 +96,11 @@ void chunk_unref(ChunkTable *table, Chunk *chunk) {
     lock_take(&table->lock);
     ASSERT(chunk->refs > 0);
     bool is_last = --chunk->refs == 0;
+    bool is_forgotten = chunk->is_forgotten;
+    if (table->is_forgetting && !is_last && !is_forgotten && chunk->place) {
+        log_drop_live(table->log, chunk->place, record_chunk_bytes(chunk->key.len));
+        chunk->is_forgotten = true;
+    }
     if (is_last) {
         map_remove(&table->chunks, key_of(&chunk->key));
         if (chunk->place) {
@@ -101,7 +112,7 @@ void chunk_unref(ChunkTable *table, Chunk *chunk) {
     lock_give(&table->lock);
     if (!is_last)
         return;
-    if (chunk->place)
+    if (chunk->place && !is_forgotten)
         log_drop_live(table->log, chunk->place, record_chunk_bytes(chunk->key.len));
     mem_free(chunk);
 }

@@ -17,6 +17,8 @@ typedef struct Chunk Chunk;
 
 /* The log must outlive it. */
 ChunkTable *chunk_table_new(Log *log);
+/* The mutation that simulation must catch: the last reference but one counts as the last. */
+void chunk_table_forget(ChunkTable *table);
 /* NULL-safe. References that are still held mean nothing any more. */
 void chunk_table_free(ChunkTable *table);
 

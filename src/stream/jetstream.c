@@ -146,6 +146,8 @@ static Status open_store(const JetStreamOptions *options, Worker **all, JournalS
     }
     *out_store = store;
     ChunkTable *chunks = chunk_table_new(journal_log(all[0]->journal));
+    if (options->is_forgetting_chunks)
+        chunk_table_forget(chunks);
     for (unsigned i = 0; i < all[0]->count; i++) {
         all[i]->jetstream->chunks = chunks;
         all[i]->jetstream->journal = all[i]->journal;

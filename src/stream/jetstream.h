@@ -47,6 +47,8 @@ typedef struct JetStreamOptions {
     uint64_t scrub_rate;          /* bytes a second; 0 = as fast as it goes */
     bool is_dedup_off;            /* equal large payloads are stored as often as they come */
     uint64_t chunk_bytes_min;     /* for tests; 0 = CHUNK_PAYLOAD_MIN */
+    bool
+        is_forgetting_chunks; /* the mutation that simulation must catch; never set by the server */
     bool is_stepped; /* simulation: no log thread; what was appended waits for log_commit_now */
     Slice domain;
     Slice server_name, server_id;

@@ -52,6 +52,24 @@ static void append_chunk(Stream *stream, const Record *draft, const RecordRef *r
                    false);
 }
 
+/* Who waits for it shall not have to read what is here now. */
+static void keep(Stream *stream, uint64_t index, const Record *draft) {
+    const Slice parts[] = {draft->subject, draft->headers, draft->payload};
+    Shared *kept = shared_new(draft->subject.len + draft->headers.len + draft->payload.len);
+    char *to = shared_bytes(kept);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (parts[i].len)
+            memcpy(to, parts[i].ptr, parts[i].len);
+        to += parts[i].len;
+    }
+    map64_put(&stream->parts->chunks.kept, index, kept);
+}
+
+static Shared *take_kept(Stream *stream, uint64_t index) {
+    Map64 *kept = &stream->parts->chunks.kept;
+    return kept->len ? map64_remove(kept, index) : NULL;
+}
+
 bool stream_chunk_submit(Stream *stream, const Record *draft, const Ticket *ticket) {
     ChunkTable *table = table_of(stream);
     if (draft->payload.len < stream->parts->chunks.bytes_min || ticket->kind != TICKET_PUBLISH)
@@ -70,7 +88,11 @@ bool stream_chunk_submit(Stream *stream, const Record *draft, const Ticket *tick
     Record message = *draft;
     message.flags |= RECORD_REF;
     message.payload = slice_from(payload, sizeof payload);
+    uint64_t before = stream->group.index_last;
     journal_append(stream->js->journal, &stream->group, &message, ticket, false);
+    bool is_appended = stream->group.index_last == before + 1; /* neither held nor refused */
+    if (is_appended && ref.place && consumer_set_wants(stream->consumers, draft->subject))
+        keep(stream, before + 1, draft);
     return true;
 }
 
@@ -161,6 +183,35 @@ static void mark_if_lost(Stream *stream, const Chunk *chunk) {
         (void)stream_mark_damaged(stream, seq);
 }
 
+/* The message with its bytes, if they are here; the result holds them. */
+static Shared *whole_message(Stream *stream, const Record *record, Shared *hold, bool is_fresh,
+                             Record *message) {
+    const FreshChunk *fresh = &stream->parts->chunks.fresh;
+    Shared *kept = take_kept(stream, record->index);
+    Slice payload = {0};
+    if (kept) {
+        size_t at = record->subject.len + record->headers.len;
+        payload = slice_from(shared_bytes(kept) + at, shared_len(kept) - at);
+    } else if (is_fresh && fresh->hold) {
+        payload = fresh->payload;
+        kept = fresh->hold == hold ? shared_ref(hold)
+                                   : shared_new_over(record->subject.len + record->headers.len,
+                                                     shared_ref(fresh->hold));
+    }
+    if (!kept)
+        return shared_ref(hold);
+    message->payload = payload;
+    if (kept == hold)
+        return kept;
+    char *to = shared_bytes(kept);
+    memcpy(to, record->subject.ptr, record->subject.len);
+    if (record->headers.len)
+        memcpy(to + record->subject.len, record->headers.ptr, record->headers.len);
+    message->subject = slice_from(to, record->subject.len);
+    message->headers = slice_from(to + record->subject.len, record->headers.len);
+    return kept;
+}
+
 void stream_apply_ref(Stream *stream, const Record *record, Place place, Shared *hold,
                       const Ticket *ticket) {
     StreamChunks *chunks = &stream->parts->chunks;
@@ -177,10 +228,11 @@ void stream_apply_ref(Stream *stream, const Record *record, Place place, Shared 
     if (is_lost && !is_fresh && !ref.place)
         chunk_suspect(table, chunk);
     if (ref.place || is_fresh || is_lost) {
-        if (is_fresh && chunks->fresh.hold == hold)
-            message.payload = chunks->fresh.payload;
+        Shared *whole =
+            ticket ? whole_message(stream, record, hold, is_fresh, &message) : shared_ref(hold);
         chunks->applying = chunk;
-        stream_apply_publish(stream, &message, place | MSG_REF, hold, ticket);
+        stream_apply_publish(stream, &message, place | MSG_REF, whole, ticket);
+        shared_unref(whole);
         if (!ticket)
             mark_if_lost(stream, chunk);
         if (chunks->applying)
@@ -197,6 +249,7 @@ void stream_chunk_refused(Stream *stream, const Record *record) {
     RecordRef ref;
     if (!record_ref_read(record, &ref))
         return;
+    shared_unref(take_kept(stream, record->index));
     Chunk *chunk = chunk_find(table_of(stream), account_of(stream), ref.hash, ref.len);
     if (chunk)
         chunk_unref(table_of(stream), chunk);
@@ -283,6 +336,9 @@ void stream_chunks_done(Stream *stream) {
     for (size_t at = 0; map64_next(&chunks->uses, &at, &seq, &use);)
         mem_free(use);
     map64_done(&chunks->uses);
+    for (size_t at = 0; map64_next(&chunks->kept, &at, &seq, &use);)
+        shared_unref(use);
+    map64_done(&chunks->kept);
     for (unsigned age = 0; age < DROP_AGES; age++)
         vec_done(&chunks->dropped[age]);
     shared_unref(chunks->fresh.hold);

@@ -43,6 +43,8 @@ typedef struct StreamChunks {
     uint64_t bytes;   /* of their payloads */
     VEC(Chunk *) dropped[DROP_AGES];
     FreshChunk fresh;
+    Map64 kept; /* index -> Shared: whole messages on their way whose chunk was known, for consumers
+                   that wait for them */
     uint64_t lost_index; /* recovery: of the entry that the disk lost last */
     Chunk *applying;     /* the message that is being applied has it; a reference; NULL: taken */
 } StreamChunks;

@@ -286,6 +286,8 @@ void consumer_set_on_stored(ConsumerSet *set, const StoredMsg *msg) {
     ASSERT(msg->seq && msg->subject.len);
     world.stored_count++;
     world.unread_count += msg->is_unread;
+    const char *begin = shared_bytes(msg->hold), *end = begin + shared_len(msg->hold);
+    ASSERT(!msg->headers.len || (msg->headers.ptr >= begin && msg->headers.ptr < end));
 }
 void consumer_set_on_removed(ConsumerSet *set, uint64_t seq, Slice subject, bool has_advisory) {
     (void)set, (void)seq, (void)subject;

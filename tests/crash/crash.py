@@ -173,7 +173,8 @@ class Bucket(Writer):
 
 
 class Objects(Writer):
-    """Objects in chunks, overwritten and removed: each whole by its digest, old chunks gone."""
+    """Objects in chunks, overwritten and removed: each whole by its digest, old chunks gone. Half of the chunks have been put before, there or in another bucket, and maybe removed since."""
+    POOL = [random.Random(k).randbytes(size) for k, size in enumerate((32768, 40000, 65536, 131072) * 3)]
 
     def setup(self, wire):
         wire.api(f"STREAM.CREATE.OBJ_{self.name}", {"name": f"OBJ_{self.name}", "subjects": [f"$O.{self.name}.C.>", f"$O.{self.name}.M.>"], "discard": "new",
@@ -186,7 +187,7 @@ class Objects(Writer):
             self.version += 1
             nuid, digest, chunks = f"n{self.version}", hashlib.sha256(), self.random.randrange(1, 6)
             for i in range(chunks):
-                chunk = self.random.randbytes(self.random.choice((100, 40000, 131072)))
+                chunk = self.random.choice(self.POOL) if self.random.random() < 0.5 else self.random.randbytes(self.random.choice((100, 40000, 131072)))
                 digest.update(chunk)
                 self.ack(self.wire.request(f"$O.{self.name}.C.{nuid}", chunk))
             meta = {"name": name, "nuid": nuid, "chunks": chunks, "digest": digest.hexdigest()}
@@ -364,7 +365,7 @@ def main():
     print("seed", options.seed, flush=True)
     chance = random.Random(options.seed)
     server = Server(options.binary, conf=options.conf, jetstream=f" checkpoint_bytes: {options.checkpoint_bytes}\n")
-    writers = [Publisher("P1", 1), Publisher("P2", 2), Bucket("B1", 3), Bucket("B2", 4), Objects("O1", 5), Queue("Q1", 6), Limits("L1", 7), Copied("C1", 8), Batches("A1", 8), Transactions("T", 9)]
+    writers = [Publisher("P1", 1), Publisher("P2", 2), Bucket("B1", 3), Bucket("B2", 4), Objects("O1", 5), Objects("O2", 11), Queue("Q1", 6), Limits("L1", 7), Copied("C1", 8), Batches("A1", 8), Transactions("T", 9)]
     passed = failed = 0
     try:
         server.start()

@@ -94,6 +94,8 @@ bool sim_open(const SimOptions *options) {
         .store_dir = "/sim",
         .segment_bytes = options->segment_bytes ? options->segment_bytes : 64 * 1024,
         .checkpoint_bytes = options->checkpoint_bytes ? options->checkpoint_bytes : 128 * 1024,
+        .chunk_bytes_min = options->chunk_bytes_min,
+        .is_forgetting_chunks = options->is_forgetting_chunks,
         .offload = sim.offload,
         .max_memory = -1,
         .max_file = -1,

@@ -16,6 +16,8 @@ typedef struct SimMsg { /* what came for "_INBOX.x", "_INBOX.p", "_INBOX.f.>" */
 typedef struct SimOptions { /* 0 = as small as makes sense */
     unsigned workers;
     uint64_t segment_bytes, checkpoint_bytes;
+    uint64_t chunk_bytes_min;  /* 0 = as the server: none */
+    bool is_forgetting_chunks; /* the mutation that must be caught */
 } SimOptions;
 
 /* For what the simulation itself does at random: in which turn a job of offload runs. */

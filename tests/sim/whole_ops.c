@@ -145,6 +145,18 @@ static bool op_delete_stream(unsigned s) {
 
 /* ---- publishing ---- */
 
+static void draw_payload(LedgerPub *pub) {
+    static const char dots[] =
+        "............................................................................"
+        "............................................................................";
+    size_t len = pick(pick(4) ? 10 : 150);
+    if (whole.has_chunks && pick(3) == 0) {
+        pub->number = 1 + pick(SAME_NUMBERS);
+        len = SIM_CHUNK_BYTES_MIN;
+    }
+    (void)snprintf(pub->payload, sizeof pub->payload, "%u %.*s", pub->number, (int)len, dots);
+}
+
 void draw_plain(unsigned s, LedgerPub *pub) {
     const LedgerStream *stream = &whole.now.streams[s];
     *pub = (LedgerPub){
@@ -154,11 +166,7 @@ void draw_plain(unsigned s, LedgerPub *pub) {
         (void)snprintf(pub->headers, sizeof pub->headers, "Nats-Incr: %d\r\n", pub->increment);
         return;
     }
-    (void)snprintf(pub->payload, sizeof pub->payload, "%u %.*s", pub->number,
-                   (int)pick(pick(4) ? 10 : 150),
-                   "......................................................................"
-                   "......................................................................"
-                   "...............");
+    draw_payload(pub);
     if (stream->config.has_ttl && pick(3) == 0) {
         pub->ttl_s = 20 * (1 + pick(2));
         (void)snprintf(pub->headers, sizeof pub->headers, "Nats-TTL: %u\r\n", pub->ttl_s);

@@ -230,12 +230,15 @@ bool whole_seed(uint64_t seed, bool is_telling, bool is_careful, char *out_probl
     clock_sim_reset();
     disk_sim_reset(seed, 0);
     whole.wall_max_ns = clock_wall_ns();
+    whole.number_last = SAME_NUMBERS;
     whole.is_clock_moving = pick(4) == 0;
     whole.options = (SimOptions){
         .workers = 1 + pick(3),
         .segment_bytes = UINT64_C(32768) << pick(3),
         .checkpoint_bytes = UINT64_C(16384) << pick(4),
     };
+    whole.has_chunks = pick(2);
+    whole.options.chunk_bytes_min = whole.has_chunks ? SIM_CHUNK_BYTES_MIN : 0;
     log_init(on_line, LOG_WARN);
     bool is_good = !setjmp(seed_end);
     if (is_good)

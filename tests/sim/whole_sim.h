@@ -15,12 +15,16 @@
 
 enum { CHAIN_MAX = 12, WATCHERS = SIM_WATCHERS };
 
+/* Payloads with a number up to SAME_NUMBERS are large, and equal when the number is. */
+enum { SIM_CHUNK_BYTES_MIN = 100, SAME_NUMBERS = 5 };
+
 typedef struct Whole {
     uint64_t seed;
     Rand rand;
     bool is_telling;
     bool is_careful; /* everything is looked at after each operation */
     SimOptions options;
+    bool has_chunks;         /* some payloads are large and equal */
     Ledger now;              /* after all that was done */
     Ledger chain[CHAIN_MAX]; /* what may be instead, when an operation is open: chain[0] before */
     unsigned chain_len;
