@@ -302,7 +302,15 @@ void consumer_recount(Consumer *consumer) {
     consumer_note_behind(consumer);
 }
 
-/* After recovery: messages that are gone are not pending, deadlines begin anew. */
+/* From the wall's clock to the one of deadlines. */
+static void wake_delayed(Consumer *consumer, PendingEntry *entry, uint64_t wall_ns) {
+    uint64_t due_ns = entry->due_ns > wall_ns ? entry->due_ns - wall_ns : 0;
+    pending_set_due(&consumer->acks->pending, entry, consumer->home->now_ns + due_ns);
+    entry->flags |= PENDING_DELAYED;
+}
+
+/* After recovery: messages that are gone are not pending, deadlines begin anew, but for those that
+ * a client chose. */
 static void wake_pending(Consumer *consumer) {
     Acks *acks = consumer->acks;
     if (acks == NULL)
@@ -311,6 +319,7 @@ static void wake_pending(Consumer *consumer) {
     Filters filters = consumer_filters(consumer);
     Slice subject;
     bool is_odd = false;
+    uint64_t wall_ns = (uint64_t)clock_wall_ns();
     for (PendingEntry *entry = pending_above(&acks->pending, 0); entry;) {
         uint64_t sseq = entry->sseq;
         int64_t wait_ns = consumer_ack_wait(consumer, entry->deliveries);
@@ -318,6 +327,8 @@ static void wake_pending(Consumer *consumer) {
         is_odd |= is_there && !filters_match(&filters, subject);
         if (!is_there)
             consumer_drop_removed(consumer, sseq);
+        else if (entry->flags & PENDING_DELAYED)
+            wake_delayed(consumer, entry, wall_ns);
         else if (wait_ns > 0 && entry->due_ns == 0)
             pending_set_due(&acks->pending, entry, consumer->home->now_ns + (uint64_t)wait_ns);
         entry = pending_above(&acks->pending, sseq);

@@ -1,5 +1,6 @@
 /* Acknowledgements: what they ask for, and what they do when they count. */
 #include "base/log.h"
+#include "io/clock.h"
 #include "proto/json.h"
 #include "proto/timefmt.h"
 #include "stream/consumer.h"
@@ -303,7 +304,10 @@ static void nak(Consumer *consumer, const AckTokens *tokens, Slice text) {
         unqueue(consumer->acks, entry);
         pending_set_due(&consumer->acks->pending, entry,
                         consumer->home->now_ns + (uint64_t)delay_ns);
+        entry->flags |= PENDING_DELAYED;
         consumer_arm(consumer, entry->due_ns);
+        consumer_log_op(consumer, DELTA_DELAY, tokens->dseq, tokens->sseq,
+                        (uint64_t)clock_wall_ns() + (uint64_t)delay_ns);
     } else {
         consumer_queue(consumer, entry);
     }

@@ -146,6 +146,16 @@ static void replay_redelivered(Consumer *consumer, const DeltaOp *op) {
         consumer->acks->redelivered += entry->deliveries == 1;
         entry->deliveries = (uint32_t)(op->count < UINT32_MAX ? op->count : UINT32_MAX);
     }
+    if (entry && entry->flags & PENDING_DELAYED && op->count >= entry->deliveries)
+        pending_set_due(&consumer->acks->pending, entry, 0);
+}
+
+static void replay_delay(Consumer *consumer, const DeltaOp *op) {
+    PendingEntry *entry = consumer->acks ? pending_find(&consumer->acks->pending, op->sseq) : NULL;
+    if (entry == NULL || op->count == 0)
+        return;
+    pending_set_due(&consumer->acks->pending, entry, op->count);
+    entry->flags |= PENDING_DELAYED;
 }
 
 /* Recovery: a delivery as the log tells it, which may be later than the removal of its message. */
@@ -191,6 +201,10 @@ void consumer_apply_op(Consumer *consumer, const DeltaOp *op, bool is_recovery) 
     case DELTA_GIVEN_UP:
         if (is_recovery)
             consumer_apply_given_up(consumer, op->sseq);
+        break;
+    case DELTA_DELAY:
+        if (is_recovery)
+            replay_delay(consumer, op);
         break;
     case DELTA_RESET:
         if (op->sseq > 0)

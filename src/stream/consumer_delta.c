@@ -99,7 +99,7 @@ static Status read_op(DeltaReader *reader) {
     DeltaKind kind = (DeltaKind)(uint8_t)reader->rest.ptr[0];
     uint64_t dseq, sseq, n;
     reader->rest = slice_from_at(reader->rest, 1);
-    if (kind < DELTA_DELIVERED || kind > DELTA_RESET || varint_read(&reader->rest, &dseq) != OK ||
+    if (kind < DELTA_DELIVERED || kind > DELTA_DELAY || varint_read(&reader->rest, &dseq) != OK ||
         varint_read(&reader->rest, &sseq) != OK || varint_read(&reader->rest, &n) != OK)
         return ERR_CORRUPT;
     reader->op =

@@ -4,9 +4,9 @@
  *   u8 version (1), then operations:
  *   u8 kind | varint zigzag(dseq - previous dseq) | varint zigzag(sseq - previous sseq) | varint n
  * n is the length of a run for DELIVERED and ACK (dseq and sseq both rise by one), the count of
- * deliveries for REDELIVERED, else 0. "Previous" are the numbers of the last operation (of the end
- * of its run), 0 at first. All numbers are absolute, so that an operation that is already in a
- * checkpoint does no harm when it is applied again. */
+ * deliveries for REDELIVERED, the time for DELAY, else 0. "Previous" are the numbers of the last
+ * operation (of the end of its run), 0 at first. All numbers are absolute, so that an operation
+ * that is already in a checkpoint does no harm when it is applied again. */
 #pragma once
 
 #include <stdbool.h>
@@ -22,12 +22,13 @@ typedef enum DeltaKind {
     DELTA_GIVEN_UP = 5,
     DELTA_POSITION = 6, /* ack none: delivered up to here */
     DELTA_RESET = 7,    /* sseq: the next one to deliver */
+    DELTA_DELAY = 8,    /* count: when it is to be redelivered, wall time in ns */
 } DeltaKind;
 
 typedef struct DeltaOp {
     DeltaKind kind;
     uint64_t dseq, sseq;
-    uint64_t count; /* of deliveries: REDELIVERED */
+    uint64_t count; /* of deliveries: REDELIVERED; DELAY */
 } DeltaOp;
 
 /* Zero-initialised is empty. */

@@ -390,6 +390,10 @@ static void same_state(const Consumer *a, const Consumer *b) {
         assert_non_null(other);
         assert_int_equal(entry->dseq, other->dseq);
         assert_int_equal(entry->deliveries, other->deliveries);
+        if (entry->flags & PENDING_DELAYED) {
+            assert_true(other->flags & PENDING_DELAYED);
+            assert_int_equal(entry->due_ns, other->due_ns);
+        }
     }
     size_t given_up = b->acks ? b->acks->given_up.len : 0;
     assert_int_equal(a->acks->given_up.len, given_up);

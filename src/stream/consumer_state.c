@@ -3,18 +3,38 @@
  *   u8 version (1) | varint count, then for each, by name:
  *   text name | varint created | text config (JSON) | u8 flags | varint delivered dseq, sseq |
  * varint floor dseq, sseq | varint initial_upto | varint consumed_sseq | varint n pending: (sseq -
- * previous, dseq, deliveries) | varint n given up: (sseq - previous, dseq) text is a varint length
- * and bytes. Deliveries that are in memory but not yet in the log are in it: applying them again
- * does no harm. */
+ * previous, dseq, deliveries) | varint n given up: (sseq - previous, dseq) | from version 2 on:
+ * varint n delayed: (sseq - previous, wall time in ns when it is due). text is a varint length and
+ * bytes. Deliveries that are in memory but not yet in the log are in it: applying them again does
+ * no harm. */
 #include "base/limits.h"
 #include "base/log.h"
+#include "io/clock.h"
 #include "stream/consumer.h"
 
-enum { STATE_VERSION = 1, FLAG_INITIAL = 1 };
+enum { STATE_VERSION = 2, STATE_VERSION_UNDELAYED = 1, FLAG_INITIAL = 1 };
 
 static void write_text(Buf *out, Slice text) {
     varint_write(out, text.len);
     buf_append(out, text);
+}
+
+static void save_delayed(const Consumer *consumer, Buf *out) {
+    const Pending *pending = consumer->acks ? &consumer->acks->pending : NULL;
+    uint64_t before = 0, count = 0;
+    uint64_t shift = consumer->is_started ? (uint64_t)clock_wall_ns() - consumer->home->now_ns : 0;
+    for (const PendingEntry *entry = pending ? pending_above(pending, 0) : NULL; entry;
+         entry = pending_above(pending, entry->sseq))
+        count += (entry->flags & PENDING_DELAYED) != 0;
+    varint_write(out, count);
+    for (const PendingEntry *entry = count ? pending_above(pending, 0) : NULL; entry;
+         entry = pending_above(pending, entry->sseq)) {
+        if (!(entry->flags & PENDING_DELAYED))
+            continue;
+        varint_write(out, entry->sseq - before);
+        varint_write(out, entry->due_ns + shift);
+        before = entry->sseq;
+    }
 }
 
 void consumer_save(const Consumer *consumer, Buf *out) {
@@ -50,6 +70,7 @@ void consumer_save(const Consumer *consumer, Buf *out) {
         varint_write(out, acks->given_up.at[i].dseq);
         before = acks->given_up.at[i].sseq;
     }
+    save_delayed(consumer, out);
 }
 
 void consumer_restore_write(Buf *out, const RestoredConsumer *from) {
@@ -75,6 +96,7 @@ void consumer_restore_write(Buf *out, const RestoredConsumer *from) {
         varint_write(out, from->pending[i].deliveries);
         before = from->pending[i].sseq;
     }
+    varint_write(out, 0);
     varint_write(out, 0);
 }
 
@@ -138,7 +160,25 @@ static Status load_given_up(Consumer *consumer, Slice *rest) {
     return OK;
 }
 
-static Status load_numbers(Consumer *consumer, Slice *rest) {
+static Status load_delayed(Consumer *consumer, Slice *rest) {
+    uint64_t count, fields[2], sseq = 0;
+    if (varint_read(rest, &count) != OK)
+        return ERR_CORRUPT;
+    for (; count > 0; count--) {
+        if (read_numbers(rest, fields, 2) != OK || fields[0] == 0 || fields[0] > UINT64_MAX - sseq)
+            return ERR_CORRUPT;
+        sseq += fields[0];
+        Acks *acks = consumer_need_acks(consumer);
+        PendingEntry *entry = pending_find(&acks->pending, sseq);
+        if (entry == NULL || fields[1] == 0)
+            return ERR_CORRUPT;
+        pending_set_due(&acks->pending, entry, fields[1]);
+        entry->flags |= PENDING_DELAYED;
+    }
+    return OK;
+}
+
+static Status load_numbers(Consumer *consumer, Slice *rest, int version) {
     enum {
         DELIVERED_DSEQ,
         DELIVERED_SSEQ,
@@ -162,11 +202,14 @@ static Status load_numbers(Consumer *consumer, Slice *rest) {
     if (consumer->delta)
         consumer->delta->consumed_sseq = numbers[CONSUMED];
     Status status = load_pending(consumer, rest);
-    return status == OK ? load_given_up(consumer, rest) : status;
+    if (status == OK)
+        status = load_given_up(consumer, rest);
+    return status == OK && version >= STATE_VERSION ? load_delayed(consumer, rest) : status;
 }
 
 /* is_restore: from an archive, where consumers that the log does not keep are too. */
-static Status load_one(ConsumerSet *set, Slice *rest, bool is_restore, bool is_recovery) {
+static Status load_one(ConsumerSet *set, Slice *rest, int version, bool is_restore,
+                       bool is_recovery) {
     Slice name, json;
     uint64_t created;
     ConsumerConfig *config;
@@ -185,7 +228,7 @@ static Status load_one(ConsumerSet *set, Slice *rest, bool is_restore, bool is_r
     Consumer *consumer =
         consumer_new(set, config, &(ConsumerBirth){name, is_logged, (int64_t)created});
     consumer_config_free(config);
-    status = load_numbers(consumer, rest);
+    status = load_numbers(consumer, rest, version);
     if (status != OK && is_restore)
         consumer_free(consumer);
     else
@@ -193,11 +236,15 @@ static Status load_one(ConsumerSet *set, Slice *rest, bool is_restore, bool is_r
     return status;
 }
 
+static bool is_known(Slice saved) {
+    return saved.len && (saved.ptr[0] == STATE_VERSION || saved.ptr[0] == STATE_VERSION_UNDELAYED);
+}
+
 void consumer_set_apply_restore(ConsumerSet *set, const Record *record, bool is_recovery) {
     Slice rest = slice_from_at(record->payload, 1);
     Status status = ERR_VERSION;
-    if (record->payload.len && record->payload.ptr[0] == STATE_VERSION)
-        status = load_one(set, &rest, true, is_recovery);
+    if (is_known(record->payload))
+        status = load_one(set, &rest, record->payload.ptr[0], true, is_recovery);
     if (status != OK)
         LOG_ERR("restored consumer not understood", "stream=%.*s status=%s",
                 SLICE_ARG(stream_name(set->stream)), status_text(status));
@@ -207,13 +254,13 @@ Status consumer_set_load(ConsumerSet *set, Slice saved) {
     uint64_t count;
     if (saved.len == 0)
         return ERR_CORRUPT;
-    if (saved.ptr[0] != STATE_VERSION)
+    if (!is_known(saved))
         return ERR_VERSION;
     Slice rest = slice_from_at(saved, 1);
     if (varint_read(&rest, &count) != OK)
         return ERR_CORRUPT;
     for (; count > 0; count--) {
-        Status status = load_one(set, &rest, false, true);
+        Status status = load_one(set, &rest, saved.ptr[0], false, true);
         if (status != OK)
             return status;
     }

@@ -126,6 +126,7 @@ void pending_remove(Pending *pending, PendingEntry *entry) {
 }
 
 void pending_set_due(Pending *pending, PendingEntry *entry, uint64_t due_ns) {
+    entry->flags &= ~(uint32_t)PENDING_DELAYED;
     entry->due_ns = due_ns;
     note_due(pending, entry);
 }

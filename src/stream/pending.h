@@ -11,9 +11,10 @@
 #include <stdint.h>
 
 enum {
-    PENDING_HOLE = 1,   /* removed */
-    PENDING_QUEUED = 2, /* waits in the redelivery queue */
-    PENDING_ACKING = 4, /* its ack is on the way to the disk: not redelivered meanwhile */
+    PENDING_HOLE = 1,    /* removed */
+    PENDING_QUEUED = 2,  /* waits in the redelivery queue */
+    PENDING_ACKING = 4,  /* its ack is on the way to the disk: not redelivered meanwhile */
+    PENDING_DELAYED = 8, /* a client chose the deadline; until the consumer starts, in wall time */
 };
 
 typedef struct PendingEntry {
@@ -43,6 +44,7 @@ PendingEntry *pending_add(Pending *pending, uint64_t sseq, uint64_t dseq, uint32
 /* NULL when there is none. O(1) in dense runs, else O(log n). */
 PendingEntry *pending_find(const Pending *pending, uint64_t sseq);
 void pending_remove(Pending *pending, PendingEntry *entry);
+/* Not delayed any more. */
 void pending_set_due(Pending *pending, PendingEntry *entry, uint64_t due_ns);
 
 /* The lowest entry with a sequence above sseq, or NULL: pending_above(p, 0) is the first. */
