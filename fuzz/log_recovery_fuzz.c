@@ -175,7 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
     unsigned damaged;
     bool is_whole;
     Status loaded =
-        checkpoint_load("/store", on_state, NULL, &generation, &floor, &damaged, &is_whole);
+        checkpoint_load("/store", NULL, on_state, NULL, &generation, &floor, &damaged, &is_whole);
     ASSERT(loaded == OK || loaded == ERR_NOT_FOUND || loaded == ERR_VERSION);
     Recovered first, second;
     if (recover(&first) == OK) {

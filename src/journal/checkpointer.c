@@ -181,6 +181,7 @@ static void begin(Checkpointer *checkpointer) {
     vec_clear(&checkpointer->runs);
     checkpointer->writer =
         checkpoint_begin(store->dir, checkpointer->generation + 1, checkpointer->floor);
+    checkpoint_encrypt(checkpointer->writer, log_cipher(store->log));
     Saving *saving = mem_zalloc(sizeof *saving);
     saving->checkpointer = checkpointer;
     checkpointer->saving = saving;

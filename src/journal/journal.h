@@ -96,6 +96,7 @@ typedef struct JournalOptions {
     uint64_t sync_interval_ns; /* 0 = always */
     uint64_t segment_bytes;    /* 0 = default */
     uint64_t checkpoint_bytes; /* of log between two checkpoints; 0 = default 256 MiB */
+    CipherOptions cipher;      /* needed until journal_store_open returned */
     uint64_t cache_bytes;      /* per worker, of recent records; 0 = default 32 MiB */
     uint64_t scrub_interval_ns, scrub_rate; /* scrubber.h; interval 0 = only when asked for; rate in
                                                bytes a second, 0 = as fast as it goes */
@@ -138,6 +139,12 @@ void journal_store_checkpoint(CheckpointAsk *ask);
 void journal_store_hurry(JournalStore *store);
 /* Raised by it. */
 const struct Counter *journal_is_hurried(const Journal *journal);
+/* What index runs are encrypted with; NULL: nothing is encrypted. */
+const Cipher *journal_cipher(const Journal *journal);
+
+/* Of an encrypted store that was started: another key of the operator's; see log_set_key. Any
+ * thread. */
+void journal_store_set_key(JournalStore *store, Slice key);
 
 /* After the workers were joined and offload was stopped, and with no workers_drain after it:
  * commits what is left (no callbacks), closes. */

@@ -48,6 +48,7 @@ Status journal_store_open(const JournalOptions *options, Worker **all, LogReport
         .dir = options->dir,
         .segment_bytes = options->segment_bytes,
         .sync_interval_ns = options->sync_interval_ns,
+        .cipher = options->cipher,
         .free_low_bytes = space_to_leave(options),
         .offload = options->offload,
         .recovered = options->progress ? &options->progress->done : NULL,
@@ -199,8 +200,8 @@ static Status load_checkpoint(Replay *replay) {
     Place floor = 0;
     unsigned damaged = 0;
     bool is_whole = true;
-    Status status =
-        checkpoint_load(store->dir, on_state, replay, &generation, &floor, &damaged, &is_whole);
+    Status status = checkpoint_load(store->dir, log_cipher(store->log), on_state, replay,
+                                    &generation, &floor, &damaged, &is_whole);
     bool is_absent = status == ERR_NOT_FOUND;
     if (status != OK && !is_absent)
         return status;
@@ -267,6 +268,14 @@ void journal_store_hurry(JournalStore *store) {
 
 const Counter *journal_is_hurried(const Journal *journal) {
     return &journal->store->is_hurried;
+}
+
+const Cipher *journal_cipher(const Journal *journal) {
+    return log_cipher(journal->store->log);
+}
+
+void journal_store_set_key(JournalStore *store, Slice key) {
+    log_set_key(store->log, key);
 }
 
 void journal_store_close(JournalStore *store) {

@@ -240,7 +240,7 @@ static Status look(const char *dir, Names *names, StoreCheck *out_check) {
     enum { TRIES = 3 };
     StoreVisitor visit = {.cookie = names, .state = on_state, .record = on_record};
     for (int i = 1;; i++) {
-        Status status = store_check(dir, &visit, out_check);
+        Status status = store_check(dir, key, &visit, out_check);
         if (status != OK || add_missing_runs(out_check, names) == 0 || i == TRIES)
             return status;
         store_check_done(out_check);

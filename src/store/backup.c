@@ -58,7 +58,7 @@ static Status copy_checkpoints(Backup *backup) {
         (void)snprintf(name, sizeof name, "checkpoint.%llu", (unsigned long long)generation);
         CLEANUP(path_free) char *to = path_join(backup->target, name);
         Status status =
-            exists(to) && checkpoint_read(backup->target, generation, NULL, NULL, NULL) == OK
+            exists(to) && checkpoint_read(backup->target, generation, NULL, NULL, NULL, NULL) == OK
                 ? OK
                 : copy_small(backup, name);
         if (status == ERR_NOT_FOUND)

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/slice.h"
 #include "base/status.h"
 
 typedef struct BackupReport {
@@ -31,6 +32,7 @@ typedef struct RestorePoint {
     bool has_time;
     int64_t time_ns;     /* up to the first entry of the log with a later time, without it */
     uint64_t last_block; /* up to that block (commit) with it; 0 = all */
+    Slice key; /* of the store, when it was encrypted: needed for a point in time or a block */
 } RestorePoint;
 typedef struct RestoreReport {
     uint64_t segments, records, last_block, checkpoint;
@@ -39,6 +41,7 @@ typedef struct RestoreReport {
     const char *why;
 } RestoreReport;
 /* Makes dir, which must not exist or be empty. ERR_EXISTS; ERR_NOT_FOUND: no finished backup;
- * ERR_RANGE: the backup's history does not reach back so far. */
+ * ERR_DENIED: encrypted, and the key is missing or wrong. ERR_RANGE: the backup's history does not
+ * reach back so far. */
 MUST_CHECK Status backup_restore(const char *target, const char *dir, const RestorePoint *point,
                                  RestoreReport *out_report);

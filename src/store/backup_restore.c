@@ -38,6 +38,7 @@ typedef struct Restoring {
     uint64_t checkpoint;
     Place floor;
     uint64_t epoch;
+    CipherHead cipher_head;         /* of the segment of the cut, when it is encrypted */
     int64_t cut_ns, transaction_ns; /* of the first entry, the first transaction left out */
     bool has_transaction;
 } Restoring;
@@ -63,19 +64,29 @@ static void note_after(Restoring *restoring, const Record *record) {
 }
 
 /* Records before the cut are counted, those behind it tell what a checkpoint must not know. */
-static void walk_records(Restoring *restoring, const ScanBlock *block) {
+static Status walk_records(Restoring *restoring, const ScanBlock *block) {
     const RestorePoint *point = restoring->point;
-    Slice rest = block->body;
+    Slice rest, all;
     uint32_t count = 0;
     Record record;
     size_t used;
+    Status status = store_scan_records(&restoring->scan, block, &all);
+    if (status == ERR_DENIED && (restoring->cut.is_there || point->has_time))
+        return fail(
+            restoring, status,
+            "the store was encrypted: its key is needed, in HOLDWATER_KEY or by --key-file");
+    if (status != OK) { /* no key, and none needed; or damaged */
+        restoring->report->records += status == ERR_DENIED ? block->head.record_count : 0;
+        return status == ERR_MEMORY ? status : OK;
+    }
+    rest = all;
     while (rest.len && record_parse(rest, &record, &used) == OK) {
         if (!restoring->cut.is_there && point->has_time && record.time_ns > point->time_ns)
             restoring->cut = (Cut){true,
                                    block->head.segment,
                                    block->head.offset,
                                    block->head.number,
-                                   block->body.len - rest.len,
+                                   all.len - rest.len,
                                    count};
         if (restoring->cut.is_there) {
             note_after(restoring, &record);
@@ -87,6 +98,7 @@ static void walk_records(Restoring *restoring, const ScanBlock *block) {
         count++;
         rest = slice_from_at(rest, used);
     }
+    return OK;
 }
 
 static void extend_run(Restoring *restoring, const ScanBlock *block) {
@@ -102,7 +114,7 @@ static void extend_run(Restoring *restoring, const ScanBlock *block) {
     run->end = place_of(head->segment, scan_block_end(block));
 }
 
-static void walk_block(Restoring *restoring, const ScanBlock *block) {
+static Status walk_block(Restoring *restoring, const ScanBlock *block) {
     const RestorePoint *point = restoring->point;
     bool was_cut = restoring->cut.is_there;
     if (block->head.epoch > restoring->epoch)
@@ -112,9 +124,12 @@ static void walk_block(Restoring *restoring, const ScanBlock *block) {
             (Cut){true, block->head.segment, block->head.offset, block->head.number, 0, 0};
     if (!block->is_body_good)
         restoring->report->damaged_blocks += !was_cut;
-    walk_records(restoring, block);
+    Status status = walk_records(restoring, block);
     if (!restoring->cut.is_there || (!was_cut && restoring->cut.body_len))
         extend_run(restoring, block);
+    if (!was_cut)
+        restoring->cipher_head = restoring->scan.cipher_head;
+    return status;
 }
 
 static Status walk_log(Restoring *restoring) {
@@ -128,7 +143,9 @@ static Status walk_log(Restoring *restoring) {
         uint64_t at = 0;
         for (bool is_first = true; store_scan_next(scan, at, is_first ? NULL : &previous, &block);
              is_first = false) {
-            walk_block(restoring, &block);
+            status = walk_block(restoring, &block);
+            if (status != OK)
+                return status;
             previous = block.head;
             at = scan_block_end(&block);
         }
@@ -173,7 +190,9 @@ static Status choose_checkpoint(Restoring *restoring) {
     for (size_t i = scan->checkpoints.len; i-- > 0;) {
         Suits suits = {restoring, true};
         Place floor = 0;
-        if (checkpoint_read(scan->dir, scan->checkpoints.at[i], on_state, &suits, &floor) != OK)
+        bool is_cut = restoring->cut.is_there;
+        if (checkpoint_read(scan->dir, scan->checkpoints.at[i], scan->cipher,
+                            is_cut ? on_state : NULL, &suits, &floor) != OK)
             continue;
         bool was_finished = is_finished;
         is_finished |= floor <= cut;
@@ -210,13 +229,17 @@ static Status write_segment(const char *path, Slice bytes, Slice last) {
 static void rebuild_block(const Restoring *restoring, Buf *out) {
     const Cut *cut = &restoring->cut;
     BlockHead head = restoring->run.last;
-    head.body_len = (uint32_t)cut->body_len;
+    uint64_t at = block_records_at(&head);
+    head.body_len = (uint32_t)(cut->body_len + (head.body_len - block_records_len(&head)));
     head.record_count = cut->record_count;
-    uint64_t bytes = block_bytes(cut->body_len);
+    uint64_t bytes = block_bytes(head.body_len);
     char *to = buf_reserve(out, bytes);
     memset(to, 0, bytes);
-    memcpy(to + BLOCK_HEAD_BYTES, restoring->scan.bytes + cut->offset + BLOCK_HEAD_BYTES,
-           cut->body_len);
+    memcpy(to + at, restoring->scan.bytes + cut->offset + at, cut->body_len);
+    if (head.version == BLOCK_VERSION_ENCRYPTED) {
+        memcpy(to + BLOCK_HEAD_BYTES, &restoring->cipher_head, CIPHER_HEAD_BYTES);
+        memcpy(to + at + cut->body_len, &restoring->cipher_head, CIPHER_HEAD_BYTES);
+    }
     block_seal(&head, to);
     out->len = bytes;
 }
@@ -333,7 +356,10 @@ Status backup_restore(const char *target, const char *dir, const RestorePoint *p
         out_report->why = "no backup there";
     if (status != OK)
         return status;
-    status = run(&restoring);
+    if (point->key.len)
+        status = store_scan_unlock(&restoring.scan, point->key);
+    status =
+        status == OK ? run(&restoring) : fail(&restoring, status, "the key is not the backup's");
     store_scan_done(&restoring.scan);
     map64_done(&restoring.after);
     return status;

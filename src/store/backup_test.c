@@ -108,7 +108,7 @@ static BackupReport back_up(void) {
 
 static StoreCheck look(const char *dir) {
     StoreCheck check;
-    assert_int_equal(store_check(dir, NULL, &check), OK);
+    assert_int_equal(store_check(dir, (Slice){0}, NULL, &check), OK);
     return check;
 }
 

@@ -4,7 +4,7 @@
  *
  *   offset  size  field
  *        0     4  magic "HWBK"
- *        4     2  version (1)
+ *        4     2  version: 1; 2: the body is encrypted
  *        6     2  bytes of this head (96)
  *        8     8  segment: its number
  *       16     8  offset: where this block begins in it
@@ -26,7 +26,9 @@
 enum {
     BLOCK_MAGIC = 0x4b425748, /* "HWBK" */
     BLOCK_VERSION = 1,
+    BLOCK_VERSION_ENCRYPTED = 2,
     BLOCK_HEAD_BYTES = 96,
+    BLOCK_CIPHER_BYTES = 32,
     BLOCK_ALIGN = 4096,
     STORE_ID_BYTES = 16,
 };
@@ -46,7 +48,17 @@ static inline uint64_t block_bytes(uint64_t body_len) {
     return (body_len + 2 * BLOCK_HEAD_BYTES + BLOCK_ALIGN - 1) & ~(uint64_t)(BLOCK_ALIGN - 1);
 }
 
-/* block holds the records from BLOCK_HEAD_BYTES on and has room for block_bytes(head->body_len).
+/* Where the records begin in a block, and how long they are together: an encrypted body has a
+ * CipherHead before and behind them (log_cipher.h). */
+static inline uint64_t block_records_at(const BlockHead *head) {
+    return BLOCK_HEAD_BYTES + (head->version == BLOCK_VERSION_ENCRYPTED ? BLOCK_CIPHER_BYTES : 0);
+}
+static inline uint64_t block_records_len(const BlockHead *head) {
+    uint64_t around = head->version == BLOCK_VERSION_ENCRYPTED ? 2 * BLOCK_CIPHER_BYTES : 0;
+    return head->body_len > around ? head->body_len - around : 0;
+}
+
+/* block holds the body from BLOCK_HEAD_BYTES on and has room for block_bytes(head->body_len).
  * Fills in the constants and checksums of *head, both copies, and zeros between. */
 void block_seal(BlockHead *head, char *block);
 

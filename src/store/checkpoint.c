@@ -13,15 +13,18 @@
 
 /* checkpoint.<generation>, little endian:
  *
- *   head   u64 magic "HWCHECKP" | u32 version (1) | u32 entry_count | u64 generation | u64 floor |
- *          u64 file_bytes | u64 XXH3-64 of the entries | u64 XXH3-64 of the 48 bytes before
+ *   head   u64 magic "HWCHECKP" | u32 version (1; 2: encrypted) | u32 entry_count | u64 generation
+ * | u64 floor | u64 file_bytes | u64 XXH3-64 of the entries | u64 XXH3-64 of the 48 bytes before
  *   entry  u32 magic "HWCE" | u32 group | u64 index | u64 state_len | u64 XXH3-64 of the state |
  *          u64 XXH3-64 of the 32 bytes before; then the state, zeros up to 8 bytes
+ *
+ * Of an encrypted file, a CipherHead (store/cipher.h; owner: the generation) follows the head, then
+ * the entries, encrypted; the sum of the entries is over all that.
  *
  * The catalogue (group 0) is the first entry. The sum of all entries finds damage at once; those of
  * the entries let the rest be used when no whole file is left. */
 
-enum { CHECKPOINT_VERSION = 1, ENTRY_MAGIC = 0x45435748 };
+enum { CHECKPOINT_VERSION = 1, CHECKPOINT_VERSION_ENCRYPTED = 2, ENTRY_MAGIC = 0x45435748 };
 static const char MAGIC[8] = {'H', 'W', 'C', 'H', 'E', 'C', 'K', 'P'};
 
 typedef struct FileHead {
@@ -43,7 +46,8 @@ struct CheckpointWriter {
     uint64_t generation;
     Place floor;
     uint32_t entry_count;
-    Buf first, rest; /* the catalogue's entry, the others */
+    const Cipher *cipher; /* NULL: not encrypted */
+    Buf first, rest;      /* the catalogue's entry, the others */
 };
 
 static size_t padding(uint64_t len) {
@@ -58,6 +62,10 @@ CheckpointWriter *checkpoint_begin(const char *dir, uint64_t generation, Place f
     writer->generation = generation;
     writer->floor = floor;
     return writer;
+}
+
+void checkpoint_encrypt(CheckpointWriter *writer, const Cipher *cipher) {
+    writer->cipher = cipher;
 }
 
 void checkpoint_add(CheckpointWriter *writer, uint32_t group, uint64_t index, Slice state) {
@@ -86,27 +94,65 @@ void checkpoint_abandon(CheckpointWriter *writer) {
     mem_free(writer);
 }
 
+/* body in place, with a CipherHead before it. */
+static Status encrypt(const CheckpointWriter *writer, Slice body, CipherHead *out_head) {
+    CipherStream *stream;
+    Status status = cipher_head_new(writer->cipher, writer->generation, out_head);
+    if (status == OK)
+        status = cipher_stream_open(writer->cipher, CIPHER_CHECKPOINT, out_head, &stream);
+    if (status != OK)
+        return status;
+    cipher_stream_apply(stream, 0, (char *)(uintptr_t)body.ptr, body.ptr, body.len);
+    cipher_stream_free(stream);
+    return OK;
+}
+
+static uint64_t sum_of(Slice before, Slice body) {
+    if (before.len == 0)
+        return hash_checksum(body.ptr, body.len);
+    HashSum *sum = hash_sum_new();
+    hash_sum_begin(sum);
+    hash_sum_add(sum, before.ptr, before.len);
+    hash_sum_add(sum, body.ptr, body.len);
+    uint64_t result = hash_sum_end(sum);
+    hash_sum_free(sum);
+    return result;
+}
+
 static Status write_file(CheckpointWriter *writer, const char *path) {
     buf_append(&writer->first, buf_slice(&writer->rest));
     buf_done(&writer->rest);
-    Slice body = buf_slice(&writer->first);
+    Slice body = buf_slice(&writer->first), before = {0};
+    CipherHead cipher_head;
+    Status status = OK;
+    if (writer->cipher) {
+        status = encrypt(writer, body, &cipher_head);
+        before = slice_from((const char *)&cipher_head, sizeof cipher_head);
+    }
+    if (status != OK)
+        return status;
     FileHead head = {
-        .version = CHECKPOINT_VERSION,
+        .version = writer->cipher ? CHECKPOINT_VERSION_ENCRYPTED : CHECKPOINT_VERSION,
         .entry_count = writer->entry_count,
         .generation = writer->generation,
         .floor = writer->floor,
-        .file_bytes = sizeof head + body.len,
-        .body_checksum = hash_checksum(body.ptr, body.len),
+        .file_bytes = sizeof head + before.len + body.len,
+        .body_checksum = sum_of(before, body),
     };
     memcpy(head.magic, MAGIC, sizeof MAGIC);
     head.head_checksum = hash_checksum(&head, offsetof(FileHead, head_checksum));
 
     DiskFile *file;
-    Status status = disk_open(path, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, &file);
+    status = disk_open(path, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, &file);
     if (status != OK)
         return status;
-    struct iovec parts[] = {{&head, sizeof head}, {(void *)(uintptr_t)body.ptr, body.len}};
-    status = disk_write(file, parts, body.len ? 2 : 1, 0);
+    struct iovec parts[3] = {{&head, sizeof head}};
+    int count = 1;
+    if (before.len)
+        parts[count++] = (struct iovec){&cipher_head, sizeof cipher_head};
+    if (body.len)
+        parts[count++] = (struct iovec){(void *)(uintptr_t)body.ptr, body.len};
+    status = disk_write(file, parts, count, 0);
     if (status == OK)
         status = disk_sync(file);
     disk_close(file);
@@ -140,7 +186,9 @@ static Status judge_head(const FileHead *head) {
     if (memcmp(head->magic, MAGIC, sizeof MAGIC) != 0 ||
         head->head_checksum != hash_checksum(head, offsetof(FileHead, head_checksum)))
         return ERR_CORRUPT;
-    return head->version == CHECKPOINT_VERSION ? OK : ERR_VERSION;
+    return head->version == CHECKPOINT_VERSION || head->version == CHECKPOINT_VERSION_ENCRYPTED
+               ? OK
+               : ERR_VERSION;
 }
 
 static Status read_head(DiskFile *file, FileHead *out_head) {
@@ -245,10 +293,41 @@ static bool walk_entries(const FileHead *head, Slice body, EachState *each, void
     return is_whole && count == head->entry_count;
 }
 
-/* Owned bytes of the entries; ERR_CORRUPT when the head is damaged (then nothing is owned).
- * *out_is_whole: all sums fit. */
-static Status read_checkpoint(const char *path, FileHead *out_head, char **out_body,
-                              size_t *out_len, bool *out_is_whole) {
+/* What a file says; body is owned. */
+typedef struct Content {
+    FileHead head;
+    char *body; /* CipherHead, if there is one, and entries */
+    size_t len;
+    Slice entries;  /* in body, decrypted; empty when it is not known how */
+    bool is_sealed; /* they are encrypted, and cipher is not theirs */
+    bool is_whole;  /* all sums fit */
+} Content;
+
+/* A damaged CipherHead costs all entries. */
+static Status decrypt(Content *content, const Cipher *cipher) {
+    CipherHead head;
+    CipherStream *stream;
+    content->entries = slice_from(content->body, content->len);
+    if (content->head.version != CHECKPOINT_VERSION_ENCRYPTED)
+        return OK;
+    content->entries = (Slice){0};
+    if (content->len < sizeof head ||
+        !cipher_head_parse(content->body, content->head.generation, &head))
+        return OK;
+    Status status = cipher_stream_open(cipher, CIPHER_CHECKPOINT, &head, &stream);
+    content->is_sealed = status == ERR_DENIED;
+    if (status != OK)
+        return status == ERR_DENIED ? OK : status;
+    char *entries = content->body + sizeof head;
+    content->entries = slice_from(entries, content->len - sizeof head);
+    cipher_stream_apply(stream, 0, entries, entries, content->entries.len);
+    cipher_stream_free(stream);
+    return OK;
+}
+
+/* ERR_CORRUPT when the head is damaged (then nothing is owned). */
+static Status read_checkpoint(const char *path, const Cipher *cipher, Content *out_content) {
+    Content content = {0};
     DiskFile *file;
     Status status = disk_open(path, DISK_READ, &file);
     if (status != OK)
@@ -256,44 +335,46 @@ static Status read_checkpoint(const char *path, FileHead *out_head, char **out_b
     uint64_t size = 0;
     status = disk_size(file, &size);
     if (status == OK)
-        status = read_head(file, out_head);
+        status = read_head(file, &content.head);
     if (status != OK) {
         disk_close(file);
         return status;
     }
-    size_t len = size - sizeof *out_head;
-    char *body = mem_try_alloc(len);
-    status = body ? disk_read(file, body, len, sizeof *out_head) : ERR_MEMORY;
+    content.len = size - sizeof content.head;
+    content.body = mem_try_alloc(content.len);
+    status =
+        content.body ? disk_read(file, content.body, content.len, sizeof content.head) : ERR_MEMORY;
     disk_close(file);
+    bool is_sum_good = status == OK && size == content.head.file_bytes &&
+                       content.head.body_checksum == hash_checksum(content.body, content.len);
+    if (status == OK)
+        status = decrypt(&content, cipher);
     if (status != OK) {
-        mem_free(body);
+        mem_free(content.body);
         return status;
     }
-    *out_body = body;
-    *out_len = len;
-    *out_is_whole = size == out_head->file_bytes &&
-                    out_head->body_checksum == hash_checksum(body, len) &&
-                    walk_entries(out_head, slice_from(body, len), NULL, NULL);
+    content.is_whole = is_sum_good && (content.is_sealed ||
+                                       walk_entries(&content.head, content.entries, NULL, NULL));
+    *out_content = content;
     return OK;
 }
 
-Status checkpoint_read(const char *dir, uint64_t generation, EachState *each, void *cookie,
-                       Place *out_floor) {
+Status checkpoint_read(const char *dir, uint64_t generation, const Cipher *cipher, EachState *each,
+                       void *cookie, Place *out_floor) {
     CLEANUP(path_free) char *path = path_numbered(dir, "checkpoint.", generation, "");
-    FileHead head;
-    char *body;
-    size_t len;
-    bool is_whole;
-    Status status = read_checkpoint(path, &head, &body, &len, &is_whole);
+    Content content;
+    Status status = read_checkpoint(path, cipher, &content);
     if (status != OK)
         return status == ERR_RANGE ? ERR_CORRUPT : status;
-    if (!is_whole)
+    if (!content.is_whole)
         status = ERR_CORRUPT;
+    else if (each && content.is_sealed)
+        status = ERR_DENIED;
     else if (each)
-        (void)walk_entries(&head, slice_from(body, len), each, cookie);
-    mem_free(body);
+        (void)walk_entries(&content.head, content.entries, each, cookie);
+    mem_free(content.body);
     if (status == OK && out_floor)
-        *out_floor = head.floor;
+        *out_floor = content.head.floor;
     return status;
 }
 
@@ -306,20 +387,18 @@ void checkpoint_set_aside(const char *dir, uint64_t generation) {
     LOG_WARNING("damaged checkpoint set aside", "path=%s", to);
 }
 
-typedef struct Best {
-    FileHead head;
-    char *body;
-    size_t len;
-    bool is_whole;
-} Best;
-
 /* Keeps the newest whole one; without one, the newest of which entries can be read. */
-static Status consider(const char *dir, uint64_t generation, Best *best) {
+static Status consider(const char *dir, uint64_t generation, const Cipher *cipher, Content *best) {
     CLEANUP(path_free) char *path = path_numbered(dir, "checkpoint.", generation, "");
-    Best found = {0};
-    Status status = read_checkpoint(path, &found.head, &found.body, &found.len, &found.is_whole);
+    Content found = {0};
+    Status status = read_checkpoint(path, cipher, &found);
     if (status == ERR_IO || status == ERR_RANGE)
         status = ERR_CORRUPT; /* unreadable is damaged */
+    if (status == OK && found.is_sealed) {
+        mem_free(found.body);
+        LOG_ERR("store not opened: a checkpoint is encrypted with another key", "path=%s", path);
+        return ERR_DENIED;
+    }
     if (status != OK)
         return status;
     if (best->body == NULL || found.is_whole) {
@@ -331,16 +410,17 @@ static Status consider(const char *dir, uint64_t generation, Best *best) {
     return found.is_whole ? OK : ERR_CORRUPT;
 }
 
-Status checkpoint_load(const char *dir, EachState *each, void *cookie, uint64_t *out_generation,
-                       Place *out_floor, unsigned *out_damaged, bool *out_is_whole) {
+Status checkpoint_load(const char *dir, const Cipher *cipher, EachState *each, void *cookie,
+                       uint64_t *out_generation, Place *out_floor, unsigned *out_damaged,
+                       bool *out_is_whole) {
     Generations generations = {0};
-    Best best = {0};
+    Content best = {0};
     unsigned damaged = 0;
     Status status = list_generations(dir, &generations);
     if (status == OK && generations.len == 0)
         status = ERR_NOT_FOUND;
     for (size_t i = 0; i < generations.len && !best.is_whole; i++) {
-        status = consider(dir, generations.at[i], &best);
+        status = consider(dir, generations.at[i], cipher, &best);
         if (status != OK && status != ERR_CORRUPT)
             break;
         damaged += status == ERR_CORRUPT;
@@ -348,7 +428,7 @@ Status checkpoint_load(const char *dir, EachState *each, void *cookie, uint64_t 
             checkpoint_set_aside(dir, generations.at[i]);
     }
     if (best.body != NULL && (status == OK || status == ERR_CORRUPT)) {
-        (void)walk_entries(&best.head, slice_from(best.body, best.len), each, cookie);
+        (void)walk_entries(&best.head, best.entries, each, cookie);
         *out_generation = best.head.generation;
         *out_floor = best.head.floor;
         *out_is_whole = best.is_whole;

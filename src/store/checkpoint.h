@@ -12,12 +12,15 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "store/cipher.h"
 #include "store/record.h"
 
 typedef struct CheckpointWriter CheckpointWriter;
 
 /* Files are <dir>/checkpoint.<generation>. floor = log_head before the first group was saved. */
 CheckpointWriter *checkpoint_begin(const char *dir, uint64_t generation, Place floor);
+/* What is added is encrypted when the file is written. NULL: it is not. Kept until the end. */
+void checkpoint_encrypt(CheckpointWriter *writer, const Cipher *cipher);
 /* Copies state. */
 void checkpoint_add(CheckpointWriter *writer, uint32_t group, uint64_t index, Slice state);
 /* Blocking (offload): writes, syncs, renames, syncs the directory, removes all but the two newest.
@@ -27,8 +30,9 @@ MUST_CHECK Status checkpoint_finish(CheckpointWriter *writer, Place *out_floor);
 void checkpoint_abandon(CheckpointWriter *writer);
 
 /* One file, read only. OK: it is whole, and each (may be NULL) was called for every group;
- * out_floor may be NULL. ERR_CORRUPT, ERR_NOT_FOUND, ERR_VERSION, ERR_IO. */
-MUST_CHECK Status checkpoint_read(const char *dir, uint64_t generation,
+ * out_floor may be NULL. ERR_CORRUPT, ERR_NOT_FOUND, ERR_VERSION, ERR_IO. cipher: for encrypted
+ * ones; without the right one they are OK with each NULL, else ERR_DENIED. */
+MUST_CHECK Status checkpoint_read(const char *dir, uint64_t generation, const Cipher *cipher,
                                   void (*each)(void *cookie, uint32_t group, uint64_t index,
                                                Slice state),
                                   void *cookie, Place *out_floor);
@@ -36,8 +40,8 @@ MUST_CHECK Status checkpoint_read(const char *dir, uint64_t generation,
 /* Calls each for every group of the newest valid checkpoint, the catalogue (group 0) first.
  * ERR_NOT_FOUND when there is none. Damaged ones are moved to <dir>/bad and counted; the next older
  * one is taken. When none is valid, *out_is_whole turns false and what can still be read of the
- * newest is given. */
-MUST_CHECK Status checkpoint_load(const char *dir,
+ * newest is given. ERR_DENIED: it is encrypted, and cipher (may be NULL) is not its. */
+MUST_CHECK Status checkpoint_load(const char *dir, const Cipher *cipher,
                                   void (*each)(void *cookie, uint32_t group, uint64_t index,
                                                Slice state),
                                   void *cookie, uint64_t *out_generation, Place *out_floor,

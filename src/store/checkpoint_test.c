@@ -51,8 +51,8 @@ typedef struct Loaded {
 
 static Loaded load(void) {
     Loaded loaded = {0};
-    loaded.status = checkpoint_load(dir, each, &loaded.text, &loaded.generation, &loaded.floor,
-                                    &loaded.damaged, &loaded.is_whole);
+    loaded.status = checkpoint_load(dir, NULL, each, &loaded.text, &loaded.generation,
+                                    &loaded.floor, &loaded.damaged, &loaded.is_whole);
     (void)buf_text(&loaded.text);
     return loaded;
 }

@@ -89,6 +89,7 @@ void log_close(Log *log) {
         disk_unlock(log->lock);
     if (log->box)
         mailbox_close(log->box);
+    log_cipher_close(log);
     baton_free(log->baton);
     vec_done(&log->segments);
     vec_done(&log->spares);
@@ -365,7 +366,10 @@ static Status open_files(Log *log) {
         log->is_super_lost = true;
     else if (status != OK)
         return status;
-    status = disk_make_dirs(log->log_dir);
+    status = log_cipher_open(log);
+    log->options.cipher = (CipherOptions){0}; /* the keys are the caller's */
+    if (status == OK)
+        status = disk_make_dirs(log->log_dir);
     if (status == OK)
         status = disk_make_dirs(log->bad_dir);
     if (status == OK)

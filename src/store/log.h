@@ -13,6 +13,7 @@
 #include "base/shared.h"
 #include "io/mailbox.h"
 #include "io/worker.h"
+#include "store/cipher.h"
 #include "store/record.h"
 
 typedef struct Log Log;
@@ -22,6 +23,7 @@ typedef struct LogOptions {
     uint64_t segment_bytes;    /* 64 MiB unless a test says otherwise */
     uint64_t sync_interval_ns; /* 0 = sync before each acknowledgement (default) */
     uint64_t free_low_bytes;   /* below this much free disk log_is_full turns true */
+    CipherOptions cipher;      /* its keys are needed until log_open_dir returned */
     struct Offload *offload;   /* for log_reader_fetch; NULL: it reads at once */
     struct Counter *recovered, *to_recover; /* segments, while log_recover runs; NULL: not told */
     bool is_ack_before_sync; /* the mutation that simulation must catch; never set by the server */
@@ -40,7 +42,8 @@ typedef struct LogReport { /* what recovery found */
 typedef void LogVisitor(void *cookie, const Record *record, Place at, uint64_t damaged_bytes);
 
 /* ERR_BUSY: another process has the directory. ERR_VERSION: written by a newer version, or not
- * ours: untouched. ERR_IO, ERR_FULL. Does not start the thread. */
+ * ours: untouched. ERR_DENIED: encrypted, and the key is missing or wrong, or is lost with both
+ * copies of SUPER: untouched. ERR_IO, ERR_FULL. Does not start the thread. */
 MUST_CHECK Status log_open(const LogOptions *options, LogVisitor *visit, void *cookie,
                            LogReport *out_report, Log **out_log);
 /* The same in two steps, for who needs the Log before its records are replayed. Between the two
@@ -111,6 +114,11 @@ void log_set_floor(Log *log, Place floor);
 /* Before log_start: no segment is recycled until restart, since what is live is not known for
  * certain. */
 void log_keep_all(Log *log);
+/* NULL: nothing is encrypted. Borrowed; any thread, until log_close. */
+const Cipher *log_cipher(const Log *log);
+/* Of an encrypted log that was started: the key is this one from now on, and at the next start.
+ * Only how it is wrapped changes. Any thread; logs when it is done. */
+void log_set_key(Log *log, Slice key);
 /* As last set, now or before the restart. Any thread. */
 Place log_floor(const Log *log);
 /* Bytes of segments from `after` up to the head. Any thread. */

@@ -28,6 +28,7 @@ void log_take_mail(Log *log) {
 void log_commit_now(Log *log) {
     ASSERT(!log->is_threaded);
     log_take_mail(log);
+    log_cipher_consider(log);
     log_consider_resume(log);
     while (log->pending_first)
         log_commit_block(log);
@@ -60,6 +61,7 @@ static void finish(Log *log) {
 /* Everything there is to do; returns until when to sleep then. */
 static uint64_t run_once(Log *log) {
     log_take_mail(log);
+    log_cipher_consider(log);
     log_consider_resume(log);
     while (log->pending_first) {
         log_commit_block(log);
@@ -143,6 +145,7 @@ static void take_chunk(Log *log, Batch *batch) {
 
 static void gather(Log *log, Batch *batch) {
     uint64_t room = log_head_segment(log)->bytes - log->offset;
+    batch->body_len = log_cipher_overhead(log);
     take_chunk(log, batch);
     while (log->pending_first) {
         uint64_t body_len = batch->body_len + ((LogChunk *)log->pending_first)->len;
@@ -168,10 +171,10 @@ static void reserve_block(Log *log, uint64_t bytes) {
 static void fill_block(Log *log, Batch *batch, BlockHead *out_head) {
     reserve_block(log, block_bytes(batch->body_len));
     uint64_t segment = log_head_segment(log)->number;
-    uint64_t at = BLOCK_HEAD_BYTES;
+    uint64_t at = BLOCK_HEAD_BYTES + log_cipher_overhead(log) / 2;
     for (Mail *mail = batch->first; mail; mail = mail->next) {
         LogChunk *chunk = (LogChunk *)mail;
-        memcpy(log->block + at, shared_bytes(chunk->bytes), chunk->len);
+        log_cipher_copy(log, at, shared_bytes(chunk->bytes), chunk->len);
         chunk->place = place_of(segment, log->offset + at);
         at += chunk->len;
     }
@@ -186,6 +189,7 @@ static void fill_block(Log *log, Batch *batch, BlockHead *out_head) {
         .record_count = batch->record_count,
     };
     memcpy(out_head->store_id, log->super.store_id, STORE_ID_BYTES);
+    log_cipher_end_body(log, out_head);
     block_seal(out_head, log->block);
 }
 
@@ -236,7 +240,8 @@ static void log_commit_block(Log *log) {
         refuse_first(log, ERR_IO);
         return;
     }
-    Status status = log_make_room(log, block_bytes(((LogChunk *)log->pending_first)->len));
+    uint64_t body_len = ((LogChunk *)log->pending_first)->len + log_cipher_overhead(log);
+    Status status = log_make_room(log, block_bytes(body_len));
     if (status == OK && log_is_failed(log))
         status = ERR_IO; /* a sync failed while we waited for a segment */
     if (status != OK) {
@@ -262,7 +267,8 @@ static void log_commit_block(Log *log) {
 /* --- on a worker --- */
 
 static bool write_one(Log *log, LogChunk *chunk) {
-    Batch batch = {&chunk->mail, &chunk->mail, chunk->len, chunk->record_count};
+    Batch batch = {&chunk->mail, &chunk->mail, chunk->len + log_cipher_overhead(log),
+                   chunk->record_count};
     BlockHead head;
     chunk->mail.next = NULL;
     fill_block(log, &batch, &head);
@@ -282,8 +288,9 @@ static bool write_one(Log *log, LogChunk *chunk) {
 }
 
 static bool may_write_here(const Log *log, const LogChunk *chunk) {
-    return !log_is_failed(log) && log->segments.len != 0 &&
-           log->offset + block_bytes(chunk->len) <= log->segments.at[log->segments.len - 1].bytes &&
+    return !log_is_failed(log) && log->segments.len != 0 && log_cipher_may_write(log) &&
+           log->offset + block_bytes(chunk->len + log_cipher_overhead(log)) <=
+               log->segments.at[log->segments.len - 1].bytes &&
            (log->write_here_from_ns == 0 || clock_mono_ns() >= log->write_here_from_ns);
 }
 

@@ -15,6 +15,7 @@
 #include "io/thread.h"
 #include "store/block.h"
 #include "store/log.h"
+#include "store/log_cipher.h"
 #include "store/super.h"
 
 enum {
@@ -74,6 +75,7 @@ struct Log {
     DiskFile *file; /* of the head segment */
     uint64_t offset, closed_bytes;
     uint64_t number_next, previous, durable;
+    LogCipher cipher;
 
     Mail *pending_first, *pending_last; /* chunks waiting for a block */
     char *block;

@@ -45,6 +45,9 @@ typedef struct SegmentFile {
     DiskFile *direct; /* past the page cache, for long reads; NULL = not opened yet */
     uint64_t bytes;
     unsigned users; /* jobs under way */
+    bool is_encrypted;
+    CipherHead head;      /* of an encrypted one */
+    CipherStream *stream; /* for reads on home; NULL = not opened yet */
 } SegmentFile;
 
 typedef struct FetchJob {
@@ -61,6 +64,8 @@ typedef struct FetchJob {
     char *path; /* NULL: nothing to open */
     DiskFile *opened;
     uint64_t file_bytes;
+    bool is_encrypted;
+    CipherHead head; /* of an encrypted segment */
     Place start, end;
     Shared *range;
     char *range_at;
@@ -321,6 +326,7 @@ static SegmentFile *file_find(LogReader *reader, uint64_t segment) {
 static void file_free(SegmentFile *file) {
     disk_close(file->file);
     disk_close(file->direct);
+    cipher_stream_free(file->stream);
     mem_free(file);
 }
 
@@ -329,9 +335,9 @@ static DiskFile **file_slot(SegmentFile *file, bool is_direct) {
     return is_direct ? &file->direct : &file->file;
 }
 
-/* Takes file. */
+/* Takes file. head: NULL when the segment is not encrypted. */
 static SegmentFile *file_add(LogReader *reader, uint64_t segment, DiskFile *file, bool is_direct,
-                             uint64_t bytes) {
+                             uint64_t bytes, const CipherHead *head) {
     SegmentFile *known = file_find(reader, segment);
     if (known) {
         DiskFile **slot = file_slot(known, is_direct);
@@ -351,7 +357,9 @@ static SegmentFile *file_add(LogReader *reader, uint64_t segment, DiskFile *file
         vec_remove_ordered(&reader->files, i);
     }
     SegmentFile *added = mem_zalloc(sizeof *added);
-    *added = (SegmentFile){.segment = segment, .bytes = bytes};
+    *added = (SegmentFile){.segment = segment, .bytes = bytes, .is_encrypted = head != NULL};
+    if (head)
+        added->head = *head;
     *file_slot(added, is_direct) = file;
     vec_push(&reader->files, added);
     return added;
@@ -372,6 +380,29 @@ static Status file_open(const char *path, bool is_direct, DiskFile **out_file,
     return OK;
 }
 
+/* As it stands in the segment. ERR_CORRUPT: it does not. */
+static Status find_cipher(const LogReader *reader, uint64_t segment, DiskFile *file, uint64_t bytes,
+                          bool *out_is_encrypted, CipherHead *out_head) {
+    Status status = log_cipher_find(reader->log, file, bytes, segment, out_head);
+    *out_is_encrypted = status == OK;
+    return status == ERR_NOT_FOUND ? OK : status;
+}
+
+/* On home. */
+static Status decrypt(LogReader *reader, SegmentFile *file, uint64_t offset, char *bytes,
+                      size_t len) {
+    if (!file->is_encrypted)
+        return OK;
+    if (file->stream == NULL) {
+        Status status =
+            cipher_stream_open(log_cipher(reader->log), CIPHER_LOG, &file->head, &file->stream);
+        if (status != OK)
+            return status;
+    }
+    cipher_stream_apply(file->stream, offset, bytes, bytes, len);
+    return OK;
+}
+
 static char *segment_path(const LogReader *reader, uint64_t segment) {
     return path_numbered(reader->log->log_dir, "", segment, ".log");
 }
@@ -383,9 +414,16 @@ static Status open_now(LogReader *reader, uint64_t segment, SegmentFile **out_fi
     CLEANUP(path_free) char *path = segment_path(reader, segment);
     DiskFile *file;
     uint64_t bytes;
+    bool is_encrypted;
+    CipherHead head;
     Status status = file_open(path, false, &file, &bytes);
+    if (status != OK)
+        return status;
+    status = find_cipher(reader, segment, file, bytes, &is_encrypted, &head);
     if (status == OK)
-        *out_file = file_add(reader, segment, file, false, bytes);
+        *out_file = file_add(reader, segment, file, false, bytes, is_encrypted ? &head : NULL);
+    else
+        disk_close(file);
     return status;
 }
 
@@ -492,6 +530,11 @@ static Status read_from_disk(LogReader *reader, Place place, size_t bytes, bool 
         shared_unref(range.bytes);
         return is_cached_only ? ERR_AGAIN : status == ERR_RANGE ? ERR_CORRUPT : status;
     }
+    status = decrypt(reader, file, offset, at, len);
+    if (status != OK) {
+        shared_unref(range.bytes);
+        return ERR_CORRUPT;
+    }
     return range_parse(range_add(reader, range), place, bytes, out_record, out_hold);
 }
 
@@ -507,6 +550,15 @@ static void fetch_run(OffloadJob *job) {
             return;
         file = fetch->opened;
     }
+    if (fetch->file == NULL) {
+        fetch->status = find_cipher(fetch->reader, place_segment(fetch->place), file,
+                                    fetch->file_bytes, &fetch->is_encrypted, &fetch->head);
+        if (fetch->status != OK) {
+            disk_close(fetch->opened);
+            fetch->opened = NULL;
+            return;
+        }
+    }
     Place segment_end = fetch->start - place_offset(fetch->start) + fetch->file_bytes;
     if (fetch->end > segment_end)
         fetch->end = segment_end;
@@ -519,6 +571,10 @@ static void fetch_run(OffloadJob *job) {
                                  : ERR_MEMORY;
     if (fetch->prefetch_bytes && fetch->status == OK)
         disk_prefetch(file, fetch->prefetch_bytes, place_offset(fetch->start));
+    if (fetch->status == OK && fetch->is_encrypted)
+        fetch->status =
+            log_cipher_decrypt(fetch->reader->log, &fetch->head, place_offset(fetch->start),
+                               fetch->range_at, fetch->end - fetch->start);
 }
 
 static void fetch_done(Worker *here, OffloadJob *job) {
@@ -529,7 +585,7 @@ static void fetch_done(Worker *here, OffloadJob *job) {
         fetch->file->users--;
     if (fetch->opened)
         (void)file_add(reader, place_segment(fetch->place), fetch->opened, fetch->is_direct,
-                       fetch->file_bytes);
+                       fetch->file_bytes, fetch->is_encrypted ? &fetch->head : NULL);
     Status status = fetch->status;
     if (status == OK) {
         Record record;
@@ -567,8 +623,11 @@ void log_reader_fetch(LogReader *reader, Place place, size_t bytes,
     size_t ahead = ahead_bytes(reader, place);
     fetch->is_direct = is_worth_direct(reader, ahead);
     fetch->file = file_find(reader, place_segment(place));
-    if (fetch->file)
+    if (fetch->file) {
         fetch->file->users++;
+        fetch->is_encrypted = fetch->file->is_encrypted;
+        fetch->head = fetch->file->head;
+    }
     if (fetch->file == NULL || *file_slot(fetch->file, fetch->is_direct) == NULL)
         fetch->path = segment_path(reader, place_segment(place));
     fetch->file_bytes =

@@ -42,13 +42,15 @@ typedef struct Recovery {
     uint64_t bad_bytes; /* copied to bad/ */
     uint64_t segment_last;
     bool is_end_rotten;
-    Status status; /* of repairs */
-    Place from;    /* segments before its one are not read */
+    Status status;        /* of repairs */
+    CipherStream *stream; /* of the segment being read, when it is encrypted */
+    Place from;           /* segments before its one are not read */
 } Recovery;
 
 static Status read_segment(Recovery *r, const Segment *segment);
 static void find_blocks(Recovery *r, const Segment *segment);
 static Status find_tail(Recovery *r);
+static Status open_cipher(Recovery *r);
 static void replay_segment(Recovery *r, size_t index);
 static void judge_end(Recovery *r);
 static void explain_hole(Recovery *r, const Segment *segment);
@@ -80,6 +82,9 @@ static Status recover(Recovery *r) {
         if (status != OK)
             break;
         find_blocks(r, &log->segments.at[i]);
+        status = open_cipher(r);
+        if (status != OK)
+            break;
         replay_segment(r, i);
         status = r->status;
         if (log->options.recovered)
@@ -101,6 +106,7 @@ Status log_recover(Log *log, Place from, LogVisitor *visit, void *cookie, LogRep
     out_report->segments = log->segments.len;
     Status status = recover(&r);
     log->is_recovered = status == OK;
+    cipher_stream_free(r.stream);
     mem_free(r.bytes);
     vec_done(&r.found);
     return status;
@@ -233,6 +239,44 @@ static void find_blocks(Recovery *r, const Segment *segment) {
         drop_refused(r, segment);
 }
 
+/* The blocks of a segment have the same key: of the first one that tells. */
+static Status open_cipher(Recovery *r) {
+    cipher_stream_free(r->stream);
+    r->stream = NULL;
+    Status status = ERR_NOT_FOUND;
+    for (size_t i = 0; i < r->found.len && status != OK; i++) {
+        const BlockHead *head = &r->found.at[i].head;
+        CipherHead cipher_head;
+        status = block_find_cipher(head, r->bytes + head->offset, &cipher_head);
+        if (status == OK)
+            status =
+                cipher_stream_open(r->log->cipher.cipher, CIPHER_LOG, &cipher_head, &r->stream);
+        if (status == ERR_DENIED)
+            LOG_ERR(
+                "store not opened: its encryption key is lost; put back SUPER.a or SUPER.b of a "
+                "backup",
+                "dir=%s segment=%llu", r->log->dir, (unsigned long long)head->segment);
+        if (status == ERR_DENIED || status == ERR_VERSION)
+            return status;
+    }
+    return OK;
+}
+
+/* The block's records, decrypted in r->bytes: nothing of it may be written to disk any more. False:
+ * it is not known how. */
+static bool open_records(Recovery *r, const BlockHead *head, Slice *out_records, Place *out_start) {
+    uint64_t at = head->offset + block_records_at(head);
+    char *records = r->bytes + at;
+    *out_records = slice_from(records, block_records_len(head));
+    *out_start = place_of(head->segment, at);
+    if (head->version != BLOCK_VERSION_ENCRYPTED)
+        return true;
+    if (r->stream == NULL || out_records->len == 0)
+        return false;
+    cipher_stream_apply(r->stream, at, records, records, out_records->len);
+    return true;
+}
+
 /* Written by a later version of this program. */
 static bool holds_newer_block(Recovery *r, const Segment *segment) {
     BlockHead head;
@@ -255,6 +299,9 @@ static Status find_tail(Recovery *r) {
         if (holds_newer_block(r, segment))
             return ERR_VERSION;
         find_blocks(r, segment);
+        status = open_cipher(r);
+        if (status != OK)
+            return status;
         for (size_t k = 0; k < r->found.len; k++)
             if (r->found.at[k].is_body_good) {
                 r->tail = i;
@@ -335,7 +382,7 @@ static void repair_heads(Recovery *r, const FoundBlock *block) {
 
 static void replay_rotten(Recovery *r, const FoundBlock *block) {
     const BlockHead *head = &block->head;
-    const char *body = r->bytes + head->offset + BLOCK_HEAD_BYTES;
+    Slice body;
     Place start = place_of(head->segment, head->offset + BLOCK_HEAD_BYTES);
     keep_copy(r, place_of(head->segment, head->offset), block_bytes(head->body_len));
 
@@ -347,16 +394,19 @@ static void replay_rotten(Recovery *r, const FoundBlock *block) {
         wipe(r, head);
         return;
     }
+    if (!open_records(r, head, &body, &start)) {
+        report_lost_blocks(r, start, head->body_len, head->record_count);
+        return;
+    }
     Pieces pieces;
-    r->report->damaged_records +=
-        salvage(slice_from(body, head->body_len), head->record_count, &pieces);
+    r->report->damaged_records += salvage(body, head->record_count, &pieces);
     for (size_t i = 0; i < pieces.len; i++) {
         const Piece *piece = &pieces.at[i];
         Record record;
         size_t used;
-        bool is_one =
-            record_parse_trusted(slice_from(body + piece->at, piece->len), &record, &used) == OK &&
-            used == piece->len;
+        bool is_one = record_parse_trusted(slice_from(body.ptr + piece->at, piece->len), &record,
+                                           &used) == OK &&
+                      used == piece->len;
         if (piece->is_readable && is_one)
             deliver(r, &record, start + piece->at);
         else
@@ -368,17 +418,20 @@ static void replay_rotten(Recovery *r, const FoundBlock *block) {
 /* The body's checksum is good: no need to sum up each record. */
 static void replay_good(Recovery *r, const FoundBlock *block) {
     const BlockHead *head = &block->head;
-    const char *body = r->bytes + head->offset + BLOCK_HEAD_BYTES;
-    Place start = place_of(head->segment, head->offset + BLOCK_HEAD_BYTES);
+    Slice body;
+    Place start;
     if (!block->are_heads_good)
         repair_heads(r, block);
-    for (size_t at = 0; at < head->body_len;) {
+    if (!open_records(r, head, &body, &start)) {
+        report_lost_blocks(r, start, head->body_len, head->record_count);
+        return;
+    }
+    for (size_t at = 0; at < body.len;) {
         Record record;
         size_t used;
-        if (record_parse_trusted(slice_from(body + at, head->body_len - at), &record, &used) !=
-            OK) {
+        if (record_parse_trusted(slice_from_at(body, at), &record, &used) != OK) {
             r->report->damaged_records++;
-            report_damage(r, NULL, start + at, head->body_len - at);
+            report_damage(r, NULL, start + at, body.len - at);
             return;
         }
         deliver(r, &record, start + at);
@@ -549,7 +602,8 @@ static Status begin_epoch(Recovery *r) {
     if (log->is_super_lost && log->segments.len)
         log->super.hole_end = log_head_segment(log)->number;
     /* A seal that was read may stand in one copy only, or in the system's memory only. */
-    bool is_first = log->is_super_lost || log->is_super_half || log->super.seal_count > 0;
+    bool is_first = log->is_super_lost || log->is_super_half || log->super.seal_count > 0 ||
+                    log->cipher.is_key_changed;
     return super_write(log->dir, &log->super, is_first);
 }
 
@@ -580,7 +634,9 @@ static Status continue_log(Recovery *r) {
     } else {
         const Segment *head = log_head_segment(log);
         log->offset = place_offset(r->last_end);
-        if (r->is_end_rotten || super_sealed_at(&log->super, head->number) != UINT64_MAX)
+        /* So does what is encrypted: no offset of a key stream is used twice. */
+        if (r->is_end_rotten || log->cipher.cipher ||
+            super_sealed_at(&log->super, head->number) != UINT64_MAX)
             log->offset = head->bytes;
         status = log_open_head(log, &log->file);
         /* What was read just now may have been only in memory: it must not be served and then lost.

@@ -84,6 +84,11 @@ static Status roll(Log *log, size_t spare_index) {
         status = open_segment(log, number, &file);
     if (status != OK)
         return status;
+    status = log_cipher_begin_segment(log, number);
+    if (status != OK) {
+        disk_close(file);
+        return status;
+    }
 
     if (log->segments.len)
         log->closed_bytes += log_head_segment(log)->bytes;
@@ -118,7 +123,8 @@ static int wait_for_spare(Log *log, uint64_t need) {
 }
 
 Status log_make_room(Log *log, uint64_t need) {
-    if (log->segments.len && log->offset + need <= log_head_segment(log)->bytes)
+    if (log->segments.len && log->offset + need <= log_head_segment(log)->bytes &&
+        log_cipher_may_write(log))
         return OK;
     if (need > log->options.segment_bytes)
         return ERR_FULL;

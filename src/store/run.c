@@ -6,7 +6,8 @@
 #include "store/run_format.h"
 
 struct Run {
-    const char *bytes; /* mapped */
+    const char *bytes; /* mapped, or in memory up to the end of the body */
+    bool is_in_memory;
     RunHead head;
 };
 
@@ -50,7 +51,7 @@ Status run_head_check(const RunHead *head, uint64_t file_bytes) {
     if (memcmp(head->magic, "HWRUNIDX", 8) != 0 ||
         hash_checksum(head, summed) != head->head_checksum)
         return ERR_CORRUPT;
-    if (head->version > RUN_VERSION)
+    if (head->version > RUN_VERSION_ENCRYPTED)
         return ERR_VERSION;
     return is_head_sound(head, file_bytes) ? OK : ERR_CORRUPT;
 }
@@ -90,7 +91,38 @@ static Status check_body(DiskFile *file, const RunHead *head) {
     return status == ERR_IO || status == ERR_RANGE ? ERR_CORRUPT : status;
 }
 
-Status run_open(const char *path, Run **out_run) {
+/* A mapping cannot be decrypted: the body goes to memory of the process. */
+static Status read_encrypted(DiskFile *file, const RunHead *head, const Cipher *cipher,
+                             const void **out_bytes) {
+    char at[CIPHER_HEAD_BYTES];
+    CipherHead cipher_head;
+    CipherStream *stream;
+    Status status = disk_read(file, at, sizeof at, RUN_CIPHER_AT);
+    if (status == OK && !cipher_head_parse(at, 0, &cipher_head))
+        status = ERR_CORRUPT;
+    if (status == OK)
+        status = cipher_stream_open(cipher, CIPHER_RUN, &cipher_head, &stream);
+    if (status != OK)
+        return status;
+    char *bytes = mem_try_alloc(head->body_end);
+    status = bytes ? OK : ERR_MEMORY;
+    for (uint64_t done = RUN_HEAD_BYTES; done < head->body_end && status == OK;) {
+        uint64_t left = head->body_end - done;
+        size_t len = left < RUN_SUM_BYTES ? (size_t)left : RUN_SUM_BYTES;
+        status = disk_read(file, bytes + done, len, done);
+        if (status == OK)
+            cipher_stream_apply(stream, done, bytes + done, bytes + done, len);
+        done += len;
+    }
+    cipher_stream_free(stream);
+    if (status != OK)
+        mem_free(bytes);
+    else
+        *out_bytes = bytes;
+    return status;
+}
+
+Status run_open(const char *path, const Cipher *cipher, Run **out_run) {
     DiskFile *file;
     RunHead head;
     uint64_t bytes;
@@ -102,13 +134,15 @@ Status run_open(const char *path, Run **out_run) {
     status = read_head(file, &head, &bytes);
     if (status == OK)
         status = check_body(file, &head);
+    bool is_encrypted = status == OK && head.version == RUN_VERSION_ENCRYPTED;
     if (status == OK)
-        status = disk_map(file, bytes, &mapped);
+        status = is_encrypted ? read_encrypted(file, &head, cipher, &mapped)
+                              : disk_map(file, bytes, &mapped);
     disk_close(file);
     if (status)
         return status;
     Run *run = mem_alloc(sizeof *run);
-    *run = (Run){.bytes = mapped, .head = head};
+    *run = (Run){.bytes = mapped, .is_in_memory = is_encrypted, .head = head};
     *out_run = run;
     return OK;
 }
@@ -116,11 +150,16 @@ Status run_open(const char *path, Run **out_run) {
 void run_free(Run *run) {
     if (!run)
         return;
-    disk_unmap(run->bytes, run->head.file_bytes);
+    if (run->is_in_memory)
+        mem_free((void *)(uintptr_t)run->bytes);
+    else
+        disk_unmap(run->bytes, run->head.file_bytes);
     mem_free(run);
 }
 
 bool run_is_whole(const Run *run) {
+    if (run->is_in_memory)
+        return true; /* what was checked when it was read */
     const char *sums = run->bytes + run->head.body_end;
     for (uint64_t at = RUN_HEAD_BYTES; at < run->head.body_end; at += RUN_SUM_BYTES) {
         uint64_t left = run->head.body_end - at, want;
@@ -132,7 +171,8 @@ bool run_is_whole(const Run *run) {
 }
 
 void run_forget(const Run *run) {
-    disk_map_forget(run->bytes, run->head.file_bytes);
+    if (!run->is_in_memory)
+        disk_map_forget(run->bytes, run->head.file_bytes);
 }
 
 const RunPage *run_pages(const Run *run, size_t *out_count) {

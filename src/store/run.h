@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/slice.h"
 #include "base/status.h"
+#include "store/cipher.h"
 #include "store/record.h"
 
 typedef struct Run Run;
@@ -50,8 +51,10 @@ typedef struct RunDue {
 } RunDue;
 
 /* OK; ERR_NOT_FOUND, ERR_IO, ERR_VERSION; ERR_CORRUPT: it is not what was written: use
- * run_read_places. Blocking: reads all of it, without keeping it in the memory of the process. */
-MUST_CHECK Status run_open(const char *path, Run **out_run);
+ * run_read_places; ERR_DENIED: it is encrypted, and cipher (may be NULL) is not its. Blocking:
+ * reads all of it, without keeping it in the memory of the process, unless it is encrypted: then it
+ * is decrypted into that. */
+MUST_CHECK Status run_open(const char *path, const Cipher *cipher, Run **out_run);
 /* NULL-safe. Any thread. */
 void run_free(Run *run);
 /* What was touched of it counts as memory of the process no longer. Any thread. */
@@ -131,6 +134,7 @@ typedef struct RunInput {
 
     const RunDue *dues;
     size_t due_count;
+    const Cipher *cipher; /* NULL: not encrypted */
     const struct Counter *is_hurried; /* NULL, or once it is not 0: given up, ERR_CLOSED */
 } RunInput;
 

@@ -15,11 +15,20 @@ enum {
 };
 _Static_assert(WRITE_BYTES % RUN_SUM_BYTES == 0, "whole checksums in each write");
 
-Status run_file_open(const char *path, RunFile *out) {
-    *out = (RunFile){.written = RUN_HEAD_BYTES, .temporary = path_join(path, "")};
+Status run_file_open(const char *path, const Cipher *cipher, RunFile *out) {
+    *out = (RunFile){.written = RUN_HEAD_BYTES};
+    if (cipher) {
+        Status status = cipher_head_new(cipher, 0, &out->cipher_head);
+        if (status == OK)
+            status = cipher_stream_open(cipher, CIPHER_RUN, &out->cipher_head, &out->stream);
+        if (status != OK)
+            return status;
+    }
+    out->temporary = path_join(path, "");
     out->temporary[strlen(out->temporary) - 1] = '~'; /* "<path>/" was joined */
     Status status = disk_open(out->temporary, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, &out->file);
     if (status != OK) {
+        cipher_stream_free(out->stream);
         path_free(out->temporary);
         return status;
     }
@@ -28,6 +37,8 @@ Status run_file_open(const char *path, RunFile *out) {
 }
 
 static void flush(RunFile *out) {
+    if (out->stream)
+        cipher_stream_apply(out->stream, out->written, out->piece, out->piece, out->len);
     for (size_t at = 0; at < out->len; at += RUN_SUM_BYTES) {
         size_t len = out->len - at < RUN_SUM_BYTES ? out->len - at : RUN_SUM_BYTES;
         vec_push(&out->sums, hash_checksum(out->piece + at, len));
@@ -81,6 +92,8 @@ void run_file_put_section(RunFile *out, RunSectionKind kind, const void *bytes, 
 
 void run_file_put_sums(RunFile *out) {
     flush(out);
+    cipher_stream_free(out->stream); /* what follows is in clear */
+    out->stream = NULL;
     size_t len = out->sums.len * sizeof(uint64_t);
     char *sums = mem_copy(out->sums.at, len);
     out->head.body_end = out->written;
@@ -93,12 +106,14 @@ void run_file_put_sums(RunFile *out) {
 static Status write_head(RunFile *out) {
     RunHead *head = &out->head;
     memcpy(head->magic, "HWRUNIDX", sizeof head->magic);
-    head->version = RUN_VERSION;
+    bool is_encrypted = out->cipher_head.kind != CIPHER_NONE;
+    head->version = is_encrypted ? RUN_VERSION_ENCRYPTED : RUN_VERSION;
     head->file_bytes = out->written;
     head->head_checksum = hash_checksum(head, sizeof *head - sizeof head->head_checksum);
     Status status = out->status;
     char *page = mem_zalloc(RUN_HEAD_BYTES);
     memcpy(page, head, sizeof *head);
+    memcpy(page + RUN_CIPHER_AT, &out->cipher_head, sizeof out->cipher_head);
     struct iovec first = {page, RUN_HEAD_BYTES};
     if (status == OK)
         status = disk_write(out->file, &first, 1, 0);
@@ -118,6 +133,7 @@ Status run_file_finish(RunFile *out, const char *dir, const char *path) {
         status = disk_sync_dir(dir);
     else if (disk_remove(out->temporary) != OK)
         LOG_DEBUG("unfinished run not removed", "path=%s", out->temporary);
+    cipher_stream_free(out->stream);
     path_free(out->temporary);
     vec_done(&out->sums);
     mem_free(out->piece);

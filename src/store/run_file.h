@@ -18,11 +18,14 @@ typedef struct RunFile {
     Status status;
     const struct Counter *is_hurried; /* NULL, or not 0: it is given up (ERR_CLOSED) */
     RunHead head;
+    CipherStream *stream; /* of the body; NULL: not encrypted */
+    CipherHead cipher_head;
     char *temporary; /* its path until it is whole */
 } RunFile;
 
-/* Blocking, as all of it. Then sections are written behind the place of the head. */
-MUST_CHECK Status run_file_open(const char *path, RunFile *out);
+/* Blocking, as all of it. Then sections are written behind the place of the head. cipher: NULL, or
+ * the part that is checked by checksums is encrypted. */
+MUST_CHECK Status run_file_open(const char *path, const Cipher *cipher, RunFile *out);
 void run_file_put(RunFile *out, const void *bytes, size_t len);
 uint64_t run_file_position(const RunFile *out);
 void run_file_begin_section(RunFile *out, RunSectionKind kind);

@@ -7,7 +7,9 @@
 
 enum {
     RUN_VERSION = 1,
+    RUN_VERSION_ENCRYPTED = 2,
     RUN_HEAD_BYTES = 4096,
+    RUN_CIPHER_AT = 4064,       /* the CipherHead of an encrypted one; owner: 0 */
     RUN_SUM_BYTES = 256 * 1024, /* of body for each checksum */
     RUN_TEXT_BLOCK = 32,        /* subjects in a block of texts */
     RUN_STATE_BLOCK = 64,       /* subjects in a block of states */

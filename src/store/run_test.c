@@ -268,7 +268,7 @@ static void check_subjects(const Run *run, const Knowns *all) {
 
 static Run *open_run(void) {
     Run *run;
-    assert_int_equal(run_open(path, &run), OK);
+    assert_int_equal(run_open(path, NULL, &run), OK);
     return run;
 }
 
@@ -390,7 +390,7 @@ static void damage_is_found_and_the_places_survive(void **state) {
         text[at] ^= flip;
         assert_int_equal(disk_write_file(path, slice_from(text, len), 0600), OK);
         Run *run = NULL;
-        Status status = run_open(path, &run);
+        Status status = run_open(path, NULL, &run);
         bool is_found = status == ERR_CORRUPT || status == ERR_VERSION;
         if (!is_padding && !is_found) { /* in the places: everything else is whole */
             assert_int_equal(status, OK);
@@ -409,7 +409,7 @@ static void damage_is_found_and_the_places_survive(void **state) {
     for (size_t cut = 0; cut < len; cut += len / 50) {
         Run *run;
         assert_int_equal(disk_write_file(path, slice_from(text, cut), 0600), OK);
-        assert_int_equal(run_open(path, &run), ERR_CORRUPT);
+        assert_int_equal(run_open(path, NULL, &run), ERR_CORRUPT);
     }
     mem_free(text);
     vec_done(&all);

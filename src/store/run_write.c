@@ -474,7 +474,7 @@ Status run_write(const char *dir, const char *path, const RunInput *input) {
     RunFile out;
     if (input->base && !run_is_whole(input->base))
         return ERR_CORRUPT;
-    Status status = run_file_open(path, &out);
+    Status status = run_file_open(path, input->cipher, &out);
     if (status != OK)
         return status;
     out.is_hurried = input->is_hurried;

@@ -2,6 +2,7 @@
  * as recovery's tell what is a block; what is suspicious is read once more, as a whole. */
 #include <string.h>
 
+#include "base/log.h"
 #include "store/bad.h"
 #include "store/log_private.h"
 #include "store/scrub_private.h"
@@ -37,6 +38,13 @@ static void note_bytes(Scrub *scrub, uint64_t offset, uint64_t len, const char *
     Place at = place_of(scrub->current.number, offset);
     if (content)
         bad_keep_block(scrub->bad_dir, at, shared_bytes(content), len);
+    /* Whoever gets it looks for records in it. */
+    CipherHead head;
+    if (content &&
+        log_cipher_find(scrub->log, scrub->file, scrub->size, scrub->current.number, &head) == OK &&
+        log_cipher_decrypt(scrub->log, &head, offset, shared_bytes(content), len) != OK)
+        LOG_DEBUG("damaged block not decrypted", "segment=%llu",
+                  (unsigned long long)scrub->current.number);
     scrub_note(scrub, &scrub->current, offset, len, what, content);
 }
 

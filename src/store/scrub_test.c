@@ -314,7 +314,7 @@ static void a_damaged_run_is_never_merged_into_a_new_one(void **state) {
     CLEANUP(path_free) char *path = path_join(dir, "idx/7.3.run");
     CLEANUP(path_free) char *next = path_join(dir, "idx/7.4.run");
     CLEANUP(path_free) char *runs = path_join(dir, "idx");
-    assert_int_equal(run_open(path, &run), OK);
+    assert_int_equal(run_open(path, NULL, &run), OK);
     assert_true(run_is_whole(run));
     flip("idx/7.3.run", RUN_HEAD_BYTES + 1000);
     assert_false(run_is_whole(run));

@@ -51,7 +51,9 @@ static uint32_t u32_at(Slice bytes, size_t at) {
 static void check_bad_body(Walk *walk, const ScanBlock *block) {
     StoreDamage *damage = note(walk, block->head.segment, block->head.offset,
                                block_bytes(block->head.body_len), "block checksum");
-    Slice rest = block->body;
+    Slice rest;
+    if (store_scan_records(&walk->scan, block, &rest) != OK)
+        return;
     while (rest.len >= RECORD_HEADER_BYTES) {
         Record record;
         size_t used;
@@ -68,14 +70,25 @@ static void check_bad_body(Walk *walk, const ScanBlock *block) {
 }
 
 static void check_good_body(Walk *walk, const ScanBlock *block) {
-    Slice rest = block->body;
+    Slice rest;
     uint64_t records = 0;
+    Status status = store_scan_records(&walk->scan, block, &rest);
+    if (status == ERR_DENIED) {
+        walk->check->is_locked = true;
+        walk->check->records += block->head.record_count;
+        return;
+    }
+    if (status != OK) {
+        note(walk, block->head.segment, block->head.offset, block->body.len, "cannot be decrypted");
+        return;
+    }
+    uint64_t end = block->head.offset + block_records_at(&block->head) + rest.len;
     while (rest.len) {
         Record record;
         size_t used;
         if (record_parse(rest, &record, &used) != OK) {
-            uint64_t at = block->head.offset + BLOCK_HEAD_BYTES + block->body.len - rest.len;
-            StoreDamage *damage = note(walk, block->head.segment, at, rest.len, "record checksum");
+            StoreDamage *damage =
+                note(walk, block->head.segment, end - rest.len, rest.len, "record checksum");
             if (rest.len >= RECORD_HEADER_BYTES)
                 add_group(damage, u32_at(rest, 8));
             return;
@@ -171,7 +184,7 @@ static void check_checkpoints(Walk *walk) {
     for (size_t i = walk->scan.checkpoints.len; i-- > 0;) {
         uint64_t generation = walk->scan.checkpoints.at[i];
         const StoreVisitor *visit = is_visited ? NULL : walk->visit;
-        Status status = checkpoint_read(walk->scan.dir, generation, NULL, NULL, NULL);
+        Status status = checkpoint_read(walk->scan.dir, generation, NULL, NULL, NULL, NULL);
         if (status == ERR_NOT_FOUND)
             continue;
         if (status != OK) {
@@ -180,8 +193,8 @@ static void check_checkpoints(Walk *walk) {
         }
         vec_push(&walk->check->checkpoints, generation);
         if (visit && visit->state)
-            is_visited = checkpoint_read(walk->scan.dir, generation, visit->state, visit->cookie,
-                                         NULL) == OK;
+            is_visited = checkpoint_read(walk->scan.dir, generation, walk->scan.cipher,
+                                         visit->state, visit->cookie, NULL) == OK;
     }
 }
 
@@ -194,12 +207,18 @@ static void check_end(Walk *walk) {
              "blocks missing at the end");
 }
 
-Status store_check(const char *dir, const StoreVisitor *visit, StoreCheck *out_check) {
+Status store_check(const char *dir, Slice key, const StoreVisitor *visit, StoreCheck *out_check) {
     Walk walk = {.visit = visit, .check = out_check};
     *out_check = (StoreCheck){0};
     Status status = store_scan_open(dir, &walk.scan);
     if (status != OK)
         return status;
+    if (key.len)
+        status = store_scan_unlock(&walk.scan, key);
+    if (status != OK) {
+        store_scan_done(&walk.scan);
+        return status;
+    }
     out_check->is_super_half = walk.scan.is_super_half;
     out_check->is_super_lost = walk.scan.is_super_lost;
     walk.durable = walk.scan.super.durable;

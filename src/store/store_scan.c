@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "io/disk.h"
+#include "store/log_cipher.h"
 #include "store/path.h"
 
 static int ascending(const void *a, const void *b) {
@@ -79,7 +80,51 @@ void store_scan_done(StoreScan *scan) {
     vec_done(&scan->segments);
     vec_done(&scan->checkpoints);
     mem_free(scan->bytes);
+    mem_free(scan->records);
+    cipher_stream_free(scan->stream);
+    cipher_free(scan->cipher);
     *scan = (StoreScan){0};
+}
+
+Status store_scan_unlock(StoreScan *scan, Slice key) {
+    if (scan->super.key.kind == CIPHER_NONE || scan->is_super_lost)
+        return OK;
+    return cipher_unwrap(&scan->super.key, key, &scan->cipher);
+}
+
+/* All blocks of a segment have the same key: of the first one that tells. */
+static Status open_stream(StoreScan *scan, const ScanBlock *block) {
+    if (scan->stream)
+        return OK;
+    Status status =
+        block_find_cipher(&block->head, block->body.ptr - BLOCK_HEAD_BYTES, &scan->cipher_head);
+    if (status != OK)
+        return ERR_CORRUPT;
+    return cipher_stream_open(scan->cipher, CIPHER_LOG, &scan->cipher_head, &scan->stream);
+}
+
+Status store_scan_records(StoreScan *scan, const ScanBlock *block, Slice *out_records) {
+    const BlockHead *head = &block->head;
+    uint64_t at = block_records_at(head), len = block_records_len(head);
+    if (head->version != BLOCK_VERSION_ENCRYPTED) {
+        *out_records = block->body;
+        return OK;
+    }
+    Status status = open_stream(scan, block);
+    if (status != OK)
+        return status;
+    if (len > scan->records_cap) {
+        mem_free(scan->records);
+        scan->records_cap = 0;
+        scan->records = mem_try_alloc(len);
+        if (scan->records == NULL)
+            return ERR_MEMORY;
+        scan->records_cap = len;
+    }
+    cipher_stream_apply(scan->stream, head->offset + at, scan->records,
+                        block->body.ptr - BLOCK_HEAD_BYTES + at, len);
+    *out_records = slice_from(scan->records, len);
+    return OK;
 }
 
 char *store_scan_path(const StoreScan *scan, uint64_t segment) {
@@ -120,6 +165,8 @@ Status store_scan_read(StoreScan *scan, uint64_t segment) {
     uint64_t size = 0;
     scan->segment = segment;
     scan->bytes_len = 0;
+    cipher_stream_free(scan->stream);
+    scan->stream = NULL;
     Status status = disk_open(path, DISK_READ, &file);
     if (status != OK)
         return status;

@@ -8,6 +8,7 @@
 
 #include "base/vec.h"
 #include "store/block.h"
+#include "store/cipher.h"
 #include "store/record.h"
 #include "store/super.h"
 
@@ -22,6 +23,11 @@ typedef struct StoreScan {
     char *bytes;                       /* of the segment read last */
     uint64_t bytes_len, bytes_cap;
     uint64_t segment;
+    Cipher *cipher;       /* NULL: not unlocked */
+    CipherStream *stream; /* of the segment read last; NULL: not known */
+    CipherHead cipher_head;
+    char *records; /* decrypted, of one block */
+    uint64_t records_cap;
 } StoreScan;
 
 typedef struct ScanBlock {
@@ -34,6 +40,12 @@ typedef struct ScanBlock {
  */
 MUST_CHECK Status store_scan_open(const char *dir, StoreScan *out_scan);
 void store_scan_done(StoreScan *scan);
+/* With the operator's key what is encrypted can be looked into. OK, too, when nothing is encrypted.
+ * ERR_DENIED: not its key. */
+MUST_CHECK Status store_scan_unlock(StoreScan *scan, Slice key);
+/* The records of a block of the segment read last; good until the next call. ERR_DENIED: encrypted,
+ * and the scan is not unlocked; ERR_CORRUPT, ERR_MEMORY: cannot be decrypted. */
+MUST_CHECK Status store_scan_records(StoreScan *scan, const ScanBlock *block, Slice *out_records);
 /* The whole file; ERR_NOT_FOUND when it went meanwhile. */
 MUST_CHECK Status store_scan_read(StoreScan *scan, uint64_t segment);
 /* The next block that begins at or after at, which follows previous (NULL: any); false: no more. */

@@ -19,13 +19,16 @@ typedef struct SuperPage {
     uint64_t generation;
     uint8_t store_id[STORE_ID_BYTES];
     uint64_t epoch, floor, durable, durable_end, hole_end;
-    uint8_t zeros[2048 - 80];
+    uint8_t zeros[128 - 80];
+    WrappedKey key;
+    uint8_t zeros_behind_key[2048 - 128 - sizeof(WrappedKey)];
     uint64_t seal_count;
     Seal seals[SUPER_SEALS_MAX];
     uint8_t more_zeros[SUPER_BYTES - 2056 - SUPER_SEALS_MAX * 16 - 8];
     uint64_t checksum;
 } SuperPage;
 _Static_assert(sizeof(SuperPage) == SUPER_BYTES, "a SUPER file is one page");
+_Static_assert(offsetof(SuperPage, key) == 128, "the wrapped key has its place");
 _Static_assert(offsetof(SuperPage, seals) == 2056 && sizeof(Seal) == 16, "seals have their place");
 
 typedef enum CopyState { COPY_ABSENT, COPY_GOOD, COPY_BLANK, COPY_DAMAGED, COPY_FOREIGN } CopyState;
@@ -51,7 +54,7 @@ static CopyState judge(const SuperPage *page, size_t len, Super *out_super) {
     if (len != sizeof *page || memcmp(page->magic, MAGIC, sizeof MAGIC) != 0 ||
         page->checksum != hash_checksum(page, offsetof(SuperPage, checksum)))
         return COPY_DAMAGED;
-    if ((page->version != SUPER_VERSION && page->version != SUPER_VERSION_SEALED) ||
+    if (page->version < SUPER_VERSION || page->version > SUPER_VERSION_ENCRYPTED ||
         page->seal_count > SUPER_SEALS_MAX)
         return COPY_FOREIGN;
     *out_super = (Super){
@@ -61,6 +64,7 @@ static CopyState judge(const SuperPage *page, size_t len, Super *out_super) {
         .durable = page->durable,
         .durable_end = page->durable_end,
         .hole_end = page->hole_end,
+        .key = page->key,
         .seal_count = page->seal_count,
     };
     memcpy(out_super->seals, page->seals, sizeof page->seals);
@@ -136,7 +140,9 @@ Status super_write(const char *dir, Super *super, bool is_first) {
     super->generation++;
     SuperPage *page = mem_zalloc(sizeof *page);
     memcpy(page->magic, MAGIC, sizeof MAGIC);
-    page->version = super->seal_count ? SUPER_VERSION_SEALED : SUPER_VERSION;
+    page->version = super->key.kind != CIPHER_NONE ? SUPER_VERSION_ENCRYPTED
+                    : super->seal_count            ? SUPER_VERSION_SEALED
+                                                   : SUPER_VERSION;
     page->generation = super->generation;
     memcpy(page->store_id, super->store_id, STORE_ID_BYTES);
     page->epoch = super->epoch;
@@ -144,6 +150,7 @@ Status super_write(const char *dir, Super *super, bool is_first) {
     page->durable = super->durable;
     page->durable_end = super->durable_end;
     page->hole_end = super->hole_end;
+    page->key = super->key;
     page->seal_count = super->seal_count;
     memcpy(page->seals, super->seals, super->seal_count * sizeof super->seals[0]);
     page->checksum = hash_checksum(page, offsetof(SuperPage, checksum));

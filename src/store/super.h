@@ -6,7 +6,7 @@
  *
  *   offset  size  field
  *        0     8  magic "HOLDWATR"
- *        8     4  version: 1; 2 when there are seals
+ *        8     4  version: 1; 2 when there are seals; 3 when the store is encrypted
  *       12     4  zero
  *       16     8  generation
  *       24    16  store id, made at the first start
@@ -16,6 +16,7 @@
  *                 closed)
  *       64     8  place where that block ends
  *       72     8  hole end: segments before this one may be missing
+ *      128   120  the data key, wrapped (store/cipher.h); zeros: the store is not encrypted
  *     2048     8  seals: count
  *     2056        16 bytes for each: place, block number
  *     4088     8  XXH3-64 of the 4088 bytes before
@@ -30,9 +31,16 @@
 
 #include "base/status.h"
 #include "store/block.h"
+#include "store/cipher.h"
 #include "store/record.h"
 
-enum { SUPER_VERSION = 1, SUPER_VERSION_SEALED = 2, SUPER_BYTES = 4096, SUPER_SEALS_MAX = 64 };
+enum {
+    SUPER_VERSION = 1,
+    SUPER_VERSION_SEALED = 2,
+    SUPER_VERSION_ENCRYPTED = 3, /* with or without seals */
+    SUPER_BYTES = 4096,
+    SUPER_SEALS_MAX = 64,
+};
 
 typedef struct Seal {
     Place at;
@@ -47,6 +55,7 @@ typedef struct Super {
     uint64_t durable;
     Place durable_end;
     uint64_t hole_end;
+    WrappedKey key; /* kind 0: not encrypted */
     uint64_t seal_count;
     Seal seals[SUPER_SEALS_MAX]; /* ascending */
 } Super;

@@ -30,6 +30,7 @@ struct StreamBuild {
     Task task;
     char *dir, *path;
     const struct Counter *is_hurried;
+    const Cipher *cipher;
     bool is_void; /* all messages went: the run is of use for the checkpoint only */
 
     /* As of the moment. */
@@ -204,6 +205,7 @@ bool stream_freeze(Group *group, GroupFreeze *freeze) {
     build->path = journal_run_path(stream->js->journal, group->id, freeze->generation);
     build->dir = journal_run_dir(stream->js->journal);
     build->is_hurried = journal_is_hurried(stream->js->journal);
+    build->cipher = journal_cipher(stream->js->journal);
     if (stream->index->base)
         copy_base(build, stream->index->base);
     copy_dues(build, &parts->ttls);
@@ -313,10 +315,11 @@ static void write_run(OffloadJob *job) {
                       .page = fill_page,
                       .dues = build->dues.at,
                       .due_count = build->dues.len,
+                      .cipher = build->cipher,
                       .is_hurried = build->is_hurried};
     build->status = run_write(build->dir, build->path, &input);
     if (build->status == OK)
-        build->status = run_open(build->path, &run);
+        build->status = run_open(build->path, build->cipher, &run);
     if (build->status == OK) {
         build->next = msg_base_new(run, NULL);
         build->next_subjects = subject_base_new(run);

@@ -346,10 +346,10 @@ Status stream_load_run(Stream *stream, Slice *from) {
     if (!read_part(from, &part))
         return ERR_CORRUPT;
     char *path = journal_run_path(stream->js->journal, stream->group.id, generation);
-    Status status = run_open(path, &run);
+    Status status = run_open(path, journal_cipher(stream->js->journal), &run);
     if (status == OK)
         status = stand_on(stream, run, generation, &part, from);
-    else if (status != ERR_VERSION && status != ERR_MEMORY)
+    else if (status != ERR_VERSION && status != ERR_MEMORY && status != ERR_DENIED)
         status = rebuild_without(stream, path, &part, from);
     mem_free(path);
     return status;

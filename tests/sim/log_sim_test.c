@@ -341,8 +341,8 @@ static bool open_log(void) {
     Place floor;
     unsigned damaged;
     bool is_whole;
-    Status status =
-        checkpoint_load("/store", on_state, NULL, &world->generation, &floor, &damaged, &is_whole);
+    Status status = checkpoint_load("/store", NULL, on_state, NULL, &world->generation, &floor,
+                                    &damaged, &is_whole);
     if (status != OK && status != ERR_NOT_FOUND)
         return false;
     if (log_open_dir(&world->options, &world->log) != OK)
