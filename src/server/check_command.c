@@ -151,12 +151,12 @@ static void write_json(Buf *out, const StoreCheck *check, const Names *names) {
     buf_printf(out,
                "{\"whole\":%s,\"segments\":%llu,\"blocks\":%llu,\"records\":%llu,"
                "\"last_block\":%llu,\"unfinished_bytes\":%llu,\"super\":\"%s\",\"checkpoints\":%zu,"
-               "\"damaged_checkpoints\":%zu,\"runs\":%zu,\"bad_checkpoints\":[",
+               "\"damaged_checkpoints\":%zu,\"runs\":%zu,%s\"bad_checkpoints\":[",
                store_check_is_whole(check) ? "true" : "false", (unsigned long long)check->segments,
                (unsigned long long)check->blocks, (unsigned long long)check->records,
                (unsigned long long)check->last_block, (unsigned long long)check->torn_bytes,
                super_word(check), check->checkpoints.len, check->bad_checkpoints.len,
-               check->runs.len);
+               check->runs.len, check->is_locked ? "\"locked\":true," : "");
     write_numbers(out, &check->bad_checkpoints);
     buf_append_lit(out, "],\"bad_runs\":[");
     write_json_runs(out, check, names);
@@ -199,6 +199,10 @@ static void write_text(Buf *out, const StoreCheck *check, const Names *names) {
     buf_printf(out, "%llu segments, %llu blocks, %llu records, %zu checkpoints, %zu index runs\n",
                (unsigned long long)check->segments, (unsigned long long)check->blocks,
                (unsigned long long)check->records, check->checkpoints.len, check->runs.len);
+    if (check->is_locked)
+        buf_append_lit(out,
+                       "encrypted: the blocks' checksums are verified, the records could not be "
+                       "looked into without the key\n");
     if (check->torn_bytes)
         buf_printf(out, "an unfinished write at the end: not damage\n");
     for (size_t i = 0; i < check->unknown.len; i++)
@@ -236,7 +240,7 @@ static size_t add_missing_runs(StoreCheck *check, const Names *names) {
 
 /* A server that is at work may have made newer checkpoints, and given up the runs of the one that
  * was read: then it is looked at anew. */
-static Status look(const char *dir, Names *names, StoreCheck *out_check) {
+static Status look(const char *dir, Slice key, Names *names, StoreCheck *out_check) {
     enum { TRIES = 3 };
     StoreVisitor visit = {.cookie = names, .state = on_state, .record = on_record};
     for (int i = 1;; i++) {
@@ -249,18 +253,19 @@ static Status look(const char *dir, Names *names, StoreCheck *out_check) {
 }
 
 static int fail(bool is_json, Status status) {
+    const char *why = status == ERR_DENIED ? "the key is not the store's" : status_text(status);
     if (is_json)
-        (void)printf("{\"done\":false,\"error\":\"%s\"}\n", status_text(status));
+        (void)printf("{\"done\":false,\"error\":\"%s\"}\n", why);
     else
-        (void)fprintf(stderr, "holdwater: check-store: %s\n", status_text(status));
+        (void)fprintf(stderr, "holdwater: check-store: %s\n", why);
     return STORE_NOT_DONE;
 }
 
-int check_command_run(const char *dir, bool is_json) {
+int check_command_run(const char *dir, Slice key, bool is_json) {
     StoreCheck check;
     Names names = {0};
     Buf out = {0};
-    Status status = look(dir, &names, &check);
+    Status status = look(dir, key, &names, &check);
     if (status != OK) {
         names_done(&names);
         return fail(is_json, status);

@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "base/slice.h"
+
 /* Exit codes of the commands on stores. */
 enum {
     STORE_WHOLE = 0,
@@ -12,5 +14,5 @@ enum {
         2, /* wrong words, no store there, of another program or version, not readable */
 };
 
-/* Prints to stdout; the exit code. */
-int check_command_run(const char *dir, bool is_json);
+/* Prints to stdout; the exit code. key: empty, or of an encrypted store. */
+int check_command_run(const char *dir, Slice key, bool is_json);

@@ -90,6 +90,10 @@ typedef struct WebSocketServerOptions {
     int64_t handshake_timeout_ns, ping_interval_ns; /* 0 = default */
 } WebSocketServerOptions;
 
+/* As the log says it. */
+#define CIPHER_NAME_CHACHA LIT("ChaCha20-Poly1305")
+#define CIPHER_NAME_AES    LIT("AES-GCM")
+
 typedef struct JetStreamServerOptions {
     bool is_enabled, is_not_strict;
     Slice store_dir; /* as configured; empty = the default */
@@ -99,6 +103,8 @@ typedef struct JetStreamServerOptions {
     int64_t checkpoint_bytes;     /* of log between two checkpoints; 0 = the store's default */
     int64_t scrub_interval_ns;    /* 0 = off */
     int64_t scrub_rate;           /* bytes a second */
+    Slice cipher;                 /* CIPHER_NAME_CHACHA or CIPHER_NAME_AES */
+    Slice key, key_before;        /* empty = none */
     bool dedup;                   /* large payloads that are equal are stored once */
     JetStreamLimitsOptions limits;
 } JetStreamServerOptions;

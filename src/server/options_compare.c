@@ -191,6 +191,26 @@ static bool is_limits_same(const JetStreamLimitsOptions *a, const JetStreamLimit
            a->batch.timeout_ns == b->batch.timeout_ns;
 }
 
+/* Another key takes the place of the one in use when that is named as the one before. No key is
+ * shown. */
+static Status compare_keys(const JetStreamServerOptions *old, const JetStreamServerOptions *now,
+                           Buf *error, Buf *changed) {
+    if (slice_equal(old->key, now->key))
+        return OK;
+    if (old->key.len == 0 || now->key.len == 0) {
+        buf_printf(error, "config reload not supported for JetStreamKey: a store %s",
+                   now->key.len ? "is given its first key at a start" : "keeps its key");
+        return ERR_UNSUPPORTED;
+    }
+    if (!slice_equal(old->key, now->key_before)) {
+        buf_append_lit(error, "config reload not supported for JetStreamKey: prev_key is not the "
+                              "key in use");
+        return ERR_UNSUPPORTED;
+    }
+    buf_append_lit(changed, "key\n");
+    return OK;
+}
+
 Status options_compare(const Options *old, const Options *now, Buf *out_error, Buf *out_changed) {
     Status status = compare_table(options_top_table(), old, now, out_error, out_changed);
 
@@ -200,6 +220,8 @@ Status options_compare(const Options *old, const Options *now, Buf *out_error, B
     if (status == OK)
         status = compare_table(options_websocket_table(), &old->websocket, &now->websocket,
                                out_error, out_changed);
+    if (status == OK)
+        status = compare_keys(&old->jetstream, &now->jetstream, out_error, out_changed);
     if (status == OK && !is_limits_same(&old->jetstream.limits, &now->jetstream.limits)) {
         buf_append_lit(out_error,
                        "config reload not supported for JetStreamLimits: old=..., new=...");

@@ -23,7 +23,7 @@
 static DirectiveHandler read_listen, read_http, read_server_name, read_jetstream,
     read_write_timeout, read_lame_duck, read_grace, read_metadata, read_feature_flags,
     read_max_connections, read_store_dir, read_sync, read_js_limits, read_js_batch, read_strict,
-    read_scrub, read_days;
+    read_scrub, read_days, read_cipher, read_key;
 
 static const Directive top_rows[] = {
     READ_FIXED("server_name", read_server_name, server_name, "ServerName", TEXT),
@@ -136,10 +136,11 @@ static const Directive jetstream_rows[] = {
     ROW("max_file_store|max_file", SIZE, max_file, 0, 0, NULL, "JetStreamMaxStore"),
     ROW("domain", TEXT, domain, 0, 0, NULL, "JetStreamDomain"),
     READ_FIXED("limits", read_js_limits, limits, NULL, BOOL),
-    REFUSED("encryption_key|key|ek"),
-    REFUSED("prev_encryption_key|prev_key|prev_ek"),
+    READ_FIXED("cipher", read_cipher, cipher, "JetStreamCipher", TEXT),
+    /* options_compare knows which changes of them a reload may make. */
+    READ_FIXED("encryption_key|key|ek", read_key, key, NULL, TEXT),
+    READ_FIXED("prev_encryption_key|prev_key|prev_ek", read_key, key_before, NULL, TEXT),
     REFUSED("tpm"),
-    HARMLESS("cipher"),
     HARMLESS("extension_hint"),
     HARMLESS("unique_tag"),
     HARMLESS("max_outstanding_catchup"),
@@ -362,6 +363,24 @@ static void read_days(OptionsReader *reader, const ConfValue *value, void *targe
         reader_fail(reader, value, "scrub interval must be at least a second");
     else
         *place = ns;
+}
+
+static void read_cipher(OptionsReader *reader, const ConfValue *value, void *target) {
+    Slice *place = target;
+    if (!reader_want(reader, value, CONF_STRING))
+        return;
+    if (slice_equal_ignoring_case(value->text, LIT("chacha")) ||
+        slice_equal_ignoring_case(value->text, LIT("chachapoly")))
+        *place = CIPHER_NAME_CHACHA;
+    else if (slice_equal_ignoring_case(value->text, LIT("aes")))
+        *place = CIPHER_NAME_AES;
+    else
+        reader_fail(reader, value, "Unknown cipher type: \"%.*s\"", SLICE_ARG(value->text));
+}
+
+static void read_key(OptionsReader *reader, const ConfValue *value, void *target) {
+    if (reader_want(reader, value, CONF_STRING))
+        *(Slice *)target = value->text;
 }
 
 /* off, a duration, or { interval, rate }. */

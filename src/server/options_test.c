@@ -247,6 +247,10 @@ static void what_is_wrong_is_said_with_its_place(void **state) {
          "f.conf:1:1: Expected 'enabled' or 'disabled' for string value, got 'foo'\n"},
         {"jetstream: 5",
          "f.conf:1:1: Expected map, bool or string to define JetStream, got int64\n"},
+        {"jetstream { cipher: foo, key: a }", "f.conf:1:13: Unknown cipher type: \"foo\"\n"},
+        {"jetstream { key: 5 }",
+         "f.conf:1:13: expected a string for \"key\": interface conversion: interface {} is int64, "
+         "not string\n"},
         {"jetstream {\n bogus: 1 }", "f.conf:2:2: unknown field \"bogus\"\n"},
         {"store_dir: a\njetstream { store_dir: b }",
          "f.conf:2:13: Duplicate 'store_dir' configuration\n"},
@@ -319,7 +323,7 @@ static void options_of_later_releases_are_refused_by_name(void **state) {
         {"authorization { users: [ {nkey: U} ] }", "nkey"},
         {"accounts { A { exports: [ {stream: a} ] } }", "exports"},
         {"accounts { A { imports: [ {stream: {account: B, subject: a}} ] } }", "imports"},
-        {"jetstream { key: secret }", "encryption_key"},
+        {"jetstream { tpm { keys_file: a } }", "tpm"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

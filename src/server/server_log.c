@@ -88,6 +88,8 @@ void server_log_jetstream(const Server *server) {
     log_size("  Max Memory:     ", js->max_memory);
     log_size("  Max Storage:    ", js->max_file);
     LOG_INFO("  Store Directory:", "\"%s\"", js->store_dir);
+    if (server->options->jetstream.key.len > 0)
+        LOG_INFO("  Encryption:     ", "%.*s", SLICE_ARG(server->options->jetstream.cipher));
     if (js->domain.len > 0)
         LOG_INFO("  Domain:         ", "%.*s", SLICE_ARG(js->domain));
     LOG_INFO("  API Level:      ", "%d", VERSION_API_LEVEL);

@@ -118,8 +118,12 @@ void server_reload(Server *server) {
         status = options_check_start(now, &error);
     if (status == OK)
         status = options_compare(server->options, now, &error, &changed);
+    bool is_key_new =
+        status == OK && !slice_equal(server->options->jetstream.key, now->jetstream.key);
     if (status == OK)
         status = apply(server, now, &error);
+    if (status == OK && is_key_new && server->store != NULL)
+        journal_store_set_key(server->store, server->options->jetstream.key);
     if (status != OK) {
         log_failure(&error);
         options_free(now);

@@ -48,11 +48,12 @@ static Status open_store(Server *server) {
 
 static void log_refusal(const Server *server, Status status) {
     char reason[128];
-    const char *why = status == ERR_BUSY ? "another server has it"
-                      : status == ERR_VERSION
-                          ? "it holds data of something else, or of a newer version"
-                      : status == ERR_IO ? server_os_error(reason)
-                                         : status_text(status);
+    const char *why =
+        status == ERR_BUSY      ? "another server has it"
+        : status == ERR_VERSION ? "it holds data of something else, or of a newer version"
+        : status == ERR_DENIED  ? "it is encrypted, and the key given does not fit or is missing"
+        : status == ERR_IO      ? server_os_error(reason)
+                                : status_text(status);
     if (strcmp(why, "not a directory") == 0) /* in the original's words, which tools look for */
         FATAL("Can't start JetStream:", "storage directory is not a directory: \"%s\"",
               server->store_dir);
@@ -76,6 +77,7 @@ static void on_recovered(Worker *here, Mail *mail) {
 static void recover(void *cookie) {
     Server *server = cookie;
     server->store_status = open_store(server);
+    cipher_options_forget(&server->jetstream_options.cipher);
     if (server->store_status != OK)
         log_refusal(server, server->store_status); /* while errno is known */
     server->recovered.arrive = on_recovered;

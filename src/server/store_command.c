@@ -1,8 +1,11 @@
 #include "server/store_command.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
+#include "io/disk.h"
 #include "proto/json.h"
 #include "proto/timefmt.h"
 #include "server/check_command.h"
@@ -12,7 +15,8 @@ typedef struct Words {
     const char *words[3]; /* without options */
     int count;
     bool is_json, is_bad;
-    const char *at, *seq;
+    const char *at, *seq, *key_file;
+    Slice key;
 } Words;
 
 static void print(FILE *to, Buf *text) {
@@ -23,8 +27,9 @@ static void print(FILE *to, Buf *text) {
 
 static int usage(void) {
     (void)fprintf(stderr, "usage: holdwater backup DIR TARGET [--json]\n"
-                          "       holdwater restore TARGET DIR [--at TIME | --seq BLOCK] [--json]\n"
-                          "       holdwater check-store DIR [--json]\n");
+                          "       holdwater restore TARGET DIR [--at TIME | --seq BLOCK]"
+                          " [--key-file FILE] [--json]\n"
+                          "       holdwater check-store DIR [--key-file FILE] [--json]\n");
     return STORE_NOT_DONE;
 }
 
@@ -82,6 +87,7 @@ static int restore(const Words *words) {
     Buf out = {0}, time = {0};
     if (words->count != 3 || !read_point(words, &point))
         return usage();
+    point.key = words->key;
     Status status = backup_restore(words->words[1], words->words[2], &point, &report);
     if (status != OK)
         return not_done(words, "restore", status, report.why);
@@ -103,9 +109,10 @@ static int restore(const Words *words) {
 static Words parse(int argc, char **argv) {
     Words words = {0};
     for (int i = 1; i < argc; i++) {
-        const char **value = strcmp(argv[i], "--at") == 0    ? &words.at
-                             : strcmp(argv[i], "--seq") == 0 ? &words.seq
-                                                             : NULL;
+        const char **value = strcmp(argv[i], "--at") == 0         ? &words.at
+                             : strcmp(argv[i], "--seq") == 0      ? &words.seq
+                             : strcmp(argv[i], "--key-file") == 0 ? &words.key_file
+                                                                  : NULL;
         if (value && i + 1 < argc)
             *value = argv[++i];
         else if (strcmp(argv[i], "--json") == 0)
@@ -123,6 +130,31 @@ bool store_command_is(const char *word) {
            strcmp(word, "check-store") == 0;
 }
 
+/* Of --key-file, else of the environment; owned, NULL when there is none. */
+static Status read_key(const Words *words, char **out_key) {
+    enum { KEY_BYTES_MAX = 64 * 1024 };
+    const char *text = getenv("HOLDWATER_KEY");
+    size_t len;
+    *out_key = NULL;
+    if (words->key_file == NULL) {
+        *out_key = text && text[0] ? mem_copy(text, strlen(text)) : NULL;
+        return OK;
+    }
+    Status status = disk_read_file(words->key_file, KEY_BYTES_MAX, out_key, &len);
+    while (status == OK && len && strchr("\r\n", (*out_key)[len - 1]))
+        (*out_key)[--len] = '\0';
+    return status == OK && len == 0 ? ERR_SYNTAX : status;
+}
+
+static int run(const Words *words) {
+    if (strcmp(words->words[0], "restore") == 0)
+        return restore(words);
+    if (strcmp(words->words[0], "backup") == 0)
+        return backup(words);
+    return words->count == 2 ? check_command_run(words->words[1], words->key, words->is_json)
+                             : usage();
+}
+
 int store_command_run(int argc, char **argv) {
     Words words = parse(argc, argv);
     if (words.is_bad || words.count == 0)
@@ -130,9 +162,15 @@ int store_command_run(int argc, char **argv) {
     bool is_restore = strcmp(words.words[0], "restore") == 0;
     if (!is_restore && (words.at || words.seq))
         return usage();
-    if (is_restore)
-        return restore(&words);
-    if (strcmp(words.words[0], "backup") == 0)
-        return backup(&words);
-    return words.count == 2 ? check_command_run(words.words[1], words.is_json) : usage();
+    char *key;
+    Status status = read_key(&words, &key);
+    if (status != OK) {
+        mem_free(key);
+        return not_done(&words, words.words[0], status, "the key file holds no key");
+    }
+    if (key)
+        words.key = slice_of_text(key);
+    int code = run(&words);
+    mem_free(key);
+    return code;
 }

@@ -1,7 +1,9 @@
 /* StoreCommand: what is done with a store without a server:
  *   backup DIR TARGET [--json]
- *   restore TARGET DIR [--at TIME | --seq BLOCK] [--json]
- *   check-store DIR [--json]
+ *   restore TARGET DIR [--at TIME | --seq BLOCK] [--key-file FILE] [--json]
+ *   check-store DIR [--key-file FILE] [--json]
+ * The key of an encrypted store is the text in FILE, without a line's end behind it, or that of the
+ * environment variable HOLDWATER_KEY.
  * Exit codes: 0 done, and whole; 1 done, and something is damaged; 2 not done. */
 #pragma once
 

@@ -99,6 +99,11 @@ void wiring_jetstream_options(const Options *options, const ServerFacts *facts, 
     out->scrub_interval_ns = (uint64_t)js->scrub_interval_ns;
     out->scrub_rate = js->scrub_rate > 0 ? (uint64_t)js->scrub_rate : 0;
     out->is_dedup_off = !js->dedup;
+    out->cipher = (CipherOptions){
+        .kind = slice_equal(js->cipher, CIPHER_NAME_AES) ? CIPHER_AES : CIPHER_CHACHA,
+        .key = arena_copy(arena, js->key),
+        .key_before = arena_copy(arena, js->key_before),
+    };
     out->domain = arena_copy(arena, js->domain);
     out->server_name = facts->name;
     out->server_id = facts->id;

@@ -24,6 +24,7 @@ typedef struct Rig {
     uint64_t index;
 } Rig;
 static Rig rig;
+static bool is_encrypted; /* all tests run twice */
 
 static void ignore(void *cookie, const Record *record, Place at, uint64_t damaged_bytes) {
     (void)record;
@@ -35,6 +36,8 @@ static void open_log(void) {
     LogReport report;
     uint64_t damaged = 0;
     LogOptions options = {.dir = rig.store, .segment_bytes = 64 * 1024};
+    if (is_encrypted)
+        options.cipher = (CipherOptions){.kind = CIPHER_CHACHA, .key = LIT("key")};
     assert_int_equal(log_open(&options, ignore, &damaged, &report, &rig.log), OK);
     log_report_done(&report);
 }
@@ -94,6 +97,7 @@ static void put(int64_t time_ns, Slice payload) {
 static void put_checkpoint(uint64_t generation) {
     Place floor;
     CheckpointWriter *writer = checkpoint_begin(rig.store, generation, log_head(rig.log));
+    checkpoint_encrypt(writer, log_cipher(rig.log));
     checkpoint_add(writer, 0, 0, LIT("catalogue"));
     checkpoint_add(writer, 1, rig.index, LIT("state"));
     assert_int_equal(checkpoint_finish(writer, &floor), OK);
@@ -108,7 +112,7 @@ static BackupReport back_up(void) {
 
 static StoreCheck look(const char *dir) {
     StoreCheck check;
-    assert_int_equal(store_check(dir, (Slice){0}, NULL, &check), OK);
+    assert_int_equal(store_check(dir, LIT("key"), NULL, &check), OK);
     return check;
 }
 
@@ -122,7 +126,7 @@ static void check_copy(uint64_t records, uint64_t checkpoints) {
 
 static void restore_at(int64_t time_ns, uint64_t records, uint64_t checkpoint) {
     RestoreReport report;
-    RestorePoint point = {.has_time = true, .time_ns = time_ns};
+    RestorePoint point = {.has_time = true, .time_ns = time_ns, .key = LIT("key")};
     char command[80];
     (void)snprintf(command, sizeof command, "rm -rf %s", rig.copy);
     assert_int_equal(system(command), 0);
@@ -213,6 +217,7 @@ static void damage_is_counted_and_named(void **state) {
     char byte;
     assert_int_equal(disk_open(path, DISK_READ | DISK_WRITE, &file), OK);
     uint64_t at = BLOCK_ALIGN + BLOCK_HEAD_BYTES + RECORD_HEADER_BYTES + 3;
+    at += is_encrypted ? CIPHER_HEAD_BYTES : 0;
     assert_int_equal(disk_read(file, &byte, 1, at), OK);
     byte ^= 1;
     struct iovec part = {&byte, 1};
@@ -232,13 +237,51 @@ static void damage_is_counted_and_named(void **state) {
     assert_int_equal(report.damaged_blocks, 1);
 }
 
+static void without_its_key_an_encrypted_store_is_verified_and_restored_as_a_whole(void **state) {
+    (void)state;
+    if (!is_encrypted)
+        return;
+    StoreCheck check;
+    RestoreReport report;
+    RestorePoint point = {0};
+    put(1000, LIT("a"));
+    put_checkpoint(1);
+    put(2000, LIT("b"));
+    (void)back_up();
+    assert_int_equal(store_check(rig.store, LIT("other"), NULL, &check), ERR_DENIED);
+    assert_int_equal(store_check(rig.store, (Slice){0}, NULL, &check), OK);
+    assert_true(store_check_is_whole(&check) && check.is_locked);
+    assert_int_equal(check.records, 4);
+    assert_int_equal(check.checkpoints.len, 1);
+    store_check_done(&check);
+    assert_int_equal(backup_restore(rig.target, rig.copy, &point, &report), OK);
+    assert_int_equal(report.records, 4);
+    assert_int_equal(report.checkpoint, 1);
+    check_copy(4, 1);
+    restore_at(1000, 1, 0);
+    CLEANUP(path_free) char *other = path_join(rig.root, "other");
+    point = (RestorePoint){.has_time = true, .time_ns = 1500};
+    assert_int_equal(backup_restore(rig.target, other, &point, &report), ERR_DENIED);
+    assert_non_null(strstr(report.why, "--key-file"));
+    point = (RestorePoint){.last_block = 1};
+    assert_int_equal(backup_restore(rig.target, other, &point, &report), ERR_DENIED);
+    point.key = LIT("other");
+    assert_int_equal(backup_restore(rig.target, other, &point, &report), ERR_DENIED);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(a_backup_grows_by_what_is_new), TEST(a_restored_log_goes_on),
-        TEST(the_cut_goes_through_a_block),  TEST(a_checkpoint_that_knows_more_is_not_taken),
-        TEST(wrong_places_are_refused),      TEST(damage_is_counted_and_named),
+        TEST(a_backup_grows_by_what_is_new),
+        TEST(a_restored_log_goes_on),
+        TEST(the_cut_goes_through_a_block),
+        TEST(a_checkpoint_that_knows_more_is_not_taken),
+        TEST(wrong_places_are_refused),
+        TEST(damage_is_counted_and_named),
+        TEST(without_its_key_an_encrypted_store_is_verified_and_restored_as_a_whole),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("plain", tests, NULL, NULL);
+    is_encrypted = true;
+    return failed + cmocka_run_group_tests_name("encrypted", tests, NULL, NULL);
 }

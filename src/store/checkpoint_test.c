@@ -14,6 +14,7 @@
 #include "store/path.h"
 
 static char dir[64];
+static Cipher *cipher; /* all tests run without and with one */
 
 static int make_dir(void **state) {
     (void)state;
@@ -30,6 +31,7 @@ static int remove_dir(void **state) {
 
 static Status write_one(uint64_t generation, Place floor, Place *out_floor) {
     CheckpointWriter *writer = checkpoint_begin(dir, generation, floor);
+    checkpoint_encrypt(writer, cipher);
     checkpoint_add(writer, 7, 70 + generation, LIT("seven"));
     checkpoint_add(writer, 9, 90 + generation, LIT(""));
     checkpoint_add(writer, 0, generation, LIT("catalogue"));
@@ -51,7 +53,7 @@ typedef struct Loaded {
 
 static Loaded load(void) {
     Loaded loaded = {0};
-    loaded.status = checkpoint_load(dir, NULL, each, &loaded.text, &loaded.generation,
+    loaded.status = checkpoint_load(dir, cipher, each, &loaded.text, &loaded.generation,
                                     &loaded.floor, &loaded.damaged, &loaded.is_whole);
     (void)buf_text(&loaded.text);
     return loaded;
@@ -143,6 +145,32 @@ static void damage_to_the_only_one_leaves_none(void **state) {
     buf_done(&loaded.text);
 }
 
+static void an_encrypted_one_is_refused_without_its_key_and_stays(void **state) {
+    (void)state;
+    if (cipher == NULL)
+        return;
+    Place floor;
+    Cipher *right = cipher;
+    assert_int_equal(write_one(1, 100, &floor), OK);
+    cipher = NULL;
+    Loaded loaded = load();
+    assert_int_equal(loaded.status, ERR_DENIED);
+    buf_done(&loaded.text);
+    assert_int_equal(cipher_new(CIPHER_CHACHA, &cipher), OK);
+    loaded = load();
+    assert_int_equal(loaded.status, ERR_DENIED);
+    buf_done(&loaded.text);
+    cipher_free(cipher);
+    cipher = right;
+    /* Its sums are over what stands in the file. */
+    assert_int_equal(checkpoint_read(dir, 1, NULL, NULL, NULL, &floor), OK);
+    assert_int_equal(checkpoint_read(dir, 1, NULL, each, &loaded.text, &floor), ERR_DENIED);
+    loaded = load();
+    assert_int_equal(loaded.status, OK);
+    assert_string_equal(buf_text(&loaded.text), "0:1:catalogue 7:71:seven 9:91: ");
+    buf_done(&loaded.text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(there_is_none_at_first, make_dir, remove_dir),
@@ -153,7 +181,14 @@ int main(void) {
                                         make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(with_all_damaged_what_is_intact_of_the_newest_is_given,
                                         make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(an_encrypted_one_is_refused_without_its_key_and_stays,
+                                        make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(damage_to_the_only_one_leaves_none, make_dir, remove_dir),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("plain", tests, NULL, NULL);
+    if (cipher_new(CIPHER_AES, &cipher) != OK)
+        return 1;
+    failed += cmocka_run_group_tests_name("encrypted", tests, NULL, NULL);
+    cipher_free(cipher);
+    return failed;
 }

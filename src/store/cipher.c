@@ -58,6 +58,17 @@ static bool is_known(uint32_t kind) {
     return kind == CIPHER_AES || kind == CIPHER_CHACHA;
 }
 
+static void forget(Slice *key) {
+    if (key->len)
+        OPENSSL_cleanse((void *)(uintptr_t)key->ptr, key->len);
+    *key = (Slice){0};
+}
+
+void cipher_options_forget(CipherOptions *options) {
+    forget(&options->key);
+    forget(&options->key_before);
+}
+
 /* --- the data key --- */
 
 Status cipher_new(CipherKind kind, Cipher **out_cipher) {

@@ -26,6 +26,9 @@ typedef struct CipherOptions {
     Slice key_before; /* empty, or tried when key does not fit: the store takes key from now on */
 } CipherOptions;
 
+/* Overwrites the keys, which must be the caller's own bytes. */
+void cipher_options_forget(CipherOptions *options);
+
 enum { CIPHER_KEY_BYTES = 32, CIPHER_SALT_BYTES = 16, CIPHER_HEAD_BYTES = 32 };
 
 /* On disk, in SUPER: the data key. All zeros: none. */

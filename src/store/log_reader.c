@@ -488,7 +488,9 @@ static Status read_single(LogReader *reader, const SegmentFile *file, Place plac
         shared_unref(memory);
         return ERR_AGAIN;
     }
-    Status status = record_parse(slice_from(shared_bytes(memory), bytes), out_record, &used);
+    Status status = decrypt(reader, file, offset, shared_bytes(memory), bytes);
+    if (status == OK)
+        status = record_parse(slice_from(shared_bytes(memory), bytes), out_record, &used);
     if (status != OK || used != bytes) {
         shared_unref(memory);
         return ERR_CORRUPT;

@@ -18,6 +18,7 @@
 
 static char dir[64];
 static Worker **all;
+static bool is_encrypted; /* all tests run twice */
 
 static int make_dir(void **state) {
     (void)state;
@@ -58,7 +59,10 @@ static void visit_damaged(void *cookie, const Record *record, Place at, uint64_t
 }
 
 static LogOptions options(void) {
-    return (LogOptions){.dir = dir, .segment_bytes = 1024 * 1024};
+    LogOptions opts = {.dir = dir, .segment_bytes = 1024 * 1024};
+    if (is_encrypted)
+        opts.cipher = (CipherOptions){.kind = CIPHER_AES, .key = LIT("key")};
+    return opts;
 }
 
 static Log *open_log(const LogOptions *opts, Seen *out_seen) {
@@ -374,5 +378,7 @@ int main(void) {
         TEST(a_segment_cut_to_nothing_is_reported_as_damage),
         TEST(the_reader_finds_new_records_in_memory_and_old_ones_on_disk),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("plain", tests, NULL, NULL);
+    is_encrypted = true;
+    return failed + cmocka_run_group_tests_name("encrypted", tests, NULL, NULL);
 }

@@ -32,6 +32,8 @@ static int make_dir(void **state) {
     return 0;
 }
 
+static Cipher *cipher; /* all tests run without and with one */
+
 static int remove_dir(void **state) {
     (void)state;
     (void)remove(path);
@@ -165,7 +167,8 @@ static void write_run(const Run *base, const uint64_t (*has)[RUN_PAGE_WORDS],
                       .page_count = source.pages.len,
                       .page = source_page,
                       .dues = &due,
-                      .due_count = 1};
+                      .due_count = 1,
+                      .cipher = cipher};
     assert_int_equal(run_write(dir, path, &input), OK);
     vec_done(&kept);
     vec_done(&source.texts);
@@ -268,7 +271,7 @@ static void check_subjects(const Run *run, const Knowns *all) {
 
 static Run *open_run(void) {
     Run *run;
-    assert_int_equal(run_open(path, NULL, &run), OK);
+    assert_int_equal(run_open(path, cipher, &run), OK);
     return run;
 }
 
@@ -390,7 +393,7 @@ static void damage_is_found_and_the_places_survive(void **state) {
         text[at] ^= flip;
         assert_int_equal(disk_write_file(path, slice_from(text, len), 0600), OK);
         Run *run = NULL;
-        Status status = run_open(path, NULL, &run);
+        Status status = run_open(path, cipher, &run);
         bool is_found = status == ERR_CORRUPT || status == ERR_VERSION;
         if (!is_padding && !is_found) { /* in the places: everything else is whole */
             assert_int_equal(status, OK);
@@ -409,8 +412,30 @@ static void damage_is_found_and_the_places_survive(void **state) {
     for (size_t cut = 0; cut < len; cut += len / 50) {
         Run *run;
         assert_int_equal(disk_write_file(path, slice_from(text, cut), 0600), OK);
-        assert_int_equal(run_open(path, NULL, &run), ERR_CORRUPT);
+        assert_int_equal(run_open(path, cipher, &run), ERR_CORRUPT);
     }
+    mem_free(text);
+    vec_done(&all);
+}
+
+static void an_encrypted_run_needs_its_key(void **state) {
+    (void)state;
+    if (cipher == NULL)
+        return;
+    Rand rand;
+    Run *run;
+    Cipher *other;
+    char *text;
+    size_t len;
+    rand_init(&rand, 1);
+    Knowns all = make_messages(&rand, 1, 2000, 900);
+    write_run(NULL, NULL, NULL, 0, &all);
+    assert_int_equal(cipher_new(CIPHER_AES, &other), OK);
+    assert_int_equal(run_open(path, NULL, &run), ERR_DENIED);
+    assert_int_equal(run_open(path, other, &run), ERR_DENIED);
+    cipher_free(other);
+    assert_int_equal(disk_read_file(path, 1 << 30, &text, &len), OK);
+    assert_true(slice_find_slice(slice_from(text, len), LIT("k.1.")) == len);
     mem_free(text);
     vec_done(&all);
 }
@@ -419,10 +444,16 @@ static void damage_is_found_and_the_places_survive(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(a_run_gives_back_what_was_written),
-        TEST(a_merged_run_is_as_one_written_at_once),
-        TEST(a_run_without_messages_is_one),
-        TEST(damage_is_found_and_the_places_survive),
+        TEST(a_run_gives_back_what_was_written), TEST(a_merged_run_is_as_one_written_at_once),
+        TEST(a_run_without_messages_is_one),     TEST(damage_is_found_and_the_places_survive),
+        TEST(an_encrypted_run_needs_its_key),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("plain", tests, NULL, NULL);
+    for (CipherKind kind = CIPHER_AES; kind <= CIPHER_CHACHA; kind++) {
+        if (cipher_new(kind, &cipher) != OK)
+            return 1;
+        failed += cmocka_run_group_tests_name("encrypted", tests, NULL, NULL);
+        cipher_free(cipher);
+    }
+    return failed;
 }

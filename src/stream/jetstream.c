@@ -129,6 +129,7 @@ static Status open_store(const JetStreamOptions *options, Worker **all, JournalS
         .sync_interval_ns = options->sync_interval_ns,
         .checkpoint_bytes = options->checkpoint_bytes,
         .segment_bytes = options->segment_bytes,
+        .cipher = options->cipher,
         .scrub_interval_ns = options->scrub_interval_ns,
         .scrub_rate = options->scrub_rate,
         .progress = options->progress,

@@ -43,6 +43,7 @@ typedef struct JetStreamOptions {
     uint64_t sync_interval_ns;    /* 0 = always */
     uint64_t checkpoint_bytes;    /* of log between two checkpoints; 0 = default */
     uint64_t segment_bytes;       /* of the log; 0 = default */
+    CipherOptions cipher;         /* needed until jetstream_open returned */
     uint64_t scrub_interval_ns;   /* 0 = only when asked for */
     uint64_t scrub_rate;          /* bytes a second; 0 = as fast as it goes */
     bool is_dedup_off;            /* equal large payloads are stored as often as they come */
