@@ -475,7 +475,7 @@ Status log_reader_read(LogReader *reader, Place place, size_t bytes, Record *out
 }
 
 /* A record alone, from the page cache. */
-static Status read_single(LogReader *reader, const SegmentFile *file, Place place, size_t bytes,
+static Status read_single(LogReader *reader, SegmentFile *file, Place place, size_t bytes,
                           Record *out_record, Shared **out_hold) {
     size_t used;
     uint64_t offset = place_offset(place);
