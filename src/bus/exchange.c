@@ -89,13 +89,8 @@ static void close_all(Bus *bus) {
     if (!bus->exchange.has_open)
         return;
     bus->exchange.has_open = false;
-    for (unsigned i = 0; i < bus->exchange.peer_count; i++) {
-        Peer *peer = &bus->exchange.peers[i];
-        if (peer->open == NULL)
-            continue;
-        peer->last_size = peer->open->size;
-        peer->open = NULL;
-    }
+    for (unsigned i = 0; i < bus->exchange.peer_count; i++)
+        bus->exchange.peers[i].open = NULL; /* may be gone: a fence has posted it */
 }
 
 static void on_close_task(Task *task) {
@@ -165,6 +160,8 @@ static void *add_item(Bus *bus, unsigned to, size_t size, ItemKind kind, const A
                    .account = (uint16_t)(account ? account->index : 0)};
     chunk->used += (uint32_t)size;
     mail->size += size;
+    if (peer->open)
+        peer->last_size = mail->size;
     return item;
 }
 
