@@ -94,6 +94,7 @@ struct Consumer {
     bool is_deleting : 1;    /* proposed */
     bool is_gone : 1;        /* freed soon */
     bool is_resetting : 1;   /* proposed */
+    bool is_untold : 1;      /* the log refused what was delivered */
     bool is_paused : 1;
     bool is_fetching : 1;
     bool is_initial : 1;  /* last_per_subject, not beyond initial_upto */

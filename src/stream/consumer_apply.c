@@ -44,6 +44,33 @@ static void consume_up_to(Consumer *consumer, uint64_t sseq) {
         stream_on_consumed(stream, consumer, seq);
 }
 
+static void retell_one(Consumer *consumer, uint64_t sseq, uint64_t dseq, uint64_t deliveries) {
+    DeltaWriter *writer = &consumer->delta->writer;
+    delta_add(writer, &(DeltaOp){DELTA_DELIVERED, dseq, sseq, 0});
+    if (deliveries > 1)
+        delta_add(writer,
+                  &(DeltaOp){DELTA_REDELIVERED, consumer->delivered.dseq, sseq, deliveries});
+}
+
+/* Deliveries cannot be taken back when their entry is refused: what is awaited is told once more,
+ * in order, before anything that builds on it. What the log has already counts once. */
+static void retell(Consumer *consumer) {
+    Acks *acks = consumer->acks;
+    size_t i = 0, count = acks ? acks->given_up.len : 0;
+    consumer->is_untold = false;
+    for (PendingEntry *entry = acks ? pending_above(&acks->pending, 0) : NULL;
+         entry || i < count;) {
+        if (entry && (i == count || entry->sseq < acks->given_up.at[i].sseq)) {
+            retell_one(consumer, entry->sseq, entry->dseq, entry->deliveries);
+            entry = pending_above(&acks->pending, entry->sseq);
+            continue;
+        }
+        const GivenUp *given_up = &acks->given_up.at[i++];
+        retell_one(consumer, given_up->sseq, given_up->dseq, 1);
+        delta_add(&consumer->delta->writer, &(DeltaOp){DELTA_GIVEN_UP, 0, given_up->sseq, 0});
+    }
+}
+
 void consumer_log_op(Consumer *consumer, DeltaKind kind, uint64_t dseq, uint64_t sseq,
                      uint64_t count) {
     if (consumer->is_gone || !consumer->is_started)
@@ -51,6 +78,8 @@ void consumer_log_op(Consumer *consumer, DeltaKind kind, uint64_t dseq, uint64_t
     if (!consumer->is_logged && (kind != DELTA_POSITION || consumer->delta == NULL))
         return;
     Delta *delta = consumer_need_delta(consumer);
+    if (__builtin_expect(consumer->is_untold, 0) && stream_log_works(consumer_stream(consumer)))
+        retell(consumer);
     delta_add(&delta->writer, &(DeltaOp){kind, dseq, sseq, count});
     worker_soon(consumer->home, &delta->soon);
 }
@@ -291,6 +320,8 @@ static void refuse_state(ConsumerSet *set, const Record *record) {
             consumer->is_resetting = false;
         else
             consumer_ack_refused(consumer, op.kind, op.sseq);
+        consumer->is_untold |=
+            op.kind == DELTA_DELIVERED || op.kind == DELTA_REDELIVERED || op.kind == DELTA_GIVEN_UP;
     }
 }
 

@@ -175,6 +175,32 @@ static void acks_count_when_they_are_durable(void **state) {
     rig_free(rig);
 }
 
+static void deliveries_whose_entry_was_refused_are_told_again(void **state) {
+    (void)state;
+    (void)rig_new(STORAGE_FILE, RETENTION_WORKQUEUE);
+    rig_sub(rig, "in");
+    store("abcd");
+    create("C", "{" EXPLICIT "}");
+    rig->holds_commits = true;
+    rig_pull(rig, "C", "in", "3");
+    rig_refuse(rig, ERR_IO);
+    rig->holds_commits = false;
+    rig_pull(rig, "C", "in", "1");
+    rig_ack(rig, "C", "1.2.2", "", "r");
+    info("C", "delivered 4/4 floor 0/0 ack 3 redelivered 0 waiting 0 pending 0");
+
+    ConsumerSet *other = rig_other_set(rig);
+    rig_replay(rig, other, 0);
+    consumer_set_start(other);
+    Consumer *consumer = consumer_set_find(other, LIT("C"));
+    assert_non_null(consumer);
+    assert_int_equal(consumer->delivered.sseq, 4);
+    assert_int_equal(consumer_pending_count(consumer), 3);
+    assert_null(pending_find(&consumer->acks->pending, 2));
+    consumer_set_free(other);
+    rig_free(rig);
+}
+
 static void naks_are_redelivered_in_their_order_before_anything_new(void **state) {
     (void)state;
     FOR_EACH_STORAGE(RETENTION_LIMITS) {
@@ -700,6 +726,7 @@ int main(void) {
         cmocka_unit_test(ack_all_goes_by_the_consumer_sequence),
         cmocka_unit_test(what_is_answered),
         cmocka_unit_test(acks_count_when_they_are_durable),
+        cmocka_unit_test(deliveries_whose_entry_was_refused_are_told_again),
         cmocka_unit_test(naks_are_redelivered_in_their_order_before_anything_new),
         cmocka_unit_test(progress_restarts_the_deadline_and_backoff_counts),
         cmocka_unit_test(a_message_is_given_up_after_max_deliver),

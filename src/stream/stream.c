@@ -278,6 +278,10 @@ void stream_propose_consumer(Stream *stream, const ConsumerProposal *proposal) {
     journal_append(stream->js->journal, &stream->group, &draft, &ticket, true);
 }
 
+bool stream_log_works(const Stream *stream) {
+    return journal_health(stream->js->journal) != ERR_IO;
+}
+
 void stream_on_consumed(Stream *stream, Consumer *consumer, uint64_t seq) {
     (void)consumer;
     if (stream->config->retention == RETENTION_LIMITS)

@@ -169,6 +169,8 @@ typedef struct ConsumerProposal {
                           separated */
 } ConsumerProposal;
 void stream_propose_consumer(Stream *stream, const ConsumerProposal *proposal);
+/* False: what is proposed now is refused for certain. */
+bool stream_log_works(const Stream *stream);
 
 /* A consumer has finished with seq (acked, termed, or delivered with ack none), from an applied
  * entry: on interest and work-queue streams the message goes when nobody else needs it. */
