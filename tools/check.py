@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds everything and runs every test; called by ./check, which installs what is missing.
 
-  check.py [STEP ...] [--suites]     steps: tidy format unit sim blackbox oracle examples crash quick asan tsan fuzz; quick is an
+  check.py [STEP ...] [--suites]     steps: tidy format unit sim blackbox oracle examples crash faults quick asan tsan fuzz; quick is an
   eighth of the client projects' test suites, --suites adds the whole
 Each step prints its result; the last line is "N passed, N failed, N skipped"."""
 import json, os, re, subprocess, sys, time
@@ -163,6 +163,13 @@ def step_crash():
         totals("flipped bits", [PYTHON, "tests/crash/flip.py", "--binary", path])
 
 
+def step_faults():
+    path = binary()
+    if path:
+        layer = os.path.join(ROOT, "build", "tests", "faults", "libfaults.so")
+        totals("faults", [PYTHON, "tests/faults/faults.py", "--binary", path, "--layer", layer, "--rounds", os.environ.get("FAULT_ROUNDS", "15")])
+
+
 def step_examples():
     path = binary()
     examples = os.path.join(SHARED, "examples")
@@ -193,7 +200,7 @@ def step_suites():
     suites()
 
 
-STEPS = ["tidy", "format", "unit", "sim", "blackbox", "oracle", "examples", "crash", "quick", "asan", "tsan", "fuzz"]
+STEPS = ["tidy", "format", "unit", "sim", "blackbox", "oracle", "examples", "crash", "faults", "quick", "asan", "tsan", "fuzz"]
 
 
 def main():

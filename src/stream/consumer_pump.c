@@ -1,6 +1,7 @@
 /* The only sender of a consumer's messages. */
 #include "base/limits.h"
 #include "base/log.h"
+#include "io/clock.h"
 #include "stream/consumer.h"
 #include "stream/pacing.h"
 #include "stream/priority.h"
@@ -106,12 +107,17 @@ static Sent send_one(Consumer *consumer, const StoredMsg *msg, PendingEntry *ent
     return SENT_ONE;
 }
 
+enum { READ_AGAIN_MS = 1000 };
+
 /* ERR_AGAIN: a fetch is under way. */
 static Status read_message(Consumer *consumer, uint64_t seq, StoredMsg *out_msg) {
     Status status = stream_read(consumer_stream(consumer), seq, out_msg);
     if (status == ERR_AGAIN) {
         consumer->is_fetching = true;
         stream_fetch(consumer_stream(consumer), seq, &consumer->fetch);
+    } else if (status == ERR_IO) { /* not damaged, as far as is known: a little later */
+        consumer_arm(consumer, consumer->home->now_ns + (uint64_t)READ_AGAIN_MS * NS_PER_MS);
+        return ERR_AGAIN;
     } else if (status != OK && status != ERR_NOT_FOUND) {
         if (!consumer->was_corrupt)
             LOG_ERR("damaged message skipped", "stream=%.*s consumer=%.*s seq=%llu status=%s",

@@ -6,7 +6,7 @@
 #include "stream/consumer.h"
 
 typedef struct RigMsg {
-    bool is_live, is_cold, is_damaged;
+    bool is_live, is_cold, is_damaged, is_refused;
     int64_t time_ns;
     char *subject, *payload, *headers;
 } RigMsg;

@@ -201,6 +201,25 @@ static void deliveries_whose_entry_was_refused_are_told_again(void **state) {
     rig_free(rig);
 }
 
+static void what_the_disk_does_not_give_is_delivered_later(void **state) {
+    (void)state;
+    FOR_EACH_STORAGE(RETENTION_LIMITS) {
+        rig_sub(rig, "in");
+        store("abc");
+        create("C", "{" EXPLICIT "}");
+        rig->msgs.at[1].is_refused = true;
+        rig_pull(rig, "C", "in", "3");
+        sent("in s.a 1.1.1.2 x\n");
+        rig_advance_ms(rig, 500);
+        sent("");
+        rig->msgs.at[1].is_refused = false;
+        rig_advance_ms(rig, 499);
+        sent("");
+        rig_advance_ms(rig, 1);
+        sent("in s.b 1.2.2.1 x\nin s.c 1.3.3.0 x\n");
+    }
+}
+
 static void naks_are_redelivered_in_their_order_before_anything_new(void **state) {
     (void)state;
     FOR_EACH_STORAGE(RETENTION_LIMITS) {
@@ -727,6 +746,7 @@ int main(void) {
         cmocka_unit_test(what_is_answered),
         cmocka_unit_test(acks_count_when_they_are_durable),
         cmocka_unit_test(deliveries_whose_entry_was_refused_are_told_again),
+        cmocka_unit_test(what_the_disk_does_not_give_is_delivered_later),
         cmocka_unit_test(naks_are_redelivered_in_their_order_before_anything_new),
         cmocka_unit_test(progress_restarts_the_deadline_and_backoff_counts),
         cmocka_unit_test(a_message_is_given_up_after_max_deliver),

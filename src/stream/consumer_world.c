@@ -336,6 +336,8 @@ Status stream_read(Stream *stream, uint64_t seq, StoredMsg *out_msg) {
     RigMsg *msg = rig_msg(seq);
     if (msg == NULL || !msg->is_live)
         return ERR_NOT_FOUND;
+    if (msg->is_refused)
+        return ERR_IO;
     if (msg->is_damaged)
         return ERR_CORRUPT;
     if (msg->is_cold)

@@ -6,7 +6,11 @@
 #include "io/clock.h"
 #include "stream/stream_parts.h"
 
-enum { UNREADABLE_NS = 1000 * 1000 * 1000 };
+enum {
+    UNREADABLE_NS = 1000 * 1000 * 1000,
+    /* A place that the disk refuses for so long, whenever it is asked, is given up. */
+    UNREADABLE_S_MAX = 10,
+};
 
 /* Of a message kept in memory, before subject, headers, payload. */
 typedef struct HeapMsg {
@@ -67,29 +71,50 @@ bool stream_mark_damaged(Stream *stream, uint64_t seq) {
 }
 
 /* A disk may fail for a while: such a message is not damaged. */
-static void note_unreadable(Stream *stream, uint64_t seq, Status status) {
-    StreamParts *parts = stream->parts;
+static Unreadable *find_unreadable(StreamParts *parts, uint64_t seq) {
+    for (unsigned i = 0; i < parts->unreadable_count; i++)
+        if (parts->unreadable[i].seq == seq)
+            return &parts->unreadable[i];
+    return NULL;
+}
+
+/* Room for one more, if need be that of the oldest. */
+static Unreadable *add_unreadable(StreamParts *parts, uint64_t seq) {
     unsigned at = 0;
     for (unsigned i = 1; i < parts->unreadable_count; i++)
         if (parts->unreadable[i].until_ns < parts->unreadable[at].until_ns)
             at = i;
     if (parts->unreadable_count < UNREADABLE_MAX)
         at = parts->unreadable_count++;
-    parts->unreadable[at] = (Unreadable){seq, clock_mono_ns() + UNREADABLE_NS};
-    LOG_ERR("message not read", "stream=%.*s seq=%llu why=%s", SLICE_ARG(stream_name(stream)),
-            (unsigned long long)seq, status_text(status));
+    parts->unreadable[at] = (Unreadable){seq, clock_mono_ns(), 0};
+    return &parts->unreadable[at];
+}
+
+static void note_unreadable(Stream *stream, uint64_t seq, Status status) {
+    StreamParts *parts = stream->parts;
+    Unreadable *trouble = find_unreadable(parts, seq);
+    uint64_t now_ns = clock_mono_ns();
+    if (trouble == NULL) {
+        trouble = add_unreadable(parts, seq);
+        LOG_ERR("message not read", "stream=%.*s seq=%llu why=%s", SLICE_ARG(stream_name(stream)),
+                (unsigned long long)seq, status_text(status));
+    }
+    trouble->until_ns = now_ns + UNREADABLE_NS;
+    if (status != ERR_IO || now_ns - trouble->since_ns < (uint64_t)UNREADABLE_S_MAX * NS_PER_S)
+        return;
+    *trouble = parts->unreadable[--parts->unreadable_count];
+    (void)stream_mark_damaged(stream, seq);
+}
+
+static void forget_unreadable(Stream *stream, uint64_t seq) {
+    Unreadable *trouble = find_unreadable(stream->parts, seq);
+    if (trouble)
+        *trouble = stream->parts->unreadable[--stream->parts->unreadable_count];
 }
 
 static bool is_unreadable(Stream *stream, uint64_t seq) {
-    StreamParts *parts = stream->parts;
-    uint64_t now_ns = clock_mono_ns();
-    for (unsigned i = 0; i < parts->unreadable_count;) {
-        if (parts->unreadable[i].until_ns <= now_ns)
-            parts->unreadable[i] = parts->unreadable[--parts->unreadable_count];
-        else if (parts->unreadable[i++].seq == seq)
-            return true;
-    }
-    return false;
+    const Unreadable *trouble = find_unreadable(stream->parts, seq);
+    return trouble && trouble->until_ns > clock_mono_ns();
 }
 
 static bool is_record_of(const Stream *stream, const MsgSlot *slot, const Record *record,
@@ -239,6 +264,8 @@ static void on_fetched(void *cookie, Status status) {
             (void)stream_mark_damaged(stream, fetch->seq);
         if (slot && status && status != ERR_AGAIN && !is_damaged)
             note_unreadable(stream, fetch->seq, status);
+        if (status == OK && stream->parts->unreadable_count)
+            forget_unreadable(stream, fetch->seq);
         list_remove(&fetch->link);
         if (fetch->chunk)
             chunk_unref(stream->js->chunks, fetch->chunk);

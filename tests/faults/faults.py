@@ -2,8 +2,9 @@
 """The real server on a disk that fails: errors, short and torn writes, power cuts, a full disk, lying disks, damaged files, clocks that
 jump. Real clients work meanwhile; afterwards nothing acknowledged is lost, nothing removed comes back, no batch is half there.
 
-  faults.py --binary PATH --layer PATH [--rounds N] [--seed N] [WORD ...]     --rounds: power cuts; WORD: only tests whose names have it"""
+  faults.py --binary PATH --layer PATH [--rounds N] [--seed N] [--jobs N] [WORD ...]     --rounds: power cuts; WORD: only tests whose names have it"""
 import argparse, asyncio, os, random, sys, time, traceback
+from concurrent.futures import ThreadPoolExecutor
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib"), os.path.join(HERE, "..", "crash")]
@@ -206,13 +207,11 @@ def each_call_of_a_new_segment_may_fail_once(context):
                 load.log.update({r.seq: "f" * 500000 for r in results if not isinstance(r, Exception)})
                 await load.acknowledged_within(6)
                 server.heal()
-        load.check_log_twice = True
-        original, load.check_log = load.check_log, lambda is_damaged: check_long(load)
+        load.check_log = lambda is_damaged: check_long(load)
         run_load(server, load, during, 0.2)
         server.kill()
         server.start()
         asyncio.run(load.check(server.url))
-        del original
     finally:
         server.close()
 
@@ -266,11 +265,9 @@ def after_a_full_disk_service_resumes_in_two_seconds(context):
             took = await load.acknowledged_within(2)
             must(took < 2, "it took", took)
         run_load(server, load, during)
-        deleted = {seq for seq in range(1, max(load.log)) if seq not in load.log}
         server.kill()
         server.start()
         asyncio.run(load.check(server.url))
-        must(len(deleted) < max(load.log), "all deleted")
     finally:
         server.close()
 
@@ -391,16 +388,14 @@ def times_of_a_stream_never_go_back(context):
 def a_store_in_use_is_refused_and_one_of_a_killed_server_is_not(context):
     server, load = fresh(context, "", 85)
     try:
-        second = Server(context.binary, jetstream=' checkpoint_bytes: 0\n', wait=10)
-        os.rmdir(second.dir) if not os.listdir(second.dir) else None
-        second.dir = server.dir + "/second"
-        os.mkdir(second.dir)
+        os.mkdir(server.dir + "/second")
+        second = Server(context.binary, directory=server.dir + "/second", wait=10)
         os.symlink(server.dir + "/store", second.dir + "/store")
         try:
             second.start()
             raise Wrong("two servers on one store")
         except RuntimeError as error:
-            must("busy" in str(error) or "in use" in str(error), "no clear message:", error)
+            must("another server has it" in str(error), "no clear message:", error)
         finally:
             second.kill()
         server.kill()
@@ -526,26 +521,30 @@ def main():
     parser.add_argument("--binary", required=True)
     parser.add_argument("--layer", required=True)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--jobs", type=int, default=3, help="tests at a time: they mostly wait")
     parser.add_argument("--seed", type=int, default=int(time.time()) % 100000)
     parser.add_argument("words", nargs="*")
     options = parser.parse_args()
-    context, passed, failed = Context(options), 0, 0
+    context = Context(options)
     print("seed", options.seed, flush=True)
-    tests = TESTS + [(f"{options.rounds} power cuts at work", power_cut_rounds)]
-    for name, function in tests:
-        if options.words and not any(word in name for word in options.words):
-            continue
-        began = time.monotonic()
-        try:
-            function(context)
-            passed += 1
-            print(f"ok {name} ({time.monotonic() - began:.1f} s)", flush=True)
-        except Exception as error:
-            failed += 1
-            detail = str(error) if isinstance(error, Wrong) else traceback.format_exc(limit=-4)
-            print(f"FAILED {name}: {type(error).__name__} {detail}", flush=True)
-    print(f"{passed} passed, {failed} failed, 0 skipped")
-    return 1 if failed or not passed else 0
+    tests = [(f"{options.rounds} power cuts at work", power_cut_rounds)] + TESTS
+    tests = [test for test in tests if not options.words or any(word in test[0] for word in options.words)]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        results = list(pool.map(lambda test: run_one(context, *test), tests))
+    print(f"{sum(results)} passed, {len(results) - sum(results)} failed, 0 skipped")
+    return 0 if results and all(results) else 1
+
+
+def run_one(context, name, function):
+    began = time.monotonic()
+    try:
+        function(context)
+        print(f"ok {name} ({time.monotonic() - began:.1f} s)", flush=True)
+        return True
+    except Exception as error:
+        detail = str(error) if isinstance(error, Wrong) else traceback.format_exc(limit=-4)
+        print(f"FAILED {name}: {type(error).__name__} {detail}", flush=True)
+        return False
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import nats
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
+PAUSE = 0.003  # what is written must be read again afterwards
 GONE = (NatsError, OSError, asyncio.TimeoutError, asyncio.CancelledError)
 
 
@@ -25,7 +26,7 @@ class Load:
         self.random = random.Random(seed)
         self.count = self.acked = self.refused = self.silent = 0
         self.values, self.maybe, self.dead = {}, {}, set()      # bucket B: key -> value; values that may be; that must not be
-        self.log, self.open, self.buried = {}, set(), set()     # stream P: seq -> payload; may be; must not be
+        self.log, self.open, self.open_refused, self.buried = {}, set(), set(), set()  # stream P: seq -> payload; may be; may be still; must not be
         self.batches, self.batch_open = {}, set()               # stream A: batch -> last sequence
         self.jobs, self.done = set(), set()                     # work queue W
         self.removed = set()                                    # stream D: sequences that must be gone
@@ -33,6 +34,7 @@ class Load:
         self.errors = {}
 
     async def connect(self, url):
+        asyncio.get_running_loop().set_exception_handler(lambda loop, facts: None)
         self.nc = await nats.connect(url, allow_reconnect=False, connect_timeout=10, error_cb=self.ignore)
         self.js = self.nc.jetstream(timeout=3)
 
@@ -61,6 +63,7 @@ class Load:
 
     async def ask(self, coroutine):
         """(answer, None), (None, error) when refused, (None, None) when nothing is known."""
+        await asyncio.sleep(PAUSE)
         began = time.monotonic()
         try:
             answer = await coroutine
@@ -99,11 +102,9 @@ class Load:
             await self.put()
 
     async def publish(self):
-        waiting = set()
         while self.is_running:
             self.count += 1
             payload = f"p{self.count} " + "x" * self.random.choice((0, 20, 200, 6000))
-            waiting.add(payload)
             answer, error = await self.ask(self.js.publish(f"p.{self.count % 5}", payload.encode()))
             if answer is not None:
                 self.log[answer.seq] = payload
@@ -164,7 +165,7 @@ class Load:
     async def begin(self, url):
         await self.connect(url)
         self.bucket = await self.js.key_value("B")
-        self.is_running, self.problem, self.open_refused = True, None, getattr(self, "open_refused", set())
+        self.is_running, self.problem = True, None
         self.tasks = [asyncio.create_task(work()) for work in (self.keys, self.publish, self.publish, self.publish, self.remove, self.queue, self.batch)]
 
     async def end(self, is_alive=True):
@@ -186,6 +187,13 @@ class Load:
             await asyncio.sleep(0.01)
         return time.monotonic() - began
 
+    async def messages(self, stream, last):
+        """(sequence, message or None) of all, some at a time."""
+        for first in range(1, last + 1, 64):
+            numbers = range(first, min(first + 64, last + 1))
+            for seq, message in zip(numbers, await asyncio.gather(*(self.message(stream, seq) for seq in numbers))):
+                yield seq, message
+
     async def message(self, stream, seq):
         try:
             return await self.js.get_msg(stream, seq)
@@ -197,7 +205,7 @@ class Load:
         """is_damaged: the disk spoiled what it had acknowledged: what is served must be right, not all must be. Returns how many are missing."""
         await self.connect(url)
         try:
-            return await self.check_keys(is_damaged) + await self.check_log(is_damaged) + await self.check_batches(is_damaged) + await self.check_queue() + await self.check_removed()
+            return await self.check_keys(is_damaged) + await self.check_log(is_damaged) + await self.check_batches(is_damaged) + (0 if is_damaged else await self.check_queue() + await self.check_removed())
         finally:
             await self.nc.close()
 
@@ -223,8 +231,7 @@ class Load:
         state, seen, missing = (await self.js.stream_info("P")).state, {}, 0
         last = max(self.log, default=0)
         must(state.last_seq >= last or is_damaged, "P lost its end:", state.last_seq, "<", last)
-        for seq in range(1, state.last_seq + 1):
-            message = await self.message("P", seq)
+        async for seq, message in self.messages("P", state.last_seq):
             if message is None:
                 must(is_damaged or seq not in self.log, "acknowledged message", seq, "is gone")
                 missing += 1
@@ -244,8 +251,7 @@ class Load:
 
     async def check_batches(self, is_damaged):
         last, whole, open_batch, missing = (await self.js.stream_info("A")).state.last_seq, {}, None, 0
-        for seq in range(1, last + 1):
-            message = await self.message("A", seq)
+        async for seq, message in self.messages("A", last):
             if message is None:
                 must(is_damaged, "A", seq, "is gone")
                 open_batch, missing = None, missing + 1
