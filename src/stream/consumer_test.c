@@ -206,7 +206,7 @@ static void what_the_disk_does_not_give_is_delivered_later(void **state) {
     FOR_EACH_STORAGE(RETENTION_LIMITS) {
         rig_sub(rig, "in");
         store("abc");
-        create("C", "{" EXPLICIT "}");
+        create("C", "{\"durable_name\":\"C\",\"ack_policy\":\"explicit\"}");
         rig->msgs.at[1].is_refused = true;
         rig_pull(rig, "C", "in", "3");
         sent("in s.a 1.1.1.2 x\n");
