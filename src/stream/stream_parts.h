@@ -65,7 +65,8 @@ typedef struct ObjectSize {
 
 /* A message that the disk did not give: not asked for again until then. */
 typedef struct Unreadable {
-    uint64_t seq, since_ns, until_ns;
+    uint64_t seq, until_ns;
+    unsigned tries;
 } Unreadable;
 enum { UNREADABLE_MAX = 16 };
 

@@ -8,8 +8,8 @@
 
 enum {
     UNREADABLE_NS = 1000 * 1000 * 1000,
-    /* A place that the disk refuses for so long, whenever it is asked, is given up. */
-    UNREADABLE_S_MAX = 10,
+    /* What the disk refuses so often, with that time between, is given up. */
+    UNREADABLE_TRIES_MAX = 10,
 };
 
 /* Of a message kept in memory, before subject, headers, payload. */
@@ -86,21 +86,20 @@ static Unreadable *add_unreadable(StreamParts *parts, uint64_t seq) {
             at = i;
     if (parts->unreadable_count < UNREADABLE_MAX)
         at = parts->unreadable_count++;
-    parts->unreadable[at] = (Unreadable){seq, clock_mono_ns(), 0};
+    parts->unreadable[at] = (Unreadable){.seq = seq};
     return &parts->unreadable[at];
 }
 
 static void note_unreadable(Stream *stream, uint64_t seq, Status status) {
     StreamParts *parts = stream->parts;
     Unreadable *trouble = find_unreadable(parts, seq);
-    uint64_t now_ns = clock_mono_ns();
     if (trouble == NULL) {
         trouble = add_unreadable(parts, seq);
         LOG_ERR("message not read", "stream=%.*s seq=%llu why=%s", SLICE_ARG(stream_name(stream)),
                 (unsigned long long)seq, status_text(status));
     }
-    trouble->until_ns = now_ns + UNREADABLE_NS;
-    if (status != ERR_IO || now_ns - trouble->since_ns < (uint64_t)UNREADABLE_S_MAX * NS_PER_S)
+    trouble->until_ns = clock_mono_ns() + UNREADABLE_NS;
+    if (status != ERR_IO || ++trouble->tries < UNREADABLE_TRIES_MAX)
         return;
     *trouble = parts->unreadable[--parts->unreadable_count];
     (void)stream_mark_damaged(stream, seq);
