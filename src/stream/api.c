@@ -331,12 +331,19 @@ static void on_direct(ApiPort *port, Slice names, const Message *message) {
 
 /* Endpoints with JSON. */
 
+/* Who makes a snapshot or a restore is told in advisories of their own. */
+static bool has_own_advisories(Slice subject) {
+    return slice_starts_with(subject, LIT("$JS.API.STREAM.SNAPSHOT.")) ||
+           slice_starts_with(subject, LIT("$JS.API.STREAM.RESTORE."));
+}
+
 /* Only where advisories are wanted, since it is longer than most requests. */
 static Slice identity_of_sender(const ApiPort *port, const Message *message, Buf *out) {
     Port *from = message->from;
 
     if (from && from->ops->identify &&
-        api_advisory_is_wanted(port->api->js, port->account, LIT("ADVISORY.API")))
+        (has_own_advisories(message->subject) ||
+         api_advisory_is_wanted(port->api->js, port->account, LIT("ADVISORY.API"))))
         from->ops->identify(from, out);
     return buf_slice(out);
 }

@@ -38,9 +38,8 @@ static void advise(Restore *restore, bool is_complete) {
             time_write(&fields, clock_wall_ns());
             buf_printf(&fields, "\",\"bytes\":%llu", (unsigned long long)restore->bytes);
         }
-        buf_append_lit(&fields, ",\"client\":{\"acc\":");
-        json_write_string(&fields, account_name(restore->account));
-        buf_append_char(&fields, '}');
+        buf_append_lit(&fields, ",\"client\":");
+        buf_append(&fields, buf_slice(&restore->client));
         api_advisory(restore->js, restore->account, buf_slice(&tail),
                      is_complete ? LIT("restore_complete") : LIT("restore_create"),
                      buf_slice(&fields));
@@ -195,7 +194,7 @@ static void on_piece(Port *port, Sub *sub, const Message *message) {
     if (restore->is_failed || restore->is_whole)
         return;
     archive_reader_feed(restore->reader, message->payload);
-    if (archive_reader_held(restore->reader) > RESTORE_HELD_BYTES_MAX)
+    if (archive_reader_held(restore->reader) + restore->replies.len > RESTORE_HELD_BYTES_MAX)
         restore_fail(restore, LIT("pieces were sent without waiting for answers"));
 }
 
@@ -221,6 +220,13 @@ void restore_begin(Stream *stream, ApiCall *call) {
     restore->sub = sub_add(stream->account, &restore->port, buf_slice(&subject), (Slice){0},
                            (Slice){0}, false);
     timer_set(stream->group.home, &restore->idle, stream->group.home->now_ns + IDLE_NS);
+    if (call) {
+        api_write_client(call, &restore->client);
+    } else {
+        buf_append_lit(&restore->client, "{\"acc\":");
+        json_write_string(&restore->client, account_name(restore->account));
+        buf_append_char(&restore->client, '}');
+    }
     advise(restore, false);
     if (call) {
         api_begin(call, &out);
@@ -277,5 +283,6 @@ void restore_free(Restore *restore) {
     buf_done(&restore->replies);
     buf_done(&restore->why);
     buf_done(&restore->consumer);
+    buf_done(&restore->client);
     mem_free(restore);
 }

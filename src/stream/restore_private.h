@@ -35,6 +35,7 @@ struct Restore {
     uint64_t state_last_seq;
     int64_t state_last_ns;
     Buf consumer; /* scratch */
+    Buf client;   /* who asked, a JSON object */
 };
 
 void restore_fail(Restore *restore, Slice why);

@@ -87,6 +87,13 @@ static void take_message(Restore *restore, const ArchiveItem *item) {
     }
     if (is_expired(restore, item))
         return;
+    const Record record = {
+        .subject = item->subject, .headers = item->headers, .payload = item->payload};
+    ApiError error = stream_check_server(restore->stream, &record);
+    if (api_failed(error)) {
+        restore_fail(restore, error.text);
+        return;
+    }
     restore->seq_last = item->seq;
     StoredMsg msg = {.seq = item->seq,
                      .time_ns = item->time_ns,

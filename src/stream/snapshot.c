@@ -20,6 +20,8 @@ enum {
     WINDOW_BYTES_MAX = 32 * 1024 * 1024,
     /* Plain bytes of one turn; the rest goes in the next. */
     BYTES_PER_TURN = 256 * 1024,
+    /* Of one stream at a time: over it, 10064. */
+    SNAPSHOTS_MAX = 64,
 };
 
 static const uint64_t START_WAIT_NS = 2ull * 1000000000; /* for somebody to subscribe */
@@ -63,9 +65,8 @@ static void advise(const Snapshot *snapshot, bool is_complete, Slice error) {
             buf_append_lit(&fields, ",\"state\":");
             stream_state_write(&fields, snapshot->stream);
         }
-        buf_append_lit(&fields, ",\"client\":{\"acc\":");
-        json_write_string(&fields, account_name(stream->account));
-        buf_append_char(&fields, '}');
+        buf_append_lit(&fields, ",\"client\":");
+        buf_append(&fields, buf_slice(&snapshot->client));
         if (error.len) {
             buf_append_lit(&fields, ",\"error\":");
             json_write_string(&fields, error);
@@ -86,6 +87,7 @@ static void free_snapshot(Snapshot *snapshot) {
     interest_watch_remove(snapshot->stream->account, &snapshot->watch);
     sub_remove(snapshot->ack_sub);
     snapshot_read_done(snapshot);
+    buf_done(&snapshot->client);
     buf_done(&snapshot->deliver);
     buf_done(&snapshot->ack_prefix);
     buf_done(&snapshot->plain);
@@ -306,6 +308,14 @@ static void listen_to(Snapshot *snapshot) {
                   snapshot->port.home->now_ns + START_WAIT_NS);
 }
 
+/* Each holds a chunk and what it sends. */
+static bool is_full(const Stream *stream) {
+    size_t count = 0;
+    LIST_FOR_EACH(link, &stream->parts->snapshots)
+    count++;
+    return count >= SNAPSHOTS_MAX;
+}
+
 void api_on_stream_snapshot(ApiCall *call) {
     SnapshotRequest request = {0};
     Stream *stream = api_call_stream(call);
@@ -321,7 +331,13 @@ void api_on_stream_snapshot(ApiCall *call) {
         api_reply_error(call, api_error(JSSnapshotDeliverSubjectInvalidErr));
         return;
     }
+    if (is_full(stream)) {
+        api_reply_error(call, api_error_with(api_arena(call), JSStreamSnapshotErrF,
+                                             LIT("too many snapshots of the stream")));
+        return;
+    }
     Snapshot *snapshot = new_snapshot(stream, &request);
+    api_write_client(call, &snapshot->client);
     list_push_back(&stream->parts->snapshots, &snapshot->link);
     snapshot_write_start(snapshot, !request.no_consumers);
     advise(snapshot, false, (Slice){0});

@@ -43,6 +43,7 @@ struct Snapshot {
     size_t packed_at;
     uint64_t damaged;
     int64_t start_ns;
+    Buf client; /* who asked, a JSON object */
 };
 
 /* snapshot_read.c */

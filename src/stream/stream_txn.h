@@ -37,6 +37,8 @@ typedef struct TxnPart {
     size_t failed_number;
     uint64_t current_seq;
     Buf members; /* as they will be stored */
+    bool is_memory;
+    uint64_t bytes; /* what they take of the account's limit */
 
     /* For storing. */
     uint64_t index;

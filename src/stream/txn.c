@@ -8,6 +8,7 @@
 #include "proto/json.h"
 #include "stream/api_private.h"
 #include "stream/catalogue_private.h"
+#include "stream/usage.h"
 
 struct Txn {
     Link link; /* in Txns.waiting */
@@ -137,10 +138,33 @@ static bool writes(const Txn *txn) {
     return false;
 }
 
+/* Each part fits by itself; whether all of them do is known only here. */
+static void check_sum(Txn *txn) {
+    uint64_t bytes[2] = {0};
+    for (size_t i = 0; i < txn->part_count; i++)
+        bytes[txn->parts[i]->is_memory] += txn->parts[i]->bytes;
+    for (size_t i = 0; i < txn->part_count; i++) {
+        TxnPart *part = txn->parts[i];
+        ApiError error = API_OK;
+        if (part->bytes)
+            error = usage_check_bytes(txn->catalogue->js, account_index(txn->call->account),
+                                      part->is_memory, bytes[part->is_memory]);
+        if (!api_failed(error))
+            continue;
+        part->error_code = error.code;
+        part->error_http = error.http;
+        buf_append(&part->error_text, error.text);
+        part->failed_number = part->ops[0].number;
+        return;
+    }
+}
+
 static void on_agreed(TxnPart *part) {
     Txn *txn = part->txn;
     if (--txn->pending)
         return;
+    if (!failed_part(txn))
+        check_sum(txn);
     if (failed_part(txn)) {
         let_all_go(txn);
     } else if (!writes(txn)) {

@@ -2,6 +2,7 @@
 
 #include "proto/subject.h"
 #include "stream/stream_batch.h"
+#include "stream/usage.h"
 
 static Stream *stream_of(const Worker *here, const TxnPart *part) {
     return map64_get(&((JetStream *)here->jetstream)->streams, part->group);
@@ -75,6 +76,8 @@ static ApiError add_member(Stream *stream, TxnPart *part, const TxnOp *op, Batch
     if (api_failed(error))
         return error;
     batch_view_note(stream, view, &member, ask, verdict.is_unwanted);
+    part->is_memory = stream->group.is_memory;
+    part->bytes += verdict.is_unwanted ? 0 : usage_of_record(stream, &member);
     size_t bytes = record_bytes(&member);
     record_write(&member, buf_reserve(&part->members, bytes));
     part->members.len += bytes;

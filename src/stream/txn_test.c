@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "io/counter.h"
 #include "stream/api_rig.h"
 
 /* Transactions over the API, on two workers, with a log on disk. */
@@ -143,6 +144,55 @@ static void the_accounts_limit_holds(void **state) {
         rig_ask(TXN, "{\"ops\":[{\"bucket\":\"b\",\"key\":\"k\",\"text\":\"fits\"}]}"), "results"));
 }
 
+/* Each part would fit alone. */
+static void the_accounts_limit_holds_for_the_sum(void **state) {
+    (void)state;
+    char body[2048];
+    rig.limits[0].max_file = 1000;
+    snprintf(body, sizeof body,
+             "{\"ops\":[{\"bucket\":\"a\",\"key\":\"k\",\"text\":\"%0600d\"},"
+             "{\"bucket\":\"b\",\"key\":\"k\",\"text\":\"%0600d\"}]}",
+             0, 0);
+    const char *got = rig_ask(TXN, body);
+    if (!strstr(got, "\"err_code\":10002"))
+        fail_msg("%s", got);
+    assert_string_equal(rig_ask("$KV.a.k", "1"), "{\"stream\":\"KV_a\",\"seq\":1}");
+    assert_string_equal(rig_ask("$KV.b.k", "1"), "{\"stream\":\"KV_b\",\"seq\":1}");
+}
+
+static Counter is_disk_full;
+
+Status __real_disk_free_bytes(const char *path, uint64_t *out_free, uint64_t *out_total);
+Status __wrap_disk_free_bytes(const char *path, uint64_t *out_free, uint64_t *out_total);
+Status __wrap_disk_free_bytes(const char *path, uint64_t *out_free, uint64_t *out_total) {
+    Status status = __real_disk_free_bytes(path, out_free, out_total);
+    if (counter_get(&is_disk_full))
+        *out_free = 0;
+    return status;
+}
+
+/* Publishes until the log has seen how full the disk is. */
+static void publish_until(const char *answer) {
+    while (!strstr(rig_ask("$KV.a.k", "x"), answer))
+        continue;
+}
+
+static void on_a_full_disk_nothing_is_stored(void **state) {
+    (void)state;
+    counter_set(&is_disk_full, 1);
+    publish_until("\"err_code\":10047");
+    const char *got = rig_ask(TXN, "{\"ops\":[{\"bucket\":\"a\",\"key\":\"t\",\"text\":\"1\"},"
+                                   "{\"bucket\":\"b\",\"key\":\"t\",\"text\":\"1\"}]}");
+    if (!strstr(got, "\"err_code\":10047"))
+        fail_msg("%s", got);
+    counter_set(&is_disk_full, 0);
+    publish_until("{\"stream\":");
+    assert_string_equal(rig_ask("$KV.b.z", "1"), "{\"stream\":\"KV_b\",\"seq\":1}");
+    assert_non_null(strstr(rig_ask(TXN, "{\"ops\":[{\"bucket\":\"a\",\"key\":\"t\",\"op\":"
+                                        "\"check\",\"expected_seq\":0}]}"),
+                           "results"));
+}
+
 static void streams_that_drain_together_all_agree(void **state) {
     (void)state;
     for (int i = 0; i < 20; i++) {
@@ -191,7 +241,9 @@ int main(void) {
         TEST(writes_wait_and_keep_their_order),
         TEST(other_accounts_have_other_streams),
         TEST(one_on_its_way_ends_with_the_server),
+        TEST(on_a_full_disk_nothing_is_stored),
         TEST(the_accounts_limit_holds),
+        TEST(the_accounts_limit_holds_for_the_sum),
         TEST(streams_that_drain_together_all_agree),
 #undef TEST
     };

@@ -106,3 +106,13 @@ ApiError usage_check(Stream *stream, const Record *record) {
         return api_error(JSAccountResourcesExceededErr);
     return API_OK;
 }
+
+ApiError usage_check_bytes(const JetStream *js, size_t account, bool is_memory, uint64_t bytes) {
+    const JetStreamAccountLimits *limits = jetstream_limits(js->options, account);
+    int64_t max = is_memory ? limits->max_memory : limits->max_file;
+    unsigned kind = is_memory ? STORAGE_MEMORY : STORAGE_FILE;
+
+    if (max < 0 || held(js, OF_ACCOUNTS + account, kind) + bytes <= (uint64_t)max)
+        return API_OK;
+    return api_error(JSAccountResourcesExceededErr);
+}

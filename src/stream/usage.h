@@ -22,6 +22,9 @@ void usage_count(Stream *stream, int64_t bytes);
 void usage_propose(Stream *stream, const Record *record);
 void usage_land(Stream *stream, const Record *record);
 
+/* Whether an account may have so many bytes more of that storage. */
+ApiError usage_check_bytes(const JetStream *js, size_t account, bool is_memory, uint64_t bytes);
+
 /* Whether the message may be proposed: 10023 when the server holds more than it may; 10002 when the
  * message would bring the account above its limit (record NULL: not looked at). Cheap. */
 ApiError usage_check(Stream *stream, const Record *record);

@@ -224,3 +224,22 @@ def empty_restore(trial, name, state):
 
 
 table("restore of an empty stream", [(f"from {first} to {last}", {"first_seq": first, "last_seq": last}) for first, last in ((0, 0), (1, 0), (5, 4), (3, 7))], empty_restore)
+
+
+@scenario()
+def advisories_of_snapshots_and_restores(trial):
+    """Who asked, whole."""
+    trial.stream(), trial.publish("s.a", b"one")
+    watcher = trial.wire()
+    watcher.sub("$JS.EVENT.ADVISORY.STREAM.>"), watcher.flush(), watcher.pending.clear()
+    whole = archive_of(trial)
+    trial.main.api("STREAM.DELETE.S")
+    subject = begin(trial, "S", subjects=["s.>"])
+    trial.main.request(subject, whole), trial.main.request(subject)
+    for word in ("SNAPSHOT_CREATE", "SNAPSHOT_COMPLETE", "RESTORE_CREATE", "RESTORE_COMPLETE"):
+        got = watcher.take(lambda op: word in getattr(op, "subject", ""), timeout=5)
+        if got is None:
+            trial.note(word, "nothing")
+            continue
+        client = json.loads(got.data).get("client")
+        trial.note(word, list(json.loads(got.data)), {k: v for k, v in client.items() if k not in ("start", "id", "rtt", "server", "ver")}, list(k for k in client if k != "rtt"))
