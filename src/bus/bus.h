@@ -70,6 +70,9 @@ typedef struct PortOps {
     void (*describe)(Port *port, Buf *out);
     /* May be NULL. A JSON object: who that is, in advisories. */
     void (*identify)(Port *port, Buf *out);
+    /* May be NULL. Appends a subject that has a subscriber, from the end of this turn on, exactly
+     * as long as the one behind the port is connected. */
+    void (*presence)(Port *port, Buf *out);
 } PortOps;
 
 struct Port {

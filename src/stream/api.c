@@ -348,7 +348,18 @@ static Slice identity_of_sender(const ApiPort *port, const Message *message, Buf
     return buf_slice(out);
 }
 
-static void set_call_bytes(ApiCall *call, const Message *message, Slice client) {
+/* Of who wants to bind a lease to the connection. */
+static Slice presence_of_sender(const Message *message, Buf *out) {
+    Port *from = message->from;
+
+    if (from && from->ops->presence &&
+        slice_starts_with(message->subject, LIT("$JS.API.HW.TOUCH.")) &&
+        slice_find_slice(message->payload, LIT("\"connection\"")) < message->payload.len)
+        from->ops->presence(from, out);
+    return buf_slice(out);
+}
+
+static void set_call_bytes(ApiCall *call, const Message *message, Slice client, Slice presence) {
     struct {
         Slice from, *to;
     } parts[] = {
@@ -357,6 +368,7 @@ static void set_call_bytes(ApiCall *call, const Message *message, Slice client) 
         {message->headers, &call->headers},
         {message->payload, &call->body},
         {client, &call->client},
+        {presence, &call->presence},
     };
     char *at = call->bytes;
 
@@ -369,18 +381,20 @@ static void set_call_bytes(ApiCall *call, const Message *message, Slice client) 
 }
 
 static ApiCall *new_call(ApiPort *port, const Message *message) {
-    Buf identity = {0};
+    Buf identity = {0}, subject = {0};
     Slice client = identity_of_sender(port, message, &identity);
+    Slice presence = presence_of_sender(message, &subject);
     size_t len = message->subject.len + message->reply.len + message->headers.len +
-                 message->payload.len + client.len;
+                 message->payload.len + client.len + presence.len;
     ApiCall *call = port->api->calls < API_CALLS_MAX ? mem_try_alloc(sizeof *call + len) : NULL;
 
     if (call) {
         *call = (ApiCall){.home = port->port.home, .js = port->api->js, .account = port->account};
-        set_call_bytes(call, message, client);
+        set_call_bytes(call, message, client, presence);
         port->api->calls++;
     }
     buf_done(&identity);
+    buf_done(&subject);
     return call;
 }
 

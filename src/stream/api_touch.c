@@ -9,6 +9,7 @@
 typedef struct TouchBody {
     Slice subject, ttl, bind;
     uint64_t seq;
+    bool connection;
 } TouchBody;
 
 static const JsonField touch_rows[] = {
@@ -16,6 +17,7 @@ static const JsonField touch_rows[] = {
     JSON_ROW(TouchBody, ttl, "ttl", JSON_STRING),
     JSON_ROW(TouchBody, bind, "bind", JSON_STRING),
     JSON_ROW(TouchBody, seq, "seq", JSON_UINT),
+    JSON_ROW(TouchBody, connection, "connection", JSON_BOOL),
 };
 static const JsonSchema touch_schema = JSON_SCHEMA("TouchRequest", touch_rows);
 
@@ -29,6 +31,13 @@ void api_on_hw_touch(ApiCall *call) {
     if (!stream) {
         api_reply_error(call, api_error(JSStreamNotFoundErr));
         return;
+    }
+    if (body.connection) {
+        if (body.bind.len || !call->presence.len) {
+            api_reply_error(call, api_error(JSBadRequestErr));
+            return;
+        }
+        body.bind = call->presence;
     }
     if (body.subject.len > UINT16_MAX || !subject_is_literal(body.subject) ||
         body.bind.len > LEASE_BIND_BYTES_MAX || (body.bind.len && !subject_is_valid(body.bind))) {

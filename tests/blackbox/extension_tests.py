@@ -2,6 +2,7 @@
 import asyncio, base64, json, os, time
 from run import Skip, test
 from server import Server
+from wire import Wire
 
 try:
     import nats
@@ -217,6 +218,30 @@ def extensions_leases_end_with_their_holder(context, conf):
             assert (await watcher.updates(timeout=10)).value == str(n).encode()
             end = await watcher.updates(timeout=10)
             assert end.operation == "DEL" and end.revision > last, end
+
+    with Server(context.binary, conf=conf) as server:
+        play(story, server, server)
+
+
+@test(workers=(1, 4))
+def extensions_leases_end_with_a_connection_that_never_subscribed(context, conf):
+    """Holders without a subscription, that ask for no answer and go without a word."""
+    async def story(nc, server):
+        kv = await bucket(nc, "b")
+        watcher = await kv.watchall()
+        await watcher.updates(timeout=5)
+        for n in range(10):
+            wire = Wire(server.port)
+            wire.pub("$KV.b.leader", str(n), None, {"HW-Lease": "30s"}), wire.flush()
+            held = await watcher.updates(timeout=10)
+            wire.pub("$JS.API.HW.TOUCH.KV_b", json.dumps({"subject": "$KV.b.leader", "seq": held.revision, "connection": True})), wire.flush()
+            answer = json.loads((await ask(nc, "$JS.API.HW.TOUCH.KV_b", {"subject": "$KV.b.leader", "seq": held.revision})).data)
+            assert answer["success"], answer  # still held, and behind the holder's own request
+            wire.close()
+            end = await watcher.updates(timeout=10)
+            assert held.value == str(n).encode() and end.operation == "DEL" and end.revision > held.revision, end
+        answer = json.loads((await ask(nc, "$JS.API.HW.TOUCH.KV_b", {"subject": "$KV.b.leader", "bind": "x", "connection": True})).data)
+        assert answer["error"]["err_code"] == 10003, answer
 
     with Server(context.binary, conf=conf) as server:
         play(story, server, server)

@@ -183,6 +183,7 @@ static void end(Client *client, CloseReason reason) {
     timer_cancel(client->clients->home, &client->timer);
     list_remove(&client->stall_link);
     client_remove_subs(client);
+    client_end_presence(client);
     clients->stats.open--;
     if (client->is_congested_counted) {
         client->is_congested_counted = false;

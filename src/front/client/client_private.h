@@ -93,6 +93,7 @@ struct Clients {
     const ClientOptions *options; /* in owned */
     Credentials *credentials;
     Map64 by_cid;
+    Map64 presences; /* by cid, of client_presence.c */
     ClientsStats stats;
     ClientsStats *by_account; /* of closed clients, and total */
     size_t account_count;
@@ -226,6 +227,12 @@ Slice client_trace_off(const Client *client, Slice headers);
 Trace *client_trace_message(Client *client, const NatsOp *op, const TraceWish *wish, Slice error);
 void client_describe(Port *port, Buf *out);
 void client_identify(Port *port, Buf *out);
+
+/* client_presence.c */
+void client_presence(Port *port, Buf *out);
+void client_end_presence(const Client *client);
+/* With clients; the bus frees the subscriptions. */
+void client_forget_presences(Clients *clients);
 
 static inline Slice client_ip(const Client *client) {
     return slice_from(client->texts, client->ip_len);

@@ -80,6 +80,7 @@ void clients_free(Clients *clients) {
         client_discard(client);
     }
     map64_done(&clients->by_cid);
+    client_forget_presences(clients);
     if (clients->main)
         main_free(clients);
     credentials_free(clients->credentials);
