@@ -109,13 +109,17 @@ void checkpointer_request(Checkpointer *checkpointer, unsigned count) {
     checkpointer->is_due = true;
 }
 
+uint64_t checkpointer_step(const Checkpointer *checkpointer) {
+    return checkpointer->log_bytes / 8;
+}
+
 void checkpointer_consider(Checkpointer *checkpointer) {
     if (checkpointer->phase != PHASE_IDLE)
         return;
     Log *log = checkpointer->store->log;
     Place head = log_head(log);
     /* Another segment is further away than any step. */
-    if (head - checkpointer->considered < checkpointer->log_bytes / 8 && !checkpointer->is_due)
+    if (head - checkpointer->considered < checkpointer_step(checkpointer) && !checkpointer->is_due)
         return;
     checkpointer->considered = head;
     if (checkpointer->is_due ||

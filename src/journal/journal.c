@@ -367,6 +367,29 @@ static JournalChunk *next_ready(Journal *journal) {
     return link ? CONTAINER_OF(link, JournalChunk, link) : NULL;
 }
 
+static void on_nudge_back(Worker *here, Mail *mail) {
+    (void)here;
+    CONTAINER_OF(mail, Journal, nudge)->is_nudge_out = false;
+}
+
+/* Its turn considers a checkpoint. */
+static void on_nudged(Worker *here, Mail *mail) {
+    Journal *journal = CONTAINER_OF(mail, Journal, nudge);
+    mail->arrive = on_nudge_back;
+    worker_post(here, journal->home, mail);
+}
+
+static void nudge_when_grown(Journal *journal) {
+    Place head = log_head(journal->store->log);
+    if (journal->is_nudge_out ||
+        head - journal->nudged_at < checkpointer_step(journal->store->checkpointer))
+        return;
+    journal->nudged_at = head;
+    journal->is_nudge_out = true;
+    journal->nudge.arrive = on_nudged;
+    worker_post(journal->home, journal->store->all[0], &journal->nudge);
+}
+
 static void on_turn(TurnHook *hook) {
     Journal *journal = CONTAINER_OF(hook, Journal, hook);
     uint64_t delivered = 0, count = 1;
@@ -387,6 +410,8 @@ static void on_turn(TurnHook *hook) {
     hand_over(journal, CHUNK_LOG);
     if (journal->home->index == 0)
         checkpointer_consider(journal->store->checkpointer);
+    else
+        nudge_when_grown(journal);
 }
 
 static void on_more(Task *task) {

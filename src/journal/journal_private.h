@@ -55,6 +55,9 @@ struct Journal {
     unsigned submitted; /* of these, with the log */
     List ready;         /* memory chunks and refusals, to be delivered at the submit step */
     List unused;
+    Mail nudge; /* to all[0], which may sleep while others fill the log */
+    Place nudged_at;
+    bool is_nudge_out;
 };
 
 struct JournalStore {
@@ -64,7 +67,7 @@ struct JournalStore {
     Offload *offload;
     LogReport *report;
     JournalProgress *progress; /* may be NULL */
-    Journal *journals; /* [count]: of the working workers */
+    Journal *journals;         /* [count]: of the working workers */
     Checkpointer *checkpointer;
     Scrubber *scrubber;
     char *run_dir;
@@ -77,7 +80,7 @@ struct JournalStore {
 void journal_init(Journal *journal, JournalStore *store, Worker *home, uint64_t cache_bytes);
 void journal_done(Journal *journal);
 
-/* all[0]'s journal asks at each submit step. */
+/* all[0]'s journal asks at each submit step; the others nudge it. */
 Checkpointer *checkpointer_new(JournalStore *store, uint64_t log_bytes);
 void checkpointer_free(Checkpointer *checkpointer);
 /* What recovery found: the newest checkpoint; is_due: another one is wanted soon. */
@@ -87,6 +90,8 @@ void checkpointer_keep_run(Checkpointer *checkpointer, uint32_t group, uint64_t 
 /* No more checkpoints in this run. */
 void checkpointer_disable(Checkpointer *checkpointer);
 void checkpointer_consider(Checkpointer *checkpointer);
+/* How far the log may grow before it is to be considered again. */
+uint64_t checkpointer_step(const Checkpointer *checkpointer);
 /* On all[0]: see journal_store_checkpoint. */
 void checkpointer_ask(Checkpointer *checkpointer, CheckpointAsk *ask);
 

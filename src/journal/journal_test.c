@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -483,6 +484,27 @@ static void checkpoints_free_the_log_and_are_what_a_restart_begins_with(void **s
     assert_true(damaged_bytes == 0);
 }
 
+static void a_worker_that_sleeps_makes_checkpoints_of_what_others_write(void **state) {
+    (void)state;
+    open_store(1024 * 1024);
+    Tally *two = tally_new(2, 1, false);
+    start();
+    worker_turn(all[0], false);
+    for (uint64_t i = 1; i <= 100; i++) {
+        append_bytes(two, i, 60000);
+        while (two->group.in_flight)
+            worker_turn(all[1], false);
+    }
+    char path[100];
+    (void)snprintf(path, sizeof path, "%s/checkpoint.1", dir);
+    worker_turn(all[0], true); /* it is woken */
+    for (int i = 0; i < 1000 && access(path, F_OK) != 0; i++)
+        for (unsigned k = 0; k <= WORKERS; k++)
+            worker_turn(all[k], false);
+    assert_int_equal(access(path, F_OK), 0);
+    close_store();
+}
+
 static void on_asked_for(CheckpointAsk *ask) {
     ask->store = NULL;
 }
@@ -541,6 +563,7 @@ int main(void) {
         TEST(a_group_may_leave_while_its_chunk_is_applied),
         TEST(an_entry_that_is_too_large_is_refused),
         TEST(checkpoints_free_the_log_and_are_what_a_restart_begins_with),
+        TEST(a_worker_that_sleeps_makes_checkpoints_of_what_others_write),
         TEST(a_checkpoint_that_is_asked_for_is_made_though_little_is_new),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

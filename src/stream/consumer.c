@@ -150,6 +150,7 @@ Consumer *consumer_new(ConsumerSet *set, const ConsumerConfig *config, const Con
     place_at_start(consumer);
     index_filters(consumer);
     consumer->set_at = (uint32_t)set->all.len;
+    consumer->saved_in = set->save_round; /* what is being saved knows nothing of it */
     vec_push(&set->all, consumer);
     map_put(&set->by_name, consumer_name(consumer), consumer);
     set->direct_count += config->direct;
@@ -163,6 +164,8 @@ Consumer *consumer_new(ConsumerSet *set, const ConsumerConfig *config, const Con
 
 static void leave_set(Consumer *consumer) {
     ConsumerSet *set = consumer->set;
+    consumer_will_change(consumer);
+    consumer_will_change(set->all.at[set->all.len - 1]); /* it may move to where all are saved */
     unindex_filters(consumer);
     map_remove(&set->by_name, consumer_name(consumer));
     set->all.at[consumer->set_at] = set->all.at[set->all.len - 1];
@@ -400,6 +403,7 @@ void consumer_change(Consumer *consumer, const ConsumerConfig *config) {
 }
 
 void consumer_pass_all(Consumer *consumer, uint64_t last_seq) {
+    consumer_will_change(consumer);
     if (consumer->is_started && consumer_pending_count(consumer) > 0)
         consumer->acked_at_ns = consumer->set->wall_ns;
     forget_acks(consumer);
@@ -436,6 +440,7 @@ void consumer_pass_purged(Consumer *consumer, Slice filter) {
     uint64_t first = first_after_purge(consumer, filter);
     if (first <= consumer->delivered.sseq + 1 || consumer->is_initial)
         return;
+    consumer_will_change(consumer);
     consumer->delivered.sseq = first - 1;
     if (consumer->next_seq < first)
         consumer->next_seq = first;
@@ -450,6 +455,7 @@ void consumer_on_stream_config(Consumer *consumer) {
 }
 
 void consumer_reset(Consumer *consumer, uint64_t seq) {
+    consumer_will_change(consumer);
     forget_acks(consumer);
     consumer->delivered = consumer->floor = (SeqPair){0, seq - 1};
     consumer->delivered_at_ns = consumer->acked_at_ns = 0;

@@ -102,9 +102,10 @@ struct Consumer {
     bool is_pumping : 1;
     bool knows_all : 1; /* of this pump: whether it sees all */
     bool sees_all : 1;  /* its filters cover every message */
-    bool is_odd : 1; /* something may be pending that its filters do not cover */
+    bool is_odd : 1;    /* something may be pending that its filters do not cover */
     uint16_t name_at, name_len;
     uint32_t set_at;   /* in set->all */
+    uint32_t saved_in; /* set->save_round: is in the state that is being saved */
     FilterLink link;   /* of the only filter, or of none */
     FilterLink *links; /* of several */
     Link behind;       /* in set->behind unless quiet */
@@ -150,8 +151,18 @@ struct ConsumerSet {
     bool is_started;
     uint64_t seen_seq; /* messages up to here were offered to, or counted by, the consumers */
     TimeText time_text;
-    int64_t wall_ns; /* of this event */
+    int64_t wall_ns;               /* of this event */
+    struct ConsumerSaving *saving; /* NULL: none is under way */
+    uint32_t save_round;
 };
+
+/* consumer_state.c: a consumer that is not yet in the state that is being saved goes into it. */
+void consumer_save_early(Consumer *consumer);
+/* Before what is saved of it changes. */
+static inline void consumer_will_change(Consumer *consumer) {
+    if (__builtin_expect(consumer->set->saving != NULL, 0))
+        consumer_save_early(consumer);
+}
 
 /* The wall clock for what happens now. */
 void consumer_set_note_time(ConsumerSet *set);

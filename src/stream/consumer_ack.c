@@ -85,6 +85,7 @@ static void insert_given_up(Acks *acks, GivenUp given_up) {
 }
 
 void consumer_apply_given_up(Consumer *consumer, uint64_t sseq) {
+    consumer_will_change(consumer);
     PendingEntry *entry = find_pending(consumer, sseq);
     if (entry == NULL)
         return;
@@ -132,6 +133,7 @@ static bool take_out(Consumer *consumer, uint64_t sseq, uint64_t *out_dseq) {
 }
 
 bool consumer_drop_removed(Consumer *consumer, uint64_t sseq) {
+    consumer_will_change(consumer);
     uint64_t dseq;
     if (!take_out(consumer, sseq, &dseq))
         return false;

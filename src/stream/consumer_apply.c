@@ -284,6 +284,12 @@ static void apply_delete(ConsumerSet *set, const Record *record, ApiCall *call) 
     consumer_set_run_drafts(set);
 }
 
+static void save_before(ConsumerSet *set, const Record *record) {
+    Consumer *consumer = consumer_set_find(set, record->subject);
+    if (consumer)
+        consumer_save_early(consumer);
+}
+
 void consumer_set_apply(ConsumerSet *set, const Record *record, ApiCall *call, Slice ack_replies,
                         bool is_recovery) {
     ASSERT_HOME(set);
@@ -291,6 +297,8 @@ void consumer_set_apply(ConsumerSet *set, const Record *record, ApiCall *call, S
         set->wall_ns = 0; /* last_active is not kept */
     else
         consumer_set_note_time(set);
+    if (set->saving)
+        save_before(set, record);
     switch (record->type) {
     case RECORD_CONSUMER_PUT:
         consumer_set_apply_put(set, record, call, is_recovery);

@@ -460,8 +460,13 @@ static void run_seed(uint64_t seed) {
         while (rig->proposals.len > 0 && pick(3) == 0)
             commit_one();
         if (i == save_step && is_logged) {
-            consumer_set_save(rig->set, &saved);
+            consumer_set_save_begin(rig->set);
             saved_at = rig->events.len;
+        }
+        if (rig->set->saving && (pick(8) == 0 || i + 1 == STEPS)) { /* later, but as of then */
+            while (consumer_set_save_one(rig->set)) {
+            }
+            consumer_set_save_end(rig->set, &saved);
         }
     }
     commit_all();

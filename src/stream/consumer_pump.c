@@ -45,6 +45,7 @@ static bool is_stalled(const Consumer *consumer) {
 
 /* The state after the delivery, before the message is handed over. */
 static void note_delivered(Consumer *consumer, const StoredMsg *msg, PendingEntry *entry) {
+    consumer_will_change(consumer);
     uint64_t dseq = ++consumer->delivered.dseq;
     consumer->delivered_at_ns = consumer->set->wall_ns;
     if (entry) {

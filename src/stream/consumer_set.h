@@ -66,6 +66,12 @@ void consumer_restore_write(Buf *out, const RestoredConsumer *from);
 
 /* For the stream's checkpoint. */
 void consumer_set_save(const ConsumerSet *set, Buf *out);
+/* The same in steps, as of the moment it begins: whoever changes before its turn is saved then. */
+void consumer_set_save_begin(ConsumerSet *set);
+/* Saves one more; false when there is none. */
+bool consumer_set_save_one(ConsumerSet *set);
+/* out: NULL: it is given up. */
+void consumer_set_save_end(ConsumerSet *set, Buf *out);
 MUST_CHECK Status consumer_set_load(ConsumerSet *set, Slice saved);
 
 /* API, on home: each answers call (takes it), now or when applied. Create takes request->config

@@ -1,6 +1,6 @@
 /* A stream's logged consumers in its checkpoint.
  *
- *   u8 version (1) | varint count, then for each, by name:
+ *   u8 version (1) | varint count, then for each, in any order:
  *   text name | varint created | text config (JSON) | u8 flags | varint delivered dseq, sseq |
  * varint floor dseq, sseq | varint initial_upto | varint consumed_sseq | varint n pending: (sseq -
  * previous, dseq, deliveries) | varint n given up: (sseq - previous, dseq) | from version 2 on:
@@ -112,6 +112,46 @@ void consumer_set_save(const ConsumerSet *set, Buf *out) {
     for (size_t i = 0; i < n; i++)
         consumer_save(consumers[i], out);
     mem_free(consumers);
+}
+
+typedef struct ConsumerSaving {
+    Buf bytes;
+    uint64_t count;
+    size_t at; /* in set->all: those before it are saved */
+} ConsumerSaving;
+
+void consumer_set_save_begin(ConsumerSet *set) {
+    ASSERT(set->saving == NULL);
+    set->saving = mem_zalloc(sizeof *set->saving);
+    set->save_round++;
+}
+
+void consumer_save_early(Consumer *consumer) {
+    ConsumerSet *set = consumer->set;
+    if (!consumer->is_logged || consumer->saved_in == set->save_round)
+        return;
+    consumer->saved_in = set->save_round;
+    consumer_save(consumer, &set->saving->bytes);
+    set->saving->count++;
+}
+
+bool consumer_set_save_one(ConsumerSet *set) {
+    if (set->saving->at >= set->all.len)
+        return false;
+    consumer_save_early(set->all.at[set->saving->at++]);
+    return true;
+}
+
+void consumer_set_save_end(ConsumerSet *set, Buf *out) {
+    ConsumerSaving *saving = set->saving;
+    if (out) {
+        buf_append_char(out, STATE_VERSION);
+        varint_write(out, saving->count);
+        buf_append(out, buf_slice(&saving->bytes));
+    }
+    buf_done(&saving->bytes);
+    mem_free(saving);
+    set->saving = NULL;
 }
 
 static Status read_text(Slice *rest, Slice *out_text) {

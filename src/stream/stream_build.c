@@ -15,11 +15,13 @@ enum {
     SLICE_NS = 500 * 1000, /* of a turn */
     SLICE_LOOK = 16,       /* steps between two looks at the clock */
     TAKE_BACK_STEP = 8,    /* buckets of subjects */
+    CONSUMERS_MANY = 128,  /* more are not saved in one turn */
 };
 /* A number beside a subject that was set aside: none of its messages is in the run. */
 #define NOT_NAMED UINT32_MAX
 
-typedef enum Phase { PHASE_BEGUN, PHASE_WRITING, PHASE_CATCHING_UP, PHASE_TAKING_BACK } Phase;
+/* PHASE_SAVING: the consumers. */
+typedef enum Phase { PHASE_SAVING, PHASE_WRITING, PHASE_CATCHING_UP, PHASE_TAKING_BACK } Phase;
 
 struct StreamBuild {
     OffloadJob job; /* first */
@@ -32,6 +34,8 @@ struct StreamBuild {
     const struct Counter *is_hurried;
     const Cipher *cipher;
     bool is_void; /* all messages went: the run is of use for the checkpoint only */
+    bool has_run; /* false: only the consumers need more than a turn */
+    Buf tail;     /* of the state */
 
     /* As of the moment. */
     uint64_t cut; /* messages below it */
@@ -86,6 +90,7 @@ static void build_free(StreamBuild *build) {
     vec_done(&build->heap_seqs);
     vec_done(&build->names);
     buf_done(&build->text);
+    buf_done(&build->tail);
     mem_free(build->dir);
     mem_free(build->path);
 }
@@ -186,6 +191,37 @@ static void keep_subjects_above(Stream *stream, uint64_t cut) {
             slot->subject = subject_index_own(&stream->parts->subjects, slot->subject);
 }
 
+static StreamBuild *build_new(Stream *stream, GroupFreeze *freeze) {
+    StreamBuild *build = mem_zalloc(sizeof *build);
+    build->stream = stream;
+    build->freeze = freeze;
+    freeze->index = stream->group.index_applied;
+    stream->parts->build = build;
+    task_init(&build->task, run_slice);
+    worker_ready(stream->group.home, &build->task);
+    build->slice_ended_ns = clock_mono_ns();
+    return build;
+}
+
+static void begin_run(StreamBuild *build, uint64_t cut) {
+    Stream *stream = build->stream;
+    StreamParts *parts = stream->parts;
+    uint64_t generation = build->freeze->generation;
+    build->has_run = true;
+    build->cut = cut;
+    build->path = journal_run_path(stream->js->journal, stream->group.id, generation);
+    build->dir = journal_run_dir(stream->js->journal);
+    build->is_hurried = journal_is_hurried(stream->js->journal);
+    build->cipher = journal_cipher(stream->js->journal);
+    if (stream->index->base)
+        copy_base(build, stream->index->base);
+    copy_dues(build, &parts->ttls);
+    stream_save_begin(stream, generation, cut, &build->freeze->state, &build->tail);
+    build->subjects = subject_index_set_aside(&parts->subjects);
+    build->aside = msg_index_set_aside(stream->index, cut, &parts->subjects);
+    keep_subjects_above(stream, cut);
+}
+
 bool stream_freeze(Group *group, GroupFreeze *freeze) {
     Stream *stream = (Stream *)group;
     StreamParts *parts = stream->parts;
@@ -193,30 +229,18 @@ bool stream_freeze(Group *group, GroupFreeze *freeze) {
     /* What counters and schedules keep goes by the ids of subjects on the heap. */
     bool keeps_ids = stream->config->allow_msg_counter || stream->config->allow_msg_schedules ||
                      parts->schedules || parts->counters;
-    if (parts->build || parts->unseen || keeps_ids || !is_worth_it(stream, cut))
+    bool wants_run = !parts->unseen && !keeps_ids && is_worth_it(stream, cut);
+    if (parts->build || (!wants_run && consumer_set_count(stream->consumers) <= CONSUMERS_MANY))
         return false;
+    StreamBuild *build = build_new(stream, freeze);
+    if (!wants_run) {
+        stream_save_begin(stream, 0, 0, &freeze->state, &build->tail);
+        return true;
+    }
     if (cut < msg_index_base_end(stream->index))
         cut = msg_index_base_end(stream->index);
     group->wants_run = false;
-    StreamBuild *build = mem_zalloc(sizeof *build);
-    build->stream = stream;
-    build->freeze = freeze;
-    build->cut = cut;
-    build->path = journal_run_path(stream->js->journal, group->id, freeze->generation);
-    build->dir = journal_run_dir(stream->js->journal);
-    build->is_hurried = journal_is_hurried(stream->js->journal);
-    build->cipher = journal_cipher(stream->js->journal);
-    if (stream->index->base)
-        copy_base(build, stream->index->base);
-    copy_dues(build, &parts->ttls);
-    freeze->index = group->index_applied;
-    stream_save_frozen(stream, freeze->generation, cut, &freeze->state);
-    build->subjects = subject_index_set_aside(&parts->subjects);
-    build->aside = msg_index_set_aside(stream->index, cut, &parts->subjects);
-    keep_subjects_above(stream, cut);
-    parts->build = build;
-    task_init(&build->task, run_slice);
-    worker_ready(group->home, &build->task);
+    begin_run(build, cut);
     return true;
 }
 
@@ -507,17 +531,36 @@ static void take_back(StreamBuild *build) {
     finish_and_free(build, ERR_IO);
 }
 
+/* ---- the consumers ---- */
+
+static void save_consumers(StreamBuild *build) {
+    Stream *stream = build->stream;
+    TimeSlice slice = begin_slice(build);
+    while (consumer_set_save_one(stream->consumers))
+        if (!has_time(&slice)) {
+            go_on_later(build);
+            return;
+        }
+    stream_save_end(stream, &build->freeze->state, &build->tail);
+    if (build->has_run)
+        begin_writing(build);
+    else
+        finish_and_free(build, OK);
+}
+
 static void run_slice(Task *task) {
     StreamBuild *build = CONTAINER_OF(task, StreamBuild, task);
-    if (build->is_void) { /* before or after it was written */
+    if (build->phase == PHASE_SAVING && (!build->has_run || !build->is_void)) {
+        save_consumers(build);
+    } else if (build->is_void) { /* before or after it was written */
         bool is_written = build->phase == PHASE_CATCHING_UP;
+        if (build->phase == PHASE_SAVING)
+            consumer_set_save_end(build->stream->consumers, NULL);
         if (is_written)
             build->stream->group.run = build->freeze->generation;
         finish_and_free(build, is_written                          ? OK
                                : build->phase == PHASE_TAKING_BACK ? ERR_IO
                                                                    : ERR_AGAIN);
-    } else if (build->phase == PHASE_BEGUN) {
-        begin_writing(build);
     } else if (build->phase == PHASE_CATCHING_UP) {
         catch_up(build);
     } else {
@@ -531,7 +574,7 @@ void stream_build_on_drop_all(Stream *stream) {
     StreamBuild *build = stream->parts->build;
     MsgBase *base = stream->index->base;
     build->is_void = true;
-    if (base) { /* it may be being read */
+    if (base && build->has_run) { /* it may be being read */
         build->base_owned = base->run;
         base->run = NULL;
     }
@@ -542,7 +585,11 @@ void stream_build_leave(Stream *stream) {
     StreamBuild *build = stream->parts->build;
     MsgBase *base = stream->index->base;
     bool is_writing = build->phase == PHASE_WRITING;
-    if (is_writing) {
+    if (build->phase == PHASE_SAVING)
+        consumer_set_save_end(stream->consumers, NULL);
+    if (!build->has_run) {
+        /* Nothing was set aside. */
+    } else if (is_writing) {
         if (base && !build->base_owned) {
             build->base_owned = base->run;
             base->run = NULL;

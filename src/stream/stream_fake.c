@@ -334,6 +334,24 @@ void consumer_set_save(const ConsumerSet *set, Buf *out) {
     (void)set;
     buf_append_lit(out, "consumers");
 }
+size_t consumer_set_count(const ConsumerSet *set) {
+    (void)set;
+    return world.consumer_count;
+}
+void consumer_set_save_begin(ConsumerSet *set) {
+    (void)set;
+    ASSERT(!world.saves_consumers);
+    world.saves_consumers = 3;
+}
+bool consumer_set_save_one(ConsumerSet *set) {
+    (void)set;
+    return --world.saves_consumers > 1;
+}
+void consumer_set_save_end(ConsumerSet *set, Buf *out) {
+    world.saves_consumers = 0;
+    if (out)
+        consumer_set_save(set, out);
+}
 Status consumer_set_load(ConsumerSet *set, Slice saved) {
     (void)set;
     return slice_equal(saved, LIT("consumers")) ? OK : ERR_CORRUPT;

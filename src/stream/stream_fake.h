@@ -46,6 +46,8 @@ typedef struct World {
     uint64_t mono_ns, mono_step_ns; /* the clock goes on by the step each time it is asked */
     char run_dir[32];               /* made when a run is written */
     uint64_t inline_max;            /* messages that are saved without a run */
+    size_t consumer_count;          /* so many are said to be there */
+    unsigned saves_consumers;       /* steps that are left of it */
     bool has_no_run_dir;            /* those that are begun now cannot be written */
     bool is_quiet;                  /* nothing is remembered of what is sent */
 } World;

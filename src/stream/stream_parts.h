@@ -326,8 +326,11 @@ void stream_apply_purge(Stream *stream, const Record *record, ApiCall *call);
 void stream_save(Group *group, Buf *out);
 MUST_CHECK Status stream_load(Group *group, Slice state);
 
-/* As it will be when the messages below cut are in the run of that generation. */
-void stream_save_frozen(Stream *stream, uint64_t generation, uint64_t cut, Buf *out);
+/* As of now, but for the consumers, who are saved in steps (consumer_set_save_one); then the end
+ * makes one of it. As it will be when the messages below cut are in the run of that generation, or
+ * with 0 as it stands. */
+void stream_save_begin(Stream *stream, uint64_t generation, uint64_t cut, Buf *out, Buf *out_tail);
+void stream_save_end(Stream *stream, Buf *out, const Buf *tail);
 
 /* stream_messages.c. from: those below it are in the run of that generation (0: there is none),
  * is_frozen: one that is being made. */

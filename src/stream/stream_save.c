@@ -66,12 +66,11 @@ static Status load_sections(Stream *stream, Slice *from) {
     return OK;
 }
 
-static void save_as(Stream *stream, const MessagesForm *form, Buf *out) {
+static void save_head(Stream *stream, const MessagesForm *form, Buf *out) {
     StreamParts *parts = stream->parts;
-    Buf json = {0}, consumers = {0};
+    Buf json = {0};
 
     stream_config_write(&json, stream->config, false);
-    consumer_set_save(stream->consumers, &consumers);
     packed_write_u64(out, STREAM_STATE_VERSION);
     packed_write_slice(out, buf_slice(&json));
     packed_write_i64(out, stream->created_ns);
@@ -83,24 +82,47 @@ static void save_as(Stream *stream, const MessagesForm *form, Buf *out) {
     stream_save_run(stream, form, out);
     stream_save_messages(stream, form, out);
     dup_window_save(&parts->duplicates, out);
-    packed_write_slice(out, buf_slice(&consumers));
-    save_sections(stream, out);
     buf_done(&json);
-    buf_done(&consumers);
+}
+
+static void save_tail(Stream *stream, const MessagesForm *form, Buf *out) {
+    save_sections(stream, out);
     stream_age_drops(stream);
     stream->group.run = form->generation;
 }
 
-void stream_save(Group *group, Buf *out) {
-    Stream *stream = (Stream *)group;
-    MessagesForm form = {.generation = stream->parts->run_generation,
-                         .from = msg_index_base_end(stream->index)};
-    save_as(stream, &form, out);
+/* As it stands, on its run or without one. */
+static MessagesForm form_now(const Stream *stream) {
+    return (MessagesForm){.generation = stream->parts->run_generation,
+                          .from = msg_index_base_end(stream->index)};
 }
 
-void stream_save_frozen(Stream *stream, uint64_t generation, uint64_t cut, Buf *out) {
+void stream_save(Group *group, Buf *out) {
+    Stream *stream = (Stream *)group;
+    MessagesForm form = form_now(stream);
+    Buf consumers = {0};
+    save_head(stream, &form, out);
+    consumer_set_save(stream->consumers, &consumers);
+    packed_write_slice(out, buf_slice(&consumers));
+    buf_done(&consumers);
+    save_tail(stream, &form, out);
+}
+
+void stream_save_begin(Stream *stream, uint64_t generation, uint64_t cut, Buf *out, Buf *out_tail) {
     MessagesForm form = {.generation = generation, .from = cut, .is_frozen = true};
-    save_as(stream, &form, out);
+    if (!generation)
+        form = form_now(stream);
+    save_head(stream, &form, out);
+    save_tail(stream, &form, out_tail);
+    consumer_set_save_begin(stream->consumers);
+}
+
+void stream_save_end(Stream *stream, Buf *out, const Buf *tail) {
+    Buf consumers = {0};
+    consumer_set_save_end(stream->consumers, &consumers);
+    packed_write_slice(out, buf_slice(&consumers));
+    buf_append(out, buf_slice(tail));
+    buf_done(&consumers);
 }
 
 /* ---- load ---- */
