@@ -6,23 +6,26 @@
 
 #include <cmocka.h>
 
+#include "base/rand.h"
+#include "io/counter.h"
+#include "io/thread.h"
 #include "store/chunk_table.h"
 
 /* The log's live bytes, by segment. */
-enum { SEGMENTS = 8, LEN = 1000 };
-static int64_t live[SEGMENTS];
+enum { SEGMENTS = 8, LEN = 1000, THREADS = 4, ROUNDS = 20000, CONTENTS = 6 };
+static Counter live[SEGMENTS];
 
 void log_add_live(Log *log, Place place, uint64_t bytes) {
     (void)log;
-    live[place_segment(place)] += (int64_t)bytes;
+    (void)counter_add(&live[place_segment(place)], bytes);
 }
 void log_drop_live(Log *log, Place place, uint64_t bytes) {
     (void)log;
-    live[place_segment(place)] -= (int64_t)bytes;
+    (void)counter_sub(&live[place_segment(place)], bytes);
 }
 
 static const uint8_t hash[RECORD_HASH_BYTES] = {1, 2, 3};
-static int64_t whole;
+static uint64_t whole;
 
 static bool is_good(ChunkTable *table, const Chunk *chunk) {
     ChunkState state = chunk_state(table, chunk);
@@ -31,7 +34,7 @@ static bool is_good(ChunkTable *table, const Chunk *chunk) {
 
 static int setup(void **state) {
     memset(live, 0, sizeof live);
-    whole = (int64_t)record_chunk_bytes(LEN);
+    whole = record_chunk_bytes(LEN);
     *state = chunk_table_new(NULL);
     return 0;
 }
@@ -49,15 +52,15 @@ static void a_chunk_is_live_once_until_the_last_reference_goes(void **state) {
     assert_true(is_good(table, chunk));
     assert_ptr_equal(chunk_take(table, 0, hash, LEN), chunk);
     assert_ptr_equal(chunk_ref(table, chunk), chunk);
-    assert_int_equal(live[1], whole);
+    assert_int_equal(counter_get(&live[1]), whole);
     chunk_unref(table, chunk);
     chunk_unref(table, chunk);
-    assert_int_equal(live[1], whole);
+    assert_int_equal(counter_get(&live[1]), whole);
     assert_int_equal(chunk_table_totals(table).chunks, 1);
     assert_int_equal(chunk_table_totals(table).bytes, LEN);
     assert_ptr_equal(chunk_find(table, 0, hash, LEN), chunk);
     chunk_unref(table, chunk);
-    assert_int_equal(live[1], 0);
+    assert_int_equal(counter_get(&live[1]), 0);
     assert_null(chunk_find(table, 0, hash, LEN));
     assert_int_equal(chunk_table_totals(table).chunks, 0);
 }
@@ -78,8 +81,8 @@ static void a_second_record_of_known_content_is_not_live(void **state) {
     assert_int_equal(chunk_offer(table, chunk, place_of(1, 64), false), 0);
     assert_int_equal(chunk_offer(table, chunk, place_of(2, 64), false), 0);
     assert_int_equal(chunk_offer(table, chunk, place_of(1, 64), true), 0);
-    assert_int_equal(live[1], whole);
-    assert_int_equal(live[2], 0);
+    assert_int_equal(counter_get(&live[1]), whole);
+    assert_int_equal(counter_get(&live[2]), 0);
     assert_int_equal(chunk_state(table, chunk).place, place_of(1, 64));
 }
 
@@ -97,12 +100,12 @@ static void a_newer_record_takes_the_place_of_one_that_moves_or_is_damaged(void 
     assert_true(is_good(table, chunk));
     assert_int_equal(chunk_table_totals(table).damaged, 0);
     assert_int_equal(chunk_table_totals(table).chunks, 1);
-    assert_int_equal(live[1], whole); /* the caller's */
-    assert_int_equal(live[3], whole);
+    assert_int_equal(counter_get(&live[1]), whole); /* the caller's */
+    assert_int_equal(counter_get(&live[3]), whole);
     assert_int_equal(chunk_offer(table, chunk, place_of(2, 64), true), 0); /* older */
     assert_int_equal(chunk_state(table, chunk).place, place_of(3, 64));
     chunk_unref(table, chunk);
-    assert_int_equal(live[3], 0);
+    assert_int_equal(counter_get(&live[3]), 0);
 }
 
 static void a_suggested_place_is_the_last_resort(void **state) {
@@ -111,14 +114,63 @@ static void a_suggested_place_is_the_last_resort(void **state) {
     chunk_suspect(table, chunk);
     chunk_suggest(table, chunk, place_of(1, 64));
     chunk_suggest(table, chunk, place_of(2, 64));
-    assert_int_equal(live[1], whole);
-    assert_int_equal(live[2], 0);
+    assert_int_equal(counter_get(&live[1]), whole);
+    assert_int_equal(counter_get(&live[2]), 0);
     assert_false(is_good(table, chunk));
     chunk_mark_whole(table, chunk, place_of(1, 64));
     assert_true(is_good(table, chunk));
     chunk_suspect(table, chunk);
     assert_int_equal(chunk_offer(table, chunk, place_of(3, 64), false), place_of(1, 64));
     assert_true(is_good(table, chunk));
+}
+
+typedef struct Actor {
+    ChunkTable *table;
+    uint64_t seed;
+} Actor;
+
+/* As a stream does: takes one, says where it lies when nobody knows, has it for a while. */
+static void act(void *cookie) {
+    const Actor *actor = cookie;
+    ChunkTable *table = actor->table;
+    Chunk *held[4] = {0};
+    Rand rnd;
+    rand_init(&rnd, actor->seed);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        Chunk **at = &held[rand_below(&rnd, 4)];
+        if (*at)
+            chunk_unref(table, *at);
+        uint8_t content[RECORD_HASH_BYTES] = {(uint8_t)rand_below(&rnd, CONTENTS)};
+        *at = chunk_take(table, 0, content, LEN);
+        if (chunk_find(table, 0, content, LEN) != *at)
+            fail();
+        Place place = place_of(1 + rand_below(&rnd, SEGMENTS - 1), 64);
+        if (!is_good(table, *at) || rand_below(&rnd, 8) == 0) {
+            Place before = chunk_offer(table, *at, place, rand_below(&rnd, 2));
+            if (before)
+                log_drop_live(NULL, before, record_chunk_bytes(LEN));
+        }
+        if (rand_below(&rnd, 16) == 0)
+            chunk_mark_damaged(table, *at, chunk_state(table, *at).place);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        if (held[i])
+            chunk_unref(table, held[i]);
+}
+
+static void workers_share_it(void **state) {
+    Thread *threads[THREADS];
+    Actor actors[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        actors[i] = (Actor){*state, i + 1};
+        assert_int_equal(thread_start("actor", act, &actors[i], &threads[i]), OK);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        thread_join(threads[i]);
+    ChunkTotals totals = chunk_table_totals(*state);
+    assert_true(totals.chunks == 0 && totals.bytes == 0 && totals.damaged == 0);
+    for (unsigned i = 0; i < SEGMENTS; i++)
+        assert_int_equal(counter_get(&live[i]), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -129,6 +181,7 @@ int main(void) {
         TEST(a_second_record_of_known_content_is_not_live),
         TEST(a_newer_record_takes_the_place_of_one_that_moves_or_is_damaged),
         TEST(a_suggested_place_is_the_last_resort),
+        TEST(workers_share_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,7 @@
 /* Section 40 of a stream's checkpoint, packed:
  *   index of the entry of a chunk whose message comes next; 0: there is none. Else the chunk
- *   count, then for each message that refers to one: distance of its sequence to the previous
- * one's, length of its headers, the chunk A chunk is: hash (32 bytes) | length | place, 0 = lost |
- * is damaged | is
- * suspect << 1 */
+ *   count, then for each message that refers to one, in no order: sequence | length of headers |
+ * the chunk A chunk is: hash (32 bytes) | length | place, 0 = lost | 1 = damaged, 2 = suspect */
 #include <string.h>
 
 #include "base/mem.h"
@@ -21,25 +19,19 @@ static void save_chunk(Stream *stream, const Chunk *chunk, Buf *out) {
 void stream_chunks_save(Stream *stream, Buf *out) {
     const StreamChunks *chunks = &stream->parts->chunks;
     const FreshChunk *fresh = &chunks->fresh;
-    uint64_t seq, last = 0;
-    MsgScan scan;
-    const MsgSlot *slot;
+    uint64_t seq;
+    void *value;
     if (!chunks->uses.len && !fresh->chunk)
         return;
     packed_write_u64(out, fresh->chunk ? fresh->index : 0);
     if (fresh->chunk)
         save_chunk(stream, fresh->chunk, out);
     packed_write_u64(out, chunks->uses.len);
-    msg_scan_up(&scan, stream->index, 0);
-    for (size_t left = chunks->uses.len; left && (slot = msg_scan_next_up(&scan, &seq));) {
-        const ChunkUse *use = slot->place & MSG_REF ? stream_chunk_use(stream, seq) : NULL;
-        if (!use)
-            continue;
-        packed_write_u64(out, seq - last);
+    for (size_t at = 0; map64_next(&chunks->uses, &at, &seq, &value);) {
+        const ChunkUse *use = value;
+        packed_write_u64(out, seq);
         packed_write_u64(out, use->headers_len);
         save_chunk(stream, use->chunk, out);
-        last = seq;
-        left--;
     }
 }
 
@@ -81,7 +73,7 @@ static void add_use(Stream *stream, uint64_t seq, uint64_t headers_len, Chunk *c
 
 Status stream_chunks_load(Stream *stream, Slice bytes) {
     FreshChunk *fresh = &stream->parts->chunks.fresh;
-    uint64_t index, count, distance, headers_len, seq = 0;
+    uint64_t index, count, headers_len, seq;
     if (!stream->js->chunks || !packed_read_u64(&bytes, &index))
         return ERR_CORRUPT;
     if (index) {
@@ -93,13 +85,12 @@ Status stream_chunks_load(Stream *stream, Slice bytes) {
     if (!packed_read_u64(&bytes, &count))
         return ERR_CORRUPT;
     for (; count; count--) {
-        if (!packed_read_u64(&bytes, &distance) || !packed_read_u64(&bytes, &headers_len) ||
+        if (!packed_read_u64(&bytes, &seq) || !packed_read_u64(&bytes, &headers_len) ||
             headers_len > MSG_LEN_MASK)
             return ERR_CORRUPT;
         Chunk *chunk = load_chunk(stream, &bytes);
         if (!chunk)
             return ERR_CORRUPT;
-        seq += distance;
         add_use(stream, seq, headers_len, chunk);
     }
     return OK;
