@@ -532,6 +532,22 @@ static void interest_is_known_everywhere_before_other_mail_arrives(void **state)
     fixture_free(fixture);
 }
 
+/* Whoever got it may have freed it while the turn here goes on. */
+static void mail_that_was_taken_elsewhere_within_the_turn_is_left_alone(void **state) {
+    (void)state;
+    Fixture *fixture = fixture_new(2);
+    CountedMail mail = {.mail.arrive = count_arrival};
+    subscribe(fixture, 1, 0, "request", "");
+    settle(fixture);
+    fixture->all[0]->now_ns++; /* a turn begins */
+    subscribe(fixture, 0, 0, "answer", "");
+    worker_post(fixture->all[0], fixture->all[1], &mail.mail); /* takes the interest along */
+    worker_turn(fixture->all[1], false);
+    assert_true(publish(fixture, 0, "request", NULL) == 1);
+    settle(fixture);
+    fixture_free(fixture);
+}
+
 static void watches_follow_the_interest_in_one_subject_on_all_workers(void **state) {
     (void)state;
     Fixture *fixture = fixture_new(2);
@@ -732,6 +748,7 @@ int main(void) {
         cmocka_unit_test(waits_end_when_a_port_here_drains_and_can_be_cancelled),
         cmocka_unit_test(interest_is_known_everywhere_before_what_is_sent_after_it),
         cmocka_unit_test(interest_is_known_everywhere_before_other_mail_arrives),
+        cmocka_unit_test(mail_that_was_taken_elsewhere_within_the_turn_is_left_alone),
         cmocka_unit_test(watches_follow_the_interest_in_one_subject_on_all_workers),
         cmocka_unit_test(any_publish_reaches_those_and_only_those_who_want_it),
         cmocka_unit_test(figures_and_listings_count_own_subscriptions),
