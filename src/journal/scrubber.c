@@ -197,7 +197,7 @@ static void end_pass(Scrubber *scrubber) {
     status->passes++;
     status->ended_ns = clock_wall_ns();
     scrubber->segment_next = 0;
-    status->is_running = false;
+    status->is_running = scrubber->is_asked_for = false;
     LOG_INFO("store scrubbed", "dir=%s seconds=%lld damages=%llu damaged_bytes=%llu",
              scrubber->store->dir, (long long)((status->ended_ns - status->began_ns) / NS_PER_S),
              (unsigned long long)status->damages, (unsigned long long)status->damaged_bytes);

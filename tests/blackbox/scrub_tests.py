@@ -148,3 +148,25 @@ def a_damaged_index_run_is_never_written_on(context):
             for seq in (1, 100, 300, 601, 802):
                 assert "message" in wire.api("STREAM.MSG.GET.S", {"seq": seq}), seq
         assert scrub(server)["passes"] == 1
+
+
+@test()
+def an_encrypted_store_is_scrubbed_too_and_its_runs_heal(context):
+    with Server(context.binary, SYSTEM, monitor=True, jetstream=' scrub: off, checkpoint_bytes: 1M, key: "a key that is long enough for a test"\n') as server:
+        store = f"{server.dir}/store/jetstream"
+        with Wire(server.port) as wire:
+            fill(wire, count=500)
+            until(lambda: glob.glob(store + "/idx/*.run"), "a run")
+            time.sleep(0.3)
+            clean = scrub(server)
+            assert clean["damages"] == 0 and clean["segments"] >= 1, clean
+            before = set(glob.glob(store + "/idx/*.run"))
+            for run in before:
+                flip(run, 4096 + 8)
+            assert scrub(server)["damages"] >= 1
+            until(lambda: not before & set(glob.glob(store + "/idx/*.run")) and glob.glob(store + "/idx/*.run"), "new runs")
+            until(lambda: scrub(server)["damages"] == 0, "a pass without damage")
+            flip(store + "/log/1.log", 1 << 20)
+            assert scrub(server)["damages"] == 1
+            damaged = [(name, seq) for name in "ST" for seq in range(1, 502) if "message" not in wire.api(f"STREAM.MSG.GET.{name}", {"seq": seq})]
+            assert len(damaged) == 1, damaged
