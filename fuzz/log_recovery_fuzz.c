@@ -176,7 +176,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
     bool is_whole;
     Status loaded =
         checkpoint_load("/store", NULL, on_state, NULL, &generation, &floor, &damaged, &is_whole);
-    ASSERT(loaded == OK || loaded == ERR_NOT_FOUND || loaded == ERR_VERSION);
+    ASSERT(loaded == OK || loaded == ERR_NOT_FOUND || loaded == ERR_VERSION ||
+           loaded == ERR_DENIED);
     Recovered first, second;
     if (recover(&first) == OK) {
         Status status = recover(&second);

@@ -161,6 +161,8 @@ def step_crash():
     if path:
         totals("crash", [PYTHON, "tests/crash/crash.py", "--binary", path, "--rounds", os.environ.get("CRASH_ROUNDS", "50")])
         totals("flipped bits", [PYTHON, "tests/crash/flip.py", "--binary", path])
+        totals("crash, encrypted", [PYTHON, "tests/crash/crash.py", "--binary", path, "--rounds", "12", "--checkpoint-bytes", "1000000", "--key"])
+        totals("flipped bits, encrypted", [PYTHON, "tests/crash/flip.py", "--binary", path, "--rounds", "12", "--key"])
 
 
 def step_faults():

@@ -51,7 +51,9 @@ static void log_refusal(const Server *server, Status status) {
     const char *why =
         status == ERR_BUSY      ? "another server has it"
         : status == ERR_VERSION ? "it holds data of something else, or of a newer version"
-        : status == ERR_DENIED  ? "it is encrypted, and the key given does not fit or is missing"
+        : status == ERR_DENIED  ? server->options->jetstream.key.len
+                                      ? "it is encrypted, and not with the key that is given"
+                                      : "it is encrypted, and no key is given"
         : status == ERR_IO      ? server_os_error(reason)
                                 : status_text(status);
     if (strcmp(why, "not a directory") == 0) /* in the original's words, which tools look for */

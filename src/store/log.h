@@ -19,12 +19,12 @@
 typedef struct Log Log;
 
 typedef struct LogOptions {
-    const char *dir;           /* made when absent */
-    uint64_t segment_bytes;    /* 64 MiB unless a test says otherwise */
-    uint64_t sync_interval_ns; /* 0 = sync before each acknowledgement (default) */
-    uint64_t free_low_bytes;   /* below this much free disk log_is_full turns true */
-    CipherOptions cipher;      /* its keys are needed until log_open_dir returned */
-    struct Offload *offload;   /* for log_reader_fetch; NULL: it reads at once */
+    const char *dir;                        /* made when absent */
+    uint64_t segment_bytes;                 /* 64 MiB unless a test says otherwise */
+    uint64_t sync_interval_ns;              /* 0 = sync before each acknowledgement (default) */
+    uint64_t free_low_bytes;                /* below this much free disk log_is_full turns true */
+    CipherOptions cipher;                   /* its keys are needed until log_open_dir returned */
+    struct Offload *offload;                /* for log_reader_fetch; NULL: it reads at once */
     struct Counter *recovered, *to_recover; /* segments, while log_recover runs; NULL: not told */
     bool is_ack_before_sync; /* the mutation that simulation must catch; never set by the server */
 } LogOptions;

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/key_file.h"
 #include "store/log_private.h"
 
 /* A new key of the operator's on its way to the log thread. */
@@ -43,7 +44,9 @@ static Status unwrap(Log *log) {
 Status log_cipher_open(Log *log) {
     const CipherOptions *options = &log->options.cipher;
     LogCipher *state = &log->cipher;
-    bool is_encrypted = log->super.key.kind != CIPHER_NONE && !log->is_super_lost;
+    if (log->is_super_lost && key_file_read(log->dir, &log->super.key) != OK)
+        log->super.key = (WrappedKey){0};
+    bool is_encrypted = log->super.key.kind != CIPHER_NONE;
     if (!is_encrypted && options->key.len == 0)
         return OK;
     Status status = is_encrypted ? unwrap(log) : cipher_new(options->kind, &state->cipher);
@@ -52,6 +55,10 @@ Status log_cipher_open(Log *log) {
     state->is_key_changed |= !is_encrypted || cipher_kind(state->cipher) != options->kind;
     cipher_set_kind(state->cipher, options->kind);
     return state->is_key_changed ? cipher_wrap(state->cipher, options->key, &log->super.key) : OK;
+}
+
+Status log_cipher_save_key(const Log *log) {
+    return log->cipher.cipher ? key_file_write(log->dir, &log->super.key) : OK;
 }
 
 static void key_mail_free(KeyMail *mail) {
@@ -96,7 +103,8 @@ static Status rewrap(Log *log, Slice key) {
         log->super.key = before;
         return status;
     }
-    return super_write(log->dir, &log->super, false);
+    status = super_write(log->dir, &log->super, false);
+    return status == OK ? log_cipher_save_key(log) : status;
 }
 
 void log_cipher_consider(Log *log) {

@@ -27,6 +27,8 @@ typedef struct LogCipher {
 /* After SUPER was read, before anything is changed. ERR_DENIED: the key is missing or wrong. */
 MUST_CHECK Status log_cipher_open(Log *log);
 void log_cipher_close(Log *log);
+/* After SUPER was written, before anything that is encrypted: its other copy, KEY. */
+MUST_CHECK Status log_cipher_save_key(const Log *log);
 /* Takes a new key that came, when SUPER can be written. */
 void log_cipher_consider(Log *log);
 

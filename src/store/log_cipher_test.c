@@ -299,15 +299,39 @@ static void damage_stays_where_it_is(void **state) {
     assert_false(is_marker_there()); /* in bad/ neither */
 }
 
-static void without_any_copy_of_super_the_log_is_refused(void **state) {
+static void with_both_copies_of_super_lost_the_third_copy_of_the_key_does(void **state) {
+    (void)state;
+    char command[100];
+    Log *log = must_open(CIPHER_AES, LIT("key"), (Slice){0}, 0);
+    put(log, 2);
+    log_set_key(log, LIT("new"));
+    put(log, 1);
+    log_close(log);
+    (void)snprintf(command, sizeof command, "rm %s/SUPER.*", dir);
+    assert_int_equal(system(command), 0);
+    LogOptions opts = options(CIPHER_AES, LIT("key"), (Slice){0});
+    Seen seen;
+    assert_int_equal(try_open(&opts, &seen, &log), ERR_DENIED);
+    log = must_open(CIPHER_AES, LIT("new"), (Slice){0}, 3);
+    put(log, 1);
+    read_back(log, 1);
+    log_close(log);
+    (void)snprintf(command, sizeof command, "rm %s/KEY", dir);
+    assert_int_equal(system(command), 0);
+    log_close(must_open(CIPHER_AES, LIT("new"), (Slice){0}, 4));
+    (void)snprintf(command, sizeof command, "test -s %s/KEY", dir);
+    assert_int_equal(system(command), 0);
+}
+
+static void without_any_copy_of_the_key_the_log_is_refused(void **state) {
     (void)state;
     LogOptions opts = options(CIPHER_AES, LIT("key"), (Slice){0});
     Seen seen;
-    char command[100], before[100], after[100];
+    char command[200], before[100], after[100];
     Log *log = must_open(CIPHER_AES, LIT("key"), (Slice){0}, 0);
     put(log, 2);
     log_close(log);
-    (void)snprintf(command, sizeof command, "rm %s/SUPER.*", dir);
+    (void)snprintf(command, sizeof command, "rm %s/SUPER.* %s/KEY", dir, dir);
     assert_int_equal(system(command), 0);
     sum_up(before);
     assert_int_equal(try_open(&opts, &seen, &log), ERR_DENIED);
@@ -329,7 +353,8 @@ int main(void) {
         TEST(another_cipher_is_for_what_is_new),
         TEST(no_place_is_encrypted_twice),
         TEST(damage_stays_where_it_is),
-        TEST(without_any_copy_of_super_the_log_is_refused),
+        TEST(with_both_copies_of_super_lost_the_third_copy_of_the_key_does),
+        TEST(without_any_copy_of_the_key_the_log_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -252,10 +252,10 @@ static Status open_cipher(Recovery *r) {
             status =
                 cipher_stream_open(r->log->cipher.cipher, CIPHER_LOG, &cipher_head, &r->stream);
         if (status == ERR_DENIED)
-            LOG_ERR(
-                "store not opened: its encryption key is lost; put back SUPER.a or SUPER.b of a "
-                "backup",
-                "dir=%s segment=%llu", r->log->dir, (unsigned long long)head->segment);
+            LOG_ERR("store not opened: its encryption key is lost; put back SUPER.a, SUPER.b or "
+                    "KEY of a "
+                    "backup",
+                    "dir=%s segment=%llu", r->log->dir, (unsigned long long)head->segment);
         if (status == ERR_DENIED || status == ERR_VERSION)
             return status;
     }
@@ -604,7 +604,8 @@ static Status begin_epoch(Recovery *r) {
     /* A seal that was read may stand in one copy only, or in the system's memory only. */
     bool is_first = log->is_super_lost || log->is_super_half || log->super.seal_count > 0 ||
                     log->cipher.is_key_changed;
-    return super_write(log->dir, &log->super, is_first);
+    Status status = super_write(log->dir, &log->super, is_first);
+    return status == OK ? log_cipher_save_key(log) : status;
 }
 
 static Status continue_log(Recovery *r) {

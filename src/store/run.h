@@ -134,7 +134,7 @@ typedef struct RunInput {
 
     const RunDue *dues;
     size_t due_count;
-    const Cipher *cipher; /* NULL: not encrypted */
+    const Cipher *cipher;             /* NULL: not encrypted */
     const struct Counter *is_hurried; /* NULL, or once it is not 0: given up, ERR_CLOSED */
 } RunInput;
 

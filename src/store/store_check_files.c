@@ -21,8 +21,8 @@ static bool is_one_of(const char *name, const char *const *names) {
 }
 
 static bool is_of_store(const char *name, bool is_dir) {
-    static const char *const files[] = {"LOCK",           "SUPER.a", "SUPER.b", "scrub",
-                                        "checkpoint.tmp", "BACKUP",  NULL};
+    static const char *const files[] = {"LOCK",    "SUPER.a",        "SUPER.b", "scrub", "KEY",
+                                        "KEY.tmp", "checkpoint.tmp", "BACKUP",  NULL};
     static const char *const folders[] = {"log", "idx", "bad", NULL};
     uint64_t number;
     return is_dir ? is_one_of(name, folders)

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "io/disk.h"
+#include "store/key_file.h"
 #include "store/log_cipher.h"
 #include "store/path.h"
 
@@ -87,9 +88,10 @@ void store_scan_done(StoreScan *scan) {
 }
 
 Status store_scan_unlock(StoreScan *scan, Slice key) {
-    if (scan->super.key.kind == CIPHER_NONE || scan->is_super_lost)
+    WrappedKey wrapped = scan->super.key;
+    if (scan->is_super_lost && key_file_read(scan->dir, &wrapped) != OK)
         return OK;
-    return cipher_unwrap(&scan->super.key, key, &scan->cipher);
+    return wrapped.kind == CIPHER_NONE ? OK : cipher_unwrap(&wrapped, key, &scan->cipher);
 }
 
 /* All blocks of a segment have the same key: of the first one that tells. */

@@ -3,7 +3,7 @@
 
 After each restart: every acknowledged write is there with its sequence and content, nothing that was not acknowledged is half there,
 objects verify by their digest, and what was removed stays removed (evicted revisions, purged keys and chunks, expired messages,
-confirmed consumer acks).   crash.py --binary PATH [--rounds 50] [--seed N] [--checkpoint-bytes N]"""
+confirmed consumer acks).   crash.py --binary PATH [--rounds 50] [--seed N] [--checkpoint-bytes N] [--key]"""
 import argparse, base64, hashlib, json, os, random, sys, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -354,6 +354,14 @@ class Transactions(Writer):
             must(min(values) >= self.done.get(key, 0), self.name, key, "lost", self.done.get(key), values)
 
 
+def jetstream(options, number):
+    """The block's lines; the key is one after the other, the one before is named, the cipher changes now and then."""
+    text = f" checkpoint_bytes: {options.checkpoint_bytes}\n"
+    if options.key:
+        text += f" key: key{number}\n prev_key: key{number - 1}\n cipher: {('aes', 'chacha')[number // 3 % 2]}\n"
+    return text
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", required=True)
@@ -361,10 +369,11 @@ def main():
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--conf", default="")
     parser.add_argument("--checkpoint-bytes", type=int, default=0, help="many checkpoints: one after each so many bytes of log")
+    parser.add_argument("--key", action="store_true", help="the store is encrypted, with another key after each kill")
     options = parser.parse_args()
     print("seed", options.seed, flush=True)
     chance = random.Random(options.seed)
-    server = Server(options.binary, conf=options.conf, jetstream=f" checkpoint_bytes: {options.checkpoint_bytes}\n")
+    server = Server(options.binary, conf=options.conf, jetstream=jetstream(options, 0))
     writers = [Publisher("P1", 1), Publisher("P2", 2), Bucket("B1", 3), Bucket("B2", 4), Objects("O1", 5), Objects("O2", 11), Queue("Q1", 6), Limits("L1", 7), Copied("C1", 8), Batches("A1", 8), Transactions("T", 9)]
     passed = failed = 0
     try:
@@ -382,6 +391,7 @@ def main():
                 writer.join()
             if ended is not None:
                 raise RuntimeError(f"FAILED round {round_number}: the server ended by itself with {ended}")
+            server.jetstream = jetstream(options, round_number + 1)
             server.start()
             with Wire(server.port, timeout=30) as wire:
                 for writer in writers:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Bits flipped in copies of a store: in index runs, checkpoints and log segments. After each start every message is served as it
 was written or said to be damaged (never anything else), nothing that the flip did not hit is lost, and damage to what is derived
-(runs, checkpoints) costs nothing.   flip.py --binary PATH [--rounds 40] [--seed N]"""
+(runs, checkpoints) costs nothing.   flip.py --binary PATH [--rounds 40] [--seed N] [--key]"""
 import argparse, base64, json, os, random, shutil, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -88,10 +88,11 @@ def main():
     parser.add_argument("--binary", required=True)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--key", action="store_true", help="the store is encrypted")
     options = parser.parse_args()
     print("seed", options.seed, flush=True)
     chance = random.Random(options.seed)
-    server = Server(options.binary, jetstream=CHECKPOINTS)
+    server = Server(options.binary, jetstream=CHECKPOINTS + (" key: secret\n" if options.key else ""))
     damages = {}
     try:
         server.start()

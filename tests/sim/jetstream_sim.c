@@ -28,6 +28,7 @@ static struct {
     bool is_open;
     Offload *offload;
     Rand rand;
+    CipherOptions cipher;
 } sim;
 
 static void on_message(Port *port, Sub *sub, const Message *message) {
@@ -62,6 +63,10 @@ static void forget(SimMsgs *msgs) {
 
 void sim_seed(uint64_t seed) {
     rand_init(&sim.rand, seed);
+    /* Every fifth is encrypted. */
+    sim.cipher = seed % 5 == 3
+                     ? (CipherOptions){seed % 2 ? CIPHER_AES : CIPHER_CHACHA, LIT("key"), {0}}
+                     : (CipherOptions){0};
 }
 
 static void close_workers(void) {
@@ -94,6 +99,7 @@ bool sim_open(const SimOptions *options) {
         .store_dir = "/sim",
         .segment_bytes = options->segment_bytes ? options->segment_bytes : 64 * 1024,
         .checkpoint_bytes = options->checkpoint_bytes ? options->checkpoint_bytes : 128 * 1024,
+        .cipher = sim.cipher,
         .chunk_bytes_min = options->chunk_bytes_min,
         .is_forgetting_chunks = options->is_forgetting_chunks,
         .offload = sim.offload,

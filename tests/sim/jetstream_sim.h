@@ -20,7 +20,8 @@ typedef struct SimOptions { /* 0 = as small as makes sense */
     bool is_forgetting_chunks; /* the mutation that must be caught */
 } SimOptions;
 
-/* For what the simulation itself does at random: in which turn a job of offload runs. */
+/* For what the simulation itself does at random: in which turn a job of offload runs; whether the
+ * store is encrypted. */
 void sim_seed(uint64_t seed);
 /* Opens what is on the simulated disk. False: the store refused to open. */
 bool sim_open(const SimOptions *options);

@@ -56,6 +56,8 @@ typedef struct World {
     Rand rand;
     LogOptions options;
     bool is_lax;
+    unsigned key; /* of encrypted ones: the number of the newest */
+    bool is_key_taken;
     uint64_t capacity;
     Log *log;
     LogReader *reader;
@@ -337,6 +339,19 @@ static void on_state(void *cookie, uint32_t group, uint64_t index, Slice state) 
         PROBLEM("a checkpoint with a state that was never saved");
 }
 
+/* The next key takes the place of the one before, which is certainly in use. True when it has to be
+ * told to the log. */
+static bool change_key(void) {
+    static const Slice keys[] = {LIT("red"), LIT("green"), LIT("blue")};
+    CipherOptions *cipher = &world->options.cipher;
+    if (cipher->kind == CIPHER_NONE || !world->is_key_taken || rand_below(&world->rand, 3) != 0)
+        return false;
+    cipher->key_before = cipher->key;
+    cipher->key = keys[++world->key % 3];
+    world->is_key_taken = false;
+    return true;
+}
+
 static bool open_log(void) {
     Place floor;
     unsigned damaged;
@@ -363,6 +378,7 @@ static bool open_log(void) {
         world->log = NULL;
         return false;
     }
+    world->is_key_taken = true;
     world->reader = log_reader_new(world->log, NULL, 64 * 1024);
     world->last_block = 0;
     return true;
@@ -432,6 +448,8 @@ static void step(void) {
     switch (rand_below(&world->rand, 12)) {
     case 0:
         save_checkpoint();
+        if (change_key())
+            log_set_key(world->log, world->options.cipher.key);
         break;
     case 1:
         if (rand_below(&world->rand, 3) == 0)
@@ -511,6 +529,7 @@ static End live(void) {
     world->is_lossy |= world->is_lax && world->has_faults;
     world->has_failed = false;
     world->is_super_at_risk |= world->has_faults;
+    (void)change_key();
     if (!open_log())
         return end == END_CLEAN ? END_KILL : end;
     world->is_super_at_risk = world->has_faults;
@@ -605,6 +624,9 @@ static bool run_seed(uint64_t seed, bool is_mutant, char *out_problem, size_t pr
         .sync_interval_ns = here.is_lax ? (rand_below(&here.rand, 2) ? 1 : UINT64_MAX / 4) : 0,
         .is_ack_before_sync = is_mutant,
     };
+    if (seed % 4 == 3 && !is_mutant)
+        here.options.cipher =
+            (CipherOptions){seed % 8 == 3 ? CIPHER_AES : CIPHER_CHACHA, LIT("red"), {0}};
     uint64_t capacity = 0;
     if (rand_below(&here.rand, 4) == 0) {
         capacity = 400 * 1024 + rand_below(&here.rand, 1024 * 1024);
