@@ -83,6 +83,7 @@ typedef struct RunPlacesHead {
 } RunPlacesHead;
 
 /* run.c */
+/* The places of an encrypted run are not there: empty. */
 Slice run_section(const Run *run, RunSectionKind kind);
 uint64_t run_sums_bytes(const RunHead *head);
 /* OK, ERR_CORRUPT, ERR_VERSION. */
