@@ -58,10 +58,11 @@ typedef struct WriteJob {
     OffloadJob job; /* first */
     Checkpointer *checkpointer;
     CheckpointWriter *writer;
-    Place floor;
+    Place from, floor;
     Status status;
     RunNames needed; /* by the two newest checkpoints */
     const char *run_dir;
+    uint64_t index_bytes;
 } WriteJob;
 
 static void begin(Checkpointer *checkpointer);
@@ -111,6 +112,18 @@ void checkpointer_request(Checkpointer *checkpointer, unsigned count) {
 
 uint64_t checkpointer_step(const Checkpointer *checkpointer) {
     return checkpointer->log_bytes / 8;
+}
+
+bool checkpointer_is_idle(const Checkpointer *checkpointer) {
+    return checkpointer->phase == PHASE_IDLE && !checkpointer->is_due;
+}
+
+bool checkpointer_is_disabled(const Checkpointer *checkpointer) {
+    return checkpointer->phase == PHASE_DISABLED;
+}
+
+uint64_t checkpointer_generation(const Checkpointer *checkpointer) {
+    return checkpointer->generation;
 }
 
 void checkpointer_consider(Checkpointer *checkpointer) {
@@ -263,6 +276,7 @@ static void save_some(Task *task) {
         save_now(saving, group);
     }
     list_remove(&saving->marker);
+    journal->marker = NULL;
     saving->mail.arrive = on_saved;
     worker_post(journal->home, store->all[0], &saving->mail);
 }
@@ -271,6 +285,7 @@ static void on_asked(Worker *here, Mail *mail) {
     Saving *saving = (Saving *)mail;
     Journal *journal = &saving->checkpointer->store->journals[saving->worker];
     list_push_front(&journal->groups, &saving->marker);
+    journal->marker = &saving->marker;
     task_init(&saving->task, save_some);
     worker_ready(here, &saving->task);
 }
@@ -316,15 +331,30 @@ static void on_saved(Worker *here, Mail *mail) {
 
 /* --- writing --- */
 
+static void count_file(WriteJob *write, const char *name) {
+    Buf path = {0};
+    DiskFile *file;
+    uint64_t bytes;
+    buf_printf(&path, "%s/%s", write->run_dir, name);
+    if (disk_open(buf_text(&path), DISK_READ, &file) == OK) {
+        if (disk_size(file, &bytes) == OK)
+            write->index_bytes += bytes;
+        disk_close(file);
+    }
+    buf_done(&path);
+}
+
 static void remove_unneeded(void *cookie, const char *name, bool is_dir) {
-    const WriteJob *write = cookie;
+    WriteJob *write = cookie;
     for (size_t i = 0; i < write->needed.len; i++) {
         char needed[64];
         (void)snprintf(needed, sizeof needed, "%llu.%llu.run",
                        (unsigned long long)write->needed.at[i].group,
                        (unsigned long long)write->needed.at[i].generation);
-        if (strcmp(name, needed) == 0)
+        if (strcmp(name, needed) == 0) {
+            count_file(write, name);
             return;
+        }
     }
     Buf path = {0};
     buf_printf(&path, "%s/%s", write->run_dir, name);
@@ -335,7 +365,13 @@ static void remove_unneeded(void *cookie, const char *name, bool is_dir) {
 
 static void write_run(OffloadJob *job) {
     WriteJob *write = (WriteJob *)job;
-    write->status = checkpoint_finish(write->writer, &write->floor);
+    /* What the states say must be in the log: with sync_interval it may still be on its way, and
+     * what was moved would be lost with it. */
+    write->status = log_sync_from(write->checkpointer->store->log, write->from);
+    if (write->status == OK)
+        write->status = checkpoint_finish(write->writer, &write->floor);
+    else
+        checkpoint_abandon(write->writer);
     if (write->status == OK && disk_list(write->run_dir, remove_unneeded, write) != OK)
         LOG_DEBUG("runs not listed", "dir=%s", write->run_dir);
 }
@@ -350,6 +386,7 @@ static void write_done(Worker *here, OffloadJob *job) {
         vec_clear(&checkpointer->runs_last);
         for (size_t i = 0; i < checkpointer->runs.len; i++)
             vec_push(&checkpointer->runs_last, checkpointer->runs.at[i]);
+        counter_set(&checkpointer->store->index_bytes, write->index_bytes);
         if (write->floor != 0)
             log_set_floor(checkpointer->store->log, write->floor);
     } else {
@@ -370,6 +407,7 @@ static void write_out(Checkpointer *checkpointer) {
     write->job.home = store->all[0];
     write->checkpointer = checkpointer;
     write->run_dir = store->run_dir;
+    write->from = checkpointer->floor_last;
     for (size_t i = 0; i < checkpointer->runs_last.len; i++)
         vec_push(&write->needed, checkpointer->runs_last.at[i]);
     for (size_t i = 0; i < checkpointer->runs.len; i++)

@@ -343,6 +343,8 @@ static void refuse_in_list(List *list, Group *group) {
 void journal_remove_group(Journal *journal, Group *group) {
     ASSERT_HOME(journal);
     list_remove(&group->link);
+    if (journal->round)
+        clean_round_forget(journal->round, group);
     if (group->hold)
         journal_drop_hold(group);
     if (group->in_flight == 0)
@@ -408,10 +410,12 @@ static void on_turn(TurnHook *hook) {
     if (delivered >= JOURNAL_ENTRIES_PER_TURN)
         worker_ready(journal->home, &journal->more);
     hand_over(journal, CHUNK_LOG);
-    if (journal->home->index == 0)
+    if (journal->home->index == 0) {
+        cleaner_consider(journal->store->cleaner);
         checkpointer_consider(journal->store->checkpointer);
-    else
+    } else {
         nudge_when_grown(journal);
+    }
 }
 
 static void on_more(Task *task) {

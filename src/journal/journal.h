@@ -38,6 +38,21 @@ struct GroupFreeze {
     void (*done)(GroupFreeze *freeze); /* on home; takes freeze */
 };
 
+/* Segments of the log that shall be given up, and how their live records move out. */
+typedef struct GroupMove GroupMove;
+struct GroupMove {
+    const uint64_t *segments; /* ascending */
+    size_t segment_count;
+    uint64_t bytes_left;           /* of log that may still be written */
+    uint64_t records, bytes;       /* out: that were moved, and of log that it took */
+    uint64_t entry_bytes;          /* of an entry, about; changed by journal_move_pause_ns */
+    bool is_cut_short;             /* out: there may be more */
+    void (*done)(GroupMove *move); /* on home */
+    /* Private: what journal_move_pause_ns knew last. */
+    Place head;
+    uint64_t bytes_seen, seen_ns, busy_ns;
+};
+
 typedef struct GroupOps {
     /* In order, once per entry. hold owns record's bytes (take a reference to keep them); place is
      * 0 for memory groups. ticket is NULL in recovery. During recovery nothing may be sent; the
@@ -63,6 +78,10 @@ typedef struct GroupOps {
     /* NULL, or false: nothing begun, use save. True: freeze->done will be called, not from here.
      * The group may leave meanwhile; then done is called before it does. */
     bool (*freeze)(Group *group, GroupFreeze *freeze);
+
+    /* NULL, or false: nothing of it lies there. True: it appends the records anew, and move->done
+     * will be called, not from here; before it leaves. Damaged ones stay where they are. */
+    bool (*move)(Group *group, GroupMove *move);
 
     /* The reverse, before any entry. ERR_CORRUPT, ERR_VERSION. */
     Status (*load)(Group *group, Slice state);
@@ -100,6 +119,8 @@ typedef struct JournalOptions {
     uint64_t cache_bytes;      /* per worker, of recent records; 0 = default 32 MiB */
     uint64_t scrub_interval_ns, scrub_rate; /* scrubber.h; interval 0 = only when asked for; rate in
                                                bytes a second, 0 = as fast as it goes */
+    uint64_t clean_ns;   /* between two looks at the log's segments; 0 = default 1 s */
+    bool is_not_cleaned; /* segments are given up only when nothing in them is live */
     Offload *offload;
     struct JournalProgress *progress; /* NULL: nobody asks */
 } JournalOptions;
@@ -185,8 +206,21 @@ uint64_t journal_inline_max(const Journal *journal);
 /* NULL in tests. */
 Offload *journal_offload(const Journal *journal);
 
+/* After an entry of a move became durable: how long to wait until the next one, so that clients
+ * keep most of the disk; 0 = go on. */
+uint64_t journal_move_pause_ns(Journal *journal, GroupMove *move);
+
 /* OK, ERR_FULL or ERR_IO: whether a publish would be accepted now. */
 Status journal_health(const Journal *journal);
 
 /* Reports and figures for monitoring. Any thread. */
 uint64_t journal_store_bytes(const JournalStore *store);
+typedef struct JournalSpace {
+    uint64_t log_bytes;                  /* files of segments */
+    uint64_t spare_bytes;                /* files of segments that wait for their next use */
+    uint64_t live_bytes;                 /* of records, in segments */
+    uint64_t dead_bytes;                 /* of records that two more checkpoints will give up */
+    uint64_t moved_records, moved_bytes; /* by cleaning, since the start */
+    uint64_t index_bytes;                /* files of index runs, as of the newest checkpoint */
+} JournalSpace;
+void journal_store_space(const JournalStore *store, JournalSpace *out_space);

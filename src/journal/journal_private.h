@@ -27,6 +27,8 @@ enum {
 typedef struct JournalChunk JournalChunk;
 typedef struct Checkpointer Checkpointer;
 typedef struct Scrubber Scrubber;
+typedef struct Cleaner Cleaner;
+typedef struct CleanRound CleanRound;
 
 typedef enum ChunkKind { CHUNK_LOG, CHUNK_MEMORY, CHUNK_REFUSED, CHUNK_KINDS } ChunkKind;
 
@@ -47,6 +49,7 @@ struct Journal {
     TurnHook hook;
     Task more; /* a turn did not deliver everything */
     List groups;
+    Link *marker;                    /* of a checkpoint, among groups; NULL = none */
     List holds;                      /* GroupHold */
     JournalChunk *open[CHUNK_KINDS]; /* NULL: nothing appended since the last one */
     Shared *scratch[CHUNK_KINDS];    /* a buffer to encode into, kept from an earlier chunk */
@@ -58,6 +61,7 @@ struct Journal {
     Mail nudge; /* to all[0], which may sleep while others fill the log */
     Place nudged_at;
     bool is_nudge_out;
+    CleanRound *round; /* that is at work here; NULL = none */
 };
 
 struct JournalStore {
@@ -70,9 +74,11 @@ struct JournalStore {
     Journal *journals;         /* [count]: of the working workers */
     Checkpointer *checkpointer;
     Scrubber *scrubber;
+    Cleaner *cleaner;
     char *run_dir;
     uint64_t checkpoint_bytes;
     Counter is_hurried;
+    Counter moved_records, moved_bytes, index_bytes;
     bool is_started;
 };
 
@@ -103,6 +109,32 @@ Scrubber *scrubber_new(JournalStore *store, const JournalOptions *options);
 void scrubber_start(Scrubber *scrubber);
 /* After offload was stopped. NULL-safe. */
 void scrubber_free(Scrubber *scrubber);
+/* None is being made, and none is asked for. */
+bool checkpointer_is_idle(const Checkpointer *checkpointer);
+bool checkpointer_is_disabled(const Checkpointer *checkpointer);
+/* Of the newest one. */
+uint64_t checkpointer_generation(const Checkpointer *checkpointer);
+
+/* Cleaner: has segments of the log emptied of which little is live, so that they can be recycled.
+ * Lives on all[0]. interval_ns: between two looks. */
+Cleaner *cleaner_new(JournalStore *store, uint64_t interval_ns);
+void cleaner_free(Cleaner *cleaner);
+/* At each submit step of all[0]. */
+void cleaner_consider(Cleaner *cleaner);
+
+/* clean_round.c: asks all groups, one after the other, to move out of the segments. On all[0]. */
+enum { CLEAN_SEGMENTS_MAX = 16 };
+typedef struct CleanOrder {
+    uint64_t segments[CLEAN_SEGMENTS_MAX]; /* ascending */
+    size_t count;
+    uint64_t bytes_max; /* of log that it may take */
+} CleanOrder;
+CleanRound *clean_round_begin(JournalStore *store, const CleanOrder *order,
+                              void (*done)(void *cookie, bool is_cut_short), void *cookie);
+/* After the workers were joined. NULL-safe. */
+void clean_round_free(CleanRound *round);
+/* On group's home: it leaves. */
+void clean_round_forget(CleanRound *round, const Group *group);
 
 /* journal_hold.c */
 struct GroupHold {

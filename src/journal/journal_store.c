@@ -78,6 +78,7 @@ Status journal_store_open(const JournalOptions *options, Worker **all, LogReport
     store->run_dir = run_dir.ptr;
     store->checkpointer = checkpointer_new(store, options->checkpoint_bytes);
     store->scrubber = scrubber_new(store, options);
+    store->cleaner = options->is_not_cleaned ? NULL : cleaner_new(store, options->clean_ns);
     *out_store = store;
     return OK;
 }
@@ -287,6 +288,7 @@ void journal_store_close(JournalStore *store) {
     for (unsigned i = 0; i < count; i++)
         journal_done(&store->journals[i]);
     scrubber_free(store->scrubber);
+    cleaner_free(store->cleaner);
     checkpointer_free(store->checkpointer);
     log_close(store->log);
     mem_free(store->journals);
@@ -323,4 +325,17 @@ void journal_request_checkpoints(JournalStore *store) {
 
 uint64_t journal_store_bytes(const JournalStore *store) {
     return log_bytes_used(store->log);
+}
+
+void journal_store_space(const JournalStore *store, JournalSpace *out_space) {
+    LogSegment segment;
+    *out_space = (JournalSpace){.spare_bytes = log_spare_bytes(store->log),
+                                .moved_records = counter_get(&store->moved_records),
+                                .moved_bytes = counter_get(&store->moved_bytes),
+                                .index_bytes = counter_get(&store->index_bytes)};
+    for (uint64_t n = 0; log_segment_at(store->log, n, &segment); n = segment.number + 1) {
+        out_space->log_bytes += segment.bytes;
+        out_space->live_bytes += segment.live;
+        out_space->dead_bytes += segment.dead;
+    }
 }

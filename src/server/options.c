@@ -94,6 +94,7 @@ static Options *options_new(void) {
     options->jetstream.scrub_interval_ns = 7 * 24 * INT64_C(3600000000000);
     options->jetstream.cipher = CIPHER_NAME_CHACHA;
     options->jetstream.dedup = true;
+    options->jetstream.clean = true;
     options->jetstream.scrub_rate = 20 * 1024 * 1024;
     return options;
 }

@@ -106,6 +106,8 @@ typedef struct JetStreamServerOptions {
     Slice cipher;                 /* CIPHER_NAME_CHACHA or CIPHER_NAME_AES */
     Slice key, key_before;        /* empty = none */
     bool dedup;                   /* large payloads that are equal are stored once */
+    int64_t segment_bytes;        /* of the log; 0 = the store's default */
+    bool clean;                   /* what is live moves out of segments that hold little of it */
     JetStreamLimitsOptions limits;
 } JetStreamServerOptions;
 

@@ -131,6 +131,8 @@ static const Directive jetstream_rows[] = {
     READ_FIXED("scrub", read_scrub, scrub_interval_ns, "ScrubInterval", DURATION),
     ROW("dedup", BOOL, dedup, 0, 0, NULL, "Dedup"),
     ROW("scrub_rate", SIZE, scrub_rate, 0, 0, NULL, "ScrubRate"),
+    ROW("segment_bytes", SIZE, segment_bytes, 0, 0, NULL, "SegmentBytes"),
+    ROW("clean", BOOL, clean, 0, 0, NULL, "Clean"),
     ROW("max_memory_store|max_mem_store|max_mem", SIZE, max_memory, 0, 0, NULL,
         "JetStreamMaxMemory"),
     ROW("max_file_store|max_file", SIZE, max_file, 0, 0, NULL, "JetStreamMaxStore"),

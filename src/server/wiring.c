@@ -67,6 +67,16 @@ void wiring_auth_options(const Options *options, AuthOptions *out) {
     };
 }
 
+/* Whole pages, within what the log can do. */
+static uint64_t segment_bytes_of(const JetStreamServerOptions *js) {
+    enum { LEAST = 64 * 1024, MOST = 256 * 1024 * 1024, PAGE = 4096 };
+    if (js->segment_bytes <= 0)
+        return 0;
+    uint64_t bytes = (uint64_t)js->segment_bytes;
+    bytes = bytes < LEAST ? LEAST : bytes > MOST ? MOST : bytes;
+    return bytes / PAGE * PAGE;
+}
+
 void wiring_jetstream_options(const Options *options, const ServerFacts *facts, Arena *arena,
                               JetStreamOptions *out) {
     const JetStreamServerOptions *js = &options->jetstream;
@@ -104,6 +114,8 @@ void wiring_jetstream_options(const Options *options, const ServerFacts *facts, 
         .key = arena_copy(arena, js->key),
         .key_before = arena_copy(arena, js->key_before),
     };
+    out->segment_bytes = segment_bytes_of(js);
+    out->is_not_cleaned = !js->clean;
     out->domain = arena_copy(arena, js->domain);
     out->server_name = facts->name;
     out->server_id = facts->id;

@@ -29,6 +29,7 @@ Status log_open_dir(const LogOptions *options, Log **out_log) {
     log->bad_dir = path_join(log->dir, "bad");
     log->baton = baton_new();
     log->live = counter_table_new();
+    log->dead = counter_table_new();
     log->sizes = counter_table_new();
     Status status = open_files(log);
     if (status != OK) {
@@ -94,6 +95,7 @@ void log_close(Log *log) {
     vec_done(&log->segments);
     vec_done(&log->spares);
     counter_table_free(log->live);
+    counter_table_free(log->dead);
     counter_table_free(log->sizes);
     io_memory_free(log->block, log->block_cap);
     mem_free(log->bad_dir);

@@ -106,6 +106,30 @@ const char *log_dir(const Log *log);
 void log_add_live(Log *log, Place place, uint64_t bytes);  /* any thread */
 void log_drop_live(Log *log, Place place, uint64_t bytes); /* any thread */
 
+/* The record is live only until two more checkpoints are made: it counts as live and as dead, until
+ * log_drop_dead takes it from both. Any thread. */
+void log_add_dead(Log *log, Place place, uint64_t bytes);
+void log_drop_dead(Log *log, Place place, uint64_t bytes);
+
+typedef struct LogSegment {
+    uint64_t number, bytes; /* of its file */
+    uint64_t live;          /* without what is dead */
+    uint64_t dead;
+} LogSegment;
+/* The first segment whose number is >= from. False: there is none. Any thread. */
+bool log_segment_at(const Log *log, uint64_t from, LogSegment *out_segment);
+/* Room for records without another file: in the head and in spare segments. Any thread. */
+uint64_t log_room(const Log *log);
+/* Of files of spare segments. Any thread. */
+uint64_t log_spare_bytes(const Log *log);
+/* The next block goes to a new segment of about that size; larger spare files are removed. Any
+ * thread. */
+void log_shrink(Log *log, uint64_t segment_bytes);
+/* Any thread, relaxed: log_is_full will soon be true. */
+bool log_is_tight(const Log *log);
+/* With sync_interval: what was written from `from` on is brought to disk. Blocking, any thread. */
+MUST_CHECK Status log_sync_from(const Log *log, Place from);
+
 /* Where the next block will go at the earliest. Any thread. */
 Place log_head(const Log *log);
 /* Everything before floor that is not live is covered by two durable checkpoints. Any thread; only

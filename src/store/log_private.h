@@ -71,6 +71,7 @@ struct Log {
     uint64_t spare_number_last;
     bool is_spare_coming;
     uint64_t spare_failed_ns; /* when making one failed last; 0 = did not */
+    uint64_t shrink_bytes;    /* the next segment is due, no larger than this; 0 = not due */
 
     DiskFile *file; /* of the head segment */
     uint64_t offset, closed_bytes;
@@ -100,9 +101,9 @@ struct Log {
     bool is_resuming;
 
     /* Any thread. */
-    Counter head, floor, bytes_used, is_full, is_failed;
-    Counter wakes;              /* wake mails on their way: one is enough */
-    CounterTable *live, *sizes; /* by segment number - base */
+    Counter head, floor, bytes_used, spare_bytes, is_full, is_tight, is_failed;
+    Counter wakes;                     /* wake mails on their way: one is enough */
+    CounterTable *live, *dead, *sizes; /* by segment number - base */
     uint64_t base;
 };
 
@@ -125,6 +126,8 @@ MUST_CHECK Status log_retire_empty(Log *log, size_t keep);
 uint64_t log_next_spare_bytes(const Log *log, uint64_t bytes_min);
 MUST_CHECK Status log_open_head(Log *log, DiskFile **out_file);
 void log_remove_spares(Log *log);
+/* Size of the segment after the head. */
+uint64_t log_next_bytes(const Log *log);
 
 /* sync_interval: starts a sync of everything written so far. */
 void log_begin_sync(Log *log);

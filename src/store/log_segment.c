@@ -31,6 +31,7 @@ void log_add_segment(Log *log, uint64_t number, uint64_t bytes) {
     vec_push(&log->segments, segment);
     Counter *size = counter_table_make(log->sizes, number - log->base);
     (void)counter_table_make(log->live, number - log->base);
+    (void)counter_table_make(log->dead, number - log->base);
     uint64_t sealed_at = super_sealed_at(&log->super, number);
     if (size != NULL)
         counter_set(size, bytes < sealed_at ? bytes : sealed_at);
@@ -97,7 +98,15 @@ static Status roll(Log *log, size_t spare_index) {
     log->file = file;
     log_add_segment(log, number, spare.bytes);
     log->offset = 0;
+    log->shrink_bytes = 0;
     return OK;
+}
+
+static void count_spares(Log *log) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < log->spares.len; i++)
+        bytes += log->spares.at[i].bytes;
+    counter_set(&log->spare_bytes, bytes);
 }
 
 static bool may_try_to_make(const Log *log) {
@@ -122,9 +131,15 @@ static int wait_for_spare(Log *log, uint64_t need) {
     return find_spare(log, need);
 }
 
+/* The smaller segment is there. */
+static bool is_shrink_due(const Log *log, uint64_t need) {
+    int spare = log->shrink_bytes ? find_spare(log, need) : -1;
+    return spare >= 0 && log->spares.at[spare].bytes <= log->shrink_bytes;
+}
+
 Status log_make_room(Log *log, uint64_t need) {
     if (log->segments.len && log->offset + need <= log_head_segment(log)->bytes &&
-        log_cipher_may_write(log))
+        log_cipher_may_write(log) && !is_shrink_due(log, need))
         return OK;
     if (need > log->options.segment_bytes)
         return ERR_FULL;
@@ -141,6 +156,7 @@ Status log_make_room(Log *log, uint64_t need) {
         return ERR_IO;
     }
     log_recycle(log);
+    count_spares(log);
     if (log->spares.len == 0 && log->is_threaded)
         log_ask_for_spare(log, 0);
     return OK;
@@ -218,6 +234,7 @@ static bool recycle_one(Log *log, size_t i) {
     vec_remove_ordered(&log->segments, i);
     vec_push(&log->spares, spare);
     counter_set(counter_table_find(log->sizes, segment.number - log->base), 0);
+    counter_set(counter_table_find(log->dead, segment.number - log->base), 0);
     log->closed_bytes -= segment.bytes;
     return true;
 }
@@ -237,20 +254,31 @@ void log_recycle(Log *log) {
     counter_set(&log->bytes_used, log->closed_bytes + log->offset);
 }
 
-/* Small ones go first. */
+static void remove_spare(Log *log, size_t i) {
+    Segment spare = log->spares.at[i];
+    vec_remove_unordered(&log->spares, i);
+    HelperJob *job = mem_zalloc(sizeof *job);
+    job->kind = JOB_REMOVE;
+    job->path = path_numbered(log->log_dir, "spare.", spare.number, "");
+    job_submit(log, job);
+}
+
+/* Those go first that are larger than the next segment, then small ones. While segments are small,
+ * one is enough. */
 void log_remove_spares(Log *log) {
-    while (log->spares.len > LOG_SPARES_MAX) {
+    uint64_t next = log_next_bytes(log);
+    size_t max = next < log->options.segment_bytes ? 1 : LOG_SPARES_MAX;
+    for (size_t i = log->spares.len; i-- > 0;)
+        if (log->spares.at[i].bytes > next && (log->spares.len > 1 || log->shrink_bytes))
+            remove_spare(log, i);
+    while (log->spares.len > max) {
         size_t smallest = 0;
         for (size_t i = 1; i < log->spares.len; i++)
             if (log->spares.at[i].bytes < log->spares.at[smallest].bytes)
                 smallest = i;
-        Segment spare = log->spares.at[smallest];
-        vec_remove_unordered(&log->spares, smallest);
-        HelperJob *job = mem_zalloc(sizeof *job);
-        job->kind = JOB_REMOVE;
-        job->path = path_numbered(log->log_dir, "spare.", spare.number, "");
-        job_submit(log, job);
+        remove_spare(log, smallest);
     }
+    count_spares(log);
 }
 
 /* --- space --- */
@@ -265,8 +293,10 @@ static void set_full(Log *log, bool is_full) {
         LOG_INFO("space is back: publishes are accepted", "dir=%s", log->dir);
 }
 
-static uint64_t next_segment_bytes(const Log *log) {
+uint64_t log_next_bytes(const Log *log) {
     uint64_t max = log->options.segment_bytes;
+    if (log->shrink_bytes)
+        return log->shrink_bytes < max ? log->shrink_bytes : max;
     uint64_t last = log->segments.len ? log->segments.at[log->segments.len - 1].bytes : 0;
     uint64_t next = last == 0 ? LOG_SEGMENT_BYTES_FIRST : last * 4;
     return next < max ? next : max;
@@ -287,7 +317,7 @@ static uint64_t bytes_that_fit(const Log *log, uint64_t want, uint64_t need) {
 }
 
 uint64_t log_next_spare_bytes(const Log *log, uint64_t bytes_min) {
-    uint64_t want = next_segment_bytes(log);
+    uint64_t want = log_next_bytes(log);
     if (want < bytes_min)
         want = log->options.segment_bytes;
     return bytes_that_fit(log, want, bytes_min);
@@ -322,6 +352,7 @@ void log_check_space(Log *log) {
         return;
     bool was_full = log_is_full(log);
     bool is_full = free_bytes < log->options.free_low_bytes;
+    counter_set(&log->is_tight, free_bytes / 2 < log->options.free_low_bytes);
     if (was_full)
         log_recycle(log);
     if (!is_full && log->spares.len == 0 && was_full && may_try_to_make(log))
@@ -363,6 +394,7 @@ static void on_made(Log *log, const HelperJob *job) {
     if (job->status == OK) {
         log->spare_failed_ns = 0;
         vec_push(&log->spares, job->spare);
+        count_spares(log);
         return;
     }
     LOG_WARNING("no next log segment", "dir=%s bytes=%llu why=%s", log->dir,

@@ -48,6 +48,10 @@ typedef enum RecordType {
     RECORD_CHUNK = 34, /* group: the stream that brought it. headers: SHA-256 of the payload. What
                           RECORD_PUBLISH entries with RECORD_REF refer to, of any stream of the
                           account */
+    RECORD_MOVED = 32, /* group: stream. Records of its messages as they stood elsewhere in the log,
+                          one behind the other; headers: which and where (stream/moved_entry.h).
+                          Each can be read by its own place. Type and group of a record that nobody
+                          reads (RECORD_FILLER_GROUP) too */
     RECORD_SCHEDULE_FIRE = 22, /* group: stream. payload: seq of a schedule, i64 when it is due
                                   next; the next entry is its message (RECORD_FIRED) */
 } RecordType;
@@ -63,6 +67,8 @@ enum {
 
 /* Record.flags of RECORD_CHUNK. */
 enum { RECORD_CHUNK_INSTEAD = 0x01 }; /* of one that is damaged, or moved */
+/* No group has this id. */
+#define RECORD_FILLER_GROUP UINT32_MAX
 
 typedef struct Record {
     RecordType type;
@@ -110,6 +116,11 @@ static inline size_t record_bytes(const Record *record) {
     size_t len =
         RECORD_HEADER_BYTES + record->subject.len + record->headers.len + record->payload.len;
     return (len + 7) & ~(size_t)7;
+}
+
+/* A record that was parsed, as it lies there. */
+static inline Slice record_raw(const Record *parsed) {
+    return (Slice){parsed->subject.ptr - RECORD_HEADER_BYTES, record_bytes(parsed)};
 }
 
 /* Writes record_bytes(record) to `to`. */

@@ -202,6 +202,25 @@ const RunDue *run_dues(const Run *run, size_t *out_count) {
 
 /* ---- messages ---- */
 
+bool run_page_places(const Run *run, const RunPage *page, Place *out_least, Place *out_greatest) {
+    const char *at = (const char *)section(run, RUN_SLOTS) + page->at;
+    uint64_t least = UINT64_MAX, greatest = 0;
+    RunSlotsHead head;
+    memcpy(&head, at, sizeof head);
+    for (size_t i = 0; i < page->count; i++) {
+        uint64_t place = run_column_get(at + sizeof head, head.place_width, i);
+        if (!place)
+            continue;
+        least = place < least ? place : least;
+        greatest = place > greatest ? place : greatest;
+    }
+    if (!greatest)
+        return false;
+    *out_least = head.place + ((least - 1) << head.place_shift);
+    *out_greatest = head.place + ((greatest - 1) << head.place_shift);
+    return true;
+}
+
 void run_message(const Run *run, const RunPage *page, unsigned i, RunMessage *out_message) {
     const char *at = (const char *)section(run, RUN_SLOTS) + page->at;
     size_t rank = run_rank(page->has, i), count = page->count;

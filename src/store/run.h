@@ -72,6 +72,9 @@ const RunDue *run_dues(const Run *run, size_t *out_count);
 /* The i-th sequence of the page, which is there. O(1). */
 void run_message(const Run *run, const RunPage *page, unsigned i, RunMessage *out_message);
 
+/* Least and greatest place of the page's messages in the log; false: none is in the log. */
+bool run_page_places(const Run *run, const RunPage *page, Place *out_least, Place *out_greatest);
+
 /* False when there is none. O(1), one or two cache misses. */
 bool run_find(const Run *run, Slice subject, uint32_t *out_ordinal);
 /* ordinal < run_subject_count. */
@@ -114,6 +117,10 @@ typedef struct RunFill {
     RunMessage messages[RUN_PAGE_SLOTS]; /* [0, count), ascending; next is not looked at */
     uint64_t bytes[RUN_PAGE_SLOTS];      /* of their records */
 } RunFill;
+typedef struct RunPlace {
+    uint64_t seq;
+    Place place;
+} RunPlace;
 typedef struct RunInput {
     const Run *base;                            /* NULL: none */
     const uint64_t (*base_has)[RUN_PAGE_WORDS]; /* by page of base: those still there */
@@ -121,6 +128,8 @@ typedef struct RunInput {
     size_t base_segment_count;
     const RunSize *resized; /* messages of base whose flags changed, ascending */
     size_t resized_count;
+    const RunPlace *moved; /* messages of base whose place changed, ascending; others too */
+    size_t moved_count;
 
     /* The source of all that is new; called on the writing thread. */
     void *cookie;

@@ -174,12 +174,31 @@ static bool has_resized(const RunInput *in, uint64_t number) {
     return at < in->resized_count && in->resized[at].seq / RUN_PAGE_SLOTS == number;
 }
 
+/* Position of the first of those that moved whose sequence is >= seq. */
+static size_t find_moved(const RunInput *in, uint64_t seq) {
+    size_t low = 0, high = in->moved_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (in->moved[middle].seq < seq)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool has_moved(const RunInput *in, uint64_t number) {
+    size_t at = in->moved_count ? find_moved(in, number * RUN_PAGE_SLOTS) : 0;
+    return at < in->moved_count && in->moved[at].seq / RUN_PAGE_SLOTS == number;
+}
+
 static void fill_from_base(const RunMerge *merge, size_t p, RunFill *page) {
     const RunInput *in = merge->in;
     size_t page_count;
     const RunPage *from = &run_pages(in->base, &page_count)[p];
     const uint64_t *has = in->base_has[p];
     size_t resized = in->resized_count ? find_resized(in, from->number * RUN_PAGE_SLOTS) : 0;
+    size_t moved = in->moved_count ? find_moved(in, from->number * RUN_PAGE_SLOTS) : 0;
     page->number = from->number;
     page->count = 0;
     memcpy(page->has, has, sizeof page->has);
@@ -195,6 +214,10 @@ static void fill_from_base(const RunMerge *merge, size_t p, RunFill *page) {
                 resized++;
             if (resized < in->resized_count && in->resized[resized].seq == seq)
                 message->size = in->resized[resized].size;
+            while (moved < in->moved_count && in->moved[moved].seq < seq)
+                moved++;
+            if (moved < in->moved_count && in->moved[moved].seq == seq)
+                message->place = in->moved[moved].place;
         }
 }
 
@@ -209,7 +232,7 @@ static bool put_as_it_is(RunMerge *merge, size_t p) {
     RunSlotsHead head;
     Packed packed;
     count = page->count;
-    if (!is_whole(in, page, p) || has_resized(in, page->number))
+    if (!is_whole(in, page, p) || has_resized(in, page->number) || has_moved(in, page->number))
         return false;
     memcpy(&head, at, sizeof head);
     at += sizeof head;
@@ -403,7 +426,8 @@ static size_t put_kept_pieces(RunMerge *merge) {
             run_places_checksum(&head, bytes) != head.checksum)
             break;
         size_t same = 0;
-        while (same < RUN_PLACES_PAGES && is_whole(in, &pages[done + same], done + same))
+        while (same < RUN_PLACES_PAGES && is_whole(in, &pages[done + same], done + same) &&
+               !has_moved(in, pages[done + same].number))
             same++;
         if (same < RUN_PLACES_PAGES)
             break;
@@ -414,7 +438,7 @@ static size_t put_kept_pieces(RunMerge *merge) {
     return done;
 }
 
-/* Both sources hold places as they were: read again, upwards. */
+/* Both sources are read again, upwards. */
 static void write_places(RunMerge *merge) {
     const RunInput *in = merge->in;
     PlacesPiece piece = {0};

@@ -133,6 +133,8 @@ static Status open_store(const JetStreamOptions *options, Worker **all, JournalS
         .scrub_interval_ns = options->scrub_interval_ns,
         .scrub_rate = options->scrub_rate,
         .progress = options->progress,
+        .clean_ns = options->clean_ns,
+        .is_not_cleaned = options->is_not_cleaned,
         .offload = options->offload,
     };
     LogReport report = {0};

@@ -33,6 +33,8 @@ void msg_base_free(MsgBase *base) {
     for (size_t at = 0; map64_next(&base->edits, &at, &seq, &slot);)
         mem_free(slot);
     map64_done(&base->edits);
+    map64_done(&base->moved);
+    map64_done(&base->frozen);
     mem_free(base->segments);
     mem_free(base->pages);
     run_free(base->run);
@@ -71,9 +73,24 @@ static SubjectId subject_id(const MsgBase *base, uint32_t ordinal) {
     return base->subjects ? subject_id_of_run(base->subjects, ordinal) : ordinal | SUBJECT_OF_RUN;
 }
 
+static uint64_t moved_place(const MsgBase *base, uint64_t seq) {
+    uintptr_t place = base->moved.len ? (uintptr_t)map64_get(&base->moved, seq) : 0;
+    if (!place && base->frozen.len)
+        place = (uintptr_t)map64_get(&base->frozen, seq);
+    return place;
+}
+
+uint64_t msg_base_moved(const MsgBase *base, size_t page, unsigned i) {
+    const MsgBasePage *at = &base->pages[page];
+    return at->has_moves ? moved_place(base, at->number * MSG_PAGE_SLOTS + i) : 0;
+}
+
 static void read_slot(const MsgBase *base, size_t page, unsigned i, MsgSlot *out_slot) {
     RunMessage message;
     run_message(base->run, &base->written[page], i, &message);
+    uint64_t moved = msg_base_moved(base, page, i);
+    if (moved)
+        message.place = moved;
     *out_slot = (MsgSlot){
         .place = message.place,
         .time_ns = message.time_ns,
@@ -118,6 +135,8 @@ void msg_base_remove(MsgBase *base, size_t page, unsigned i) {
     MsgBasePage *at = &base->pages[page];
     if (at->has_edits)
         mem_free(map64_remove(&base->edits, at->number * MSG_PAGE_SLOTS + i));
+    if (at->has_moves && base->moved.len)
+        (void)map64_remove(&base->moved, at->number * MSG_PAGE_SLOTS + i);
     at->live[i / 64] &= ~(1ull << (i % 64));
     at->count--;
     base->removed++;
@@ -131,4 +150,45 @@ void msg_base_drop_bytes(MsgBase *base, uint64_t place, uint64_t bytes) {
             base->segments[i].bytes -= bytes;
             return;
         }
+}
+
+static void add_bytes(MsgBase *base, uint64_t place, uint64_t bytes) {
+    for (size_t i = base->segment_count; i-- > 0;)
+        if (base->segments[i].segment == place_segment(place)) {
+            base->segments[i].bytes += bytes;
+            return;
+        }
+    base->segments =
+        mem_realloc(base->segments, (base->segment_count + 1) * sizeof *base->segments);
+    base->segments[base->segment_count++] = (RunSegment){place_segment(place), bytes};
+}
+
+void msg_base_move_bytes(MsgBase *base, uint64_t from, uint64_t to, uint64_t bytes) {
+    msg_base_drop_bytes(base, from & ~MSG_REF, bytes);
+    add_bytes(base, to & ~MSG_REF, bytes);
+}
+
+void msg_base_move(MsgBase *base, size_t page, unsigned i, uint64_t place) {
+    MsgBasePage *at = &base->pages[page];
+    MsgSlot *edit = find_edit(base, page, i);
+    if (edit)
+        edit->place = place;
+    (void)map64_put(&base->moved, at->number * MSG_PAGE_SLOTS + i, (void *)(uintptr_t)place);
+    at->has_moves = true;
+}
+
+void msg_base_freeze_moved(MsgBase *base) {
+    uint64_t seq;
+    void *place;
+    if (!base->frozen.len) {
+        map64_done(&base->frozen);
+        base->frozen = base->moved;
+        base->moved = (Map64){0};
+        return;
+    }
+    /* The run that was made of them could not be written. */
+    for (size_t at = 0; map64_next(&base->moved, &at, &seq, &place);)
+        (void)map64_put(&base->frozen, seq, place);
+    map64_done(&base->moved);
+    base->moved = (Map64){0};
 }

@@ -18,7 +18,7 @@ typedef struct MsgBasePage {
     uint64_t number;
     uint64_t live[MSG_PAGE_WORDS];
     uint32_t count;
-    bool has_edits;
+    bool has_edits, has_moves;
 } MsgBasePage;
 
 struct MsgBase {
@@ -28,7 +28,10 @@ struct MsgBase {
     MsgBasePage *pages; /* [head, len), ascending; empty ones stay, but not at the head */
     size_t head, len;
     uint64_t removed;
-    Map64 edits;          /* seq -> MsgSlot, which counts instead of what the run says */
+    Map64 edits; /* seq -> MsgSlot, which counts instead of what the run says */
+    /* seq -> place that counts instead of what the run says; of live ones, and in frozen of others
+     * too. What is in frozen does not change while a new run is made of it. */
+    Map64 moved, frozen;
     RunSegment *segments; /* bytes of live records */
     size_t segment_count;
     MsgSlot copies[MSG_BASE_COPIES]; /* slots that were asked for last */
@@ -52,6 +55,14 @@ void msg_base_remove(MsgBase *base, size_t page, unsigned i);
 
 /* Changed ones get the ids by which their subjects are known now. */
 void msg_base_settle(MsgBase *base);
+
+/* Its record lies elsewhere from now on; with msg_base_move_bytes. */
+void msg_base_move(MsgBase *base, size_t page, unsigned i, uint64_t place);
+void msg_base_move_bytes(MsgBase *base, uint64_t from, uint64_t to, uint64_t bytes);
+/* What was moved up to now is in frozen. No run is being made. */
+void msg_base_freeze_moved(MsgBase *base);
+/* The i-th of the page is live: where it was moved; 0 = it was not. */
+uint64_t msg_base_moved(const MsgBase *base, size_t page, unsigned i);
 
 /* Bytes of a record of the run that is live no longer. */
 void msg_base_drop_bytes(MsgBase *base, uint64_t place, uint64_t bytes);

@@ -339,6 +339,23 @@ MsgSlot *msg_index_edit(MsgIndex *index, uint64_t seq) {
     return settled(index, page, &page->slots[page_slot_at(page, i)]);
 }
 
+void msg_index_move(MsgIndex *index, uint64_t seq, uint64_t place, uint64_t bytes) {
+    size_t at;
+    unsigned i = seq % MSG_PAGE_SLOTS;
+    const uint64_t from = msg_index_get(index, seq)->place;
+    if (index->aside && seq < index->aside->cut)
+        vec_push(&index->aside->moved, ((MsgMove){seq, from, place, bytes}));
+    if (is_in_base(index, seq, &at)) {
+        msg_base_move_bytes(index->base, from, place, bytes);
+        msg_base_move(index->base, at, i, place);
+        return;
+    }
+    MsgPage *page = find_page(index, seq / MSG_PAGE_SLOTS, &at);
+    ASSERT(page && page_has(page, i));
+    page = own_page(index, at);
+    page->slots[page_slot_at(page, i)].place = place;
+}
+
 uint64_t msg_index_next(const MsgIndex *index, uint64_t seq) {
     uint64_t number = seq / MSG_PAGE_SLOTS;
     size_t at = lower_of_both(index, number), len = page_count(index);
@@ -606,6 +623,7 @@ void msg_aside_free(MsgAside *aside) {
     vec_done(&aside->edited);
     vec_done(&aside->removed);
     vec_done(&aside->dead);
+    vec_done(&aside->moved);
     mem_free(aside);
 }
 

@@ -91,6 +91,9 @@ MsgSlot *msg_index_get(const MsgIndex *index, uint64_t seq);
 /* seq is live: its slot, to be changed. */
 MsgSlot *msg_index_edit(MsgIndex *index, uint64_t seq);
 
+/* seq is live, its record in the log: it lies elsewhere from now on. */
+void msg_index_move(MsgIndex *index, uint64_t seq, uint64_t place, uint64_t bytes);
+
 /* First live one at or above seq, last live one at or below it; 0 when there is none. */
 uint64_t msg_index_next(const MsgIndex *index, uint64_t seq);
 uint64_t msg_index_prev(const MsgIndex *index, uint64_t seq);
@@ -110,6 +113,10 @@ typedef struct MsgDead {
     uint64_t place, bytes;
 } MsgDead;
 
+typedef struct MsgMove {
+    uint64_t seq, from, to, bytes;
+} MsgMove;
+
 /* What was set aside, and what became of it since. */
 struct MsgAside {
     uint64_t cut; /* sequences below it */
@@ -118,6 +125,7 @@ struct MsgAside {
     size_t page_count;
     VEC(uint64_t) edited, removed; /* in base too; an edited one may be gone */
     VEC(MsgDead) dead;             /* records of these that are live no longer */
+    VEC(MsgMove) moved;            /* likewise */
     MsgSlot copies[MSG_ASIDE_COPIES];
     unsigned copy_at;
 };

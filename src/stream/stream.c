@@ -13,6 +13,7 @@
 #include "stream/stream_batch.h"
 #include "stream/stream_fast.h"
 #include "stream/stream_keys.h"
+#include "stream/stream_move.h"
 #include "stream/stream_parts.h"
 #include "stream/usage.h"
 
@@ -226,8 +227,11 @@ void stream_free(Stream *stream) {
     leases_done(stream);
     map64_done(&parts->touched);
     stream_waits_done(stream);
+    stream_placing_free(stream);
     if (parts->build)
         stream_build_leave(stream);
+    if (parts->move)
+        stream_move_leave(stream);
     journal_remove_group(stream->js->journal, &stream->group);
     map64_remove(&stream->js->streams, stream->group.id);
     stream_batches_free(stream);

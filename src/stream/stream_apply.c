@@ -12,6 +12,7 @@
 #include "stream/stream_await.h"
 #include "stream/stream_batch.h"
 #include "stream/stream_fast.h"
+#include "stream/stream_move.h"
 #include "stream/stream_parts.h"
 #include "stream/stream_touch.h"
 
@@ -365,12 +366,21 @@ static void apply_by_type(Stream *stream, const Record *record, Place place, Sha
         break;
     case RECORD_CHUNK:
         stream_apply_chunk(stream, record, place, hold, ticket);
+        if (ticket && ticket->kind == TICKET_MOVED) {
+            stream_chunk_forget_fresh(stream);
+            stream_move_landed(stream, OK);
+        }
         break;
     case RECORD_SKIP:
         stream_apply_skip(stream, record);
         break;
     case RECORD_BATCH:
         stream_apply_batch(stream, record, place, hold, ticket);
+        break;
+    case RECORD_MOVED:
+        stream_apply_moved(stream, record, place);
+        if (ticket)
+            stream_move_landed(stream, OK);
         break;
     case RECORD_EXPIRE:
         stream->parts->is_expire_in_flight = false;
@@ -504,6 +514,9 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
         break;
     case TICKET_CHUNK: /* its message, the next entry, tells */
         break;
+    case TICKET_MOVED:
+        stream_move_landed(stream, why);
+        break;
     }
     if (stream->parts->settling.len)
         stream_settle(stream);
@@ -518,5 +531,6 @@ const GroupOps stream_group_ops = {
     .lost = stream_lost,
     .save = stream_save,
     .freeze = stream_freeze,
+    .move = stream_move,
     .load = stream_load,
 };

@@ -47,6 +47,8 @@ struct StreamBuild {
     RunSegment *base_segments;
     size_t base_segment_count;
     VEC(RunSize) resized;
+    Map64 moved; /* those of base that lie elsewhere: the base's frozen ones */
+    bool owns_moved;
     VEC(RunDue) dues;
 
     /* While it is written. */
@@ -56,7 +58,7 @@ struct StreamBuild {
     /* What the stream shall stand on, and how far it knows what happened meanwhile. */
     MsgBase *next;
     SubjectBase *next_subjects;
-    size_t heap_at, removed_at, edited_at, dead_at, taken_at;
+    size_t heap_at, moved_at, removed_at, edited_at, dead_at, taken_at;
     Buf text;
 
     /* Until all is back. */
@@ -86,6 +88,8 @@ static void build_free(StreamBuild *build) {
     mem_free(build->base_has);
     mem_free(build->base_segments);
     vec_done(&build->resized);
+    if (build->owns_moved)
+        map64_done(&build->moved);
     vec_done(&build->dues);
     vec_done(&build->heap_seqs);
     vec_done(&build->names);
@@ -140,10 +144,12 @@ static int by_resized_seq(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void copy_base(StreamBuild *build, const MsgBase *base) {
+static void copy_base(StreamBuild *build, MsgBase *base) {
     uint64_t seq;
     void *value;
     build->base = base->run;
+    msg_base_freeze_moved(base);
+    build->moved = base->frozen;
     build->base_has = mem_alloc((base->len + 1) * sizeof *build->base_has);
     for (size_t p = 0; p < base->len; p++)
         memcpy(build->base_has[p], base->pages[p].live, sizeof build->base_has[p]);
@@ -174,7 +180,8 @@ static bool is_worth_it(const Stream *stream, uint64_t cut) {
         return false;
     if (stream->group.wants_run)
         return true;
-    uint64_t changed = base ? base->removed + base->edits.len : 0;
+    uint64_t changed =
+        base ? base->removed + base->edits.len + base->moved.len + base->frozen.len : 0;
     if (cut > end)
         changed += msg_index_count_from(index, end) - msg_index_count_from(index, cut);
     return changed > journal_inline_max(stream->js->journal);
@@ -318,9 +325,27 @@ static void fill_page(void *cookie, size_t p, RunFill *page) {
     }
 }
 
+static int by_moved_seq(const void *a, const void *b) {
+    uint64_t x = ((const RunPlace *)a)->seq, y = ((const RunPlace *)b)->seq;
+    return (x > y) - (x < y);
+}
+
+static RunPlace *sort_moved(const StreamBuild *build) {
+    uint64_t seq;
+    void *place;
+    size_t len = 0;
+    RunPlace *moved = mem_alloc((build->moved.len + 1) * sizeof *moved);
+    for (size_t at = 0; map64_next(&build->moved, &at, &seq, &place);)
+        moved[len++] = (RunPlace){seq, (uintptr_t)place};
+    if (len > 1)
+        qsort(moved, len, sizeof *moved, by_moved_seq);
+    return moved;
+}
+
 static void write_run(OffloadJob *job) {
     StreamBuild *build = (StreamBuild *)job;
     Run *run;
+    RunPlace *moved = sort_moved(build);
     name_subjects(build);
     if (build->resized.len > 1)
         qsort(build->resized.at, build->resized.len, sizeof *build->resized.at, by_resized_seq);
@@ -330,6 +355,8 @@ static void write_run(OffloadJob *job) {
                       .base_segment_count = build->base_segment_count,
                       .resized = build->resized.at,
                       .resized_count = build->resized.len,
+                      .moved = moved,
+                      .moved_count = build->moved.len,
                       .cookie = build,
                       .texts = build->names.at,
                       .text_count = build->names.len,
@@ -349,6 +376,7 @@ static void write_run(OffloadJob *job) {
         build->next_subjects = subject_base_new(run);
     }
     vec_done(&build->names);
+    mem_free(moved);
 }
 
 static void on_written(Worker *here, OffloadJob *job) {
@@ -412,6 +440,13 @@ static bool find_next(const MsgBase *next, uint64_t seq, size_t *out_page) {
            next->pages[at].live[i / 64] >> (i % 64) & 1;
 }
 
+static void carry_move(StreamBuild *build, const MsgMove *move) {
+    size_t page;
+    msg_base_move_bytes(build->next, move->from, move->to, move->bytes);
+    if (find_next(build->next, move->seq, &page))
+        msg_base_move(build->next, page, move->seq % MSG_PAGE_SLOTS, move->to);
+}
+
 static void carry_removal(StreamBuild *build, uint64_t seq) {
     size_t page;
     if (find_next(build->next, seq, &page))
@@ -457,7 +492,9 @@ static void carry_subject(StreamBuild *build, SubjectId id) {
 static bool carry_one(StreamBuild *build) {
     const MsgAside *aside = build->aside;
     const SubjectIdList *taken = &build->stream->parts->subjects.taken;
-    if (build->removed_at < aside->removed.len) {
+    if (build->moved_at < aside->moved.len) { /* before they die */
+        carry_move(build, &aside->moved.at[build->moved_at++]);
+    } else if (build->removed_at < aside->removed.len) {
         carry_removal(build, aside->removed.at[build->removed_at++]);
     } else if (build->dead_at < aside->dead.len) {
         const MsgDead *dead = &aside->dead.at[build->dead_at++];
@@ -570,14 +607,20 @@ static void run_slice(Task *task) {
 
 /* ---- what happens meanwhile ---- */
 
+/* What may be being read stays with the build. */
+static void take_base(StreamBuild *build, MsgBase *base) {
+    build->base_owned = base->run;
+    base->run = NULL;
+    base->frozen = (Map64){0};
+    build->owns_moved = true;
+}
+
 void stream_build_on_drop_all(Stream *stream) {
     StreamBuild *build = stream->parts->build;
     MsgBase *base = stream->index->base;
     build->is_void = true;
-    if (base && build->has_run) { /* it may be being read */
-        build->base_owned = base->run;
-        base->run = NULL;
-    }
+    if (base && build->has_run)
+        take_base(build, base);
 }
 
 /* What was set aside stays good as long as the stream needs it. */
@@ -590,10 +633,8 @@ void stream_build_leave(Stream *stream) {
     if (!build->has_run) {
         /* Nothing was set aside. */
     } else if (is_writing) {
-        if (base && !build->base_owned) {
-            build->base_owned = base->run;
-            base->run = NULL;
-        }
+        if (base && !build->base_owned)
+            take_base(build, base);
     } else if (!build->is_void) {
         msg_index_take_back(stream->index);
         stream->parts->subjects.owns_below = true;

@@ -98,7 +98,7 @@ bool stream_chunk_submit(Stream *stream, const Record *draft, const Ticket *tick
 
 /* ---- applying ---- */
 
-static void forget_fresh(Stream *stream) {
+void stream_chunk_forget_fresh(Stream *stream) {
     FreshChunk *fresh = &stream->parts->chunks.fresh;
     if (fresh->chunk)
         chunk_unref(table_of(stream), fresh->chunk);
@@ -116,7 +116,7 @@ void stream_apply_chunk(Stream *stream, const Record *record, Place place, Share
                         const Ticket *ticket) {
     ChunkTable *table = table_of(stream);
     FreshChunk *fresh = &stream->parts->chunks.fresh;
-    forget_fresh(stream);
+    stream_chunk_forget_fresh(stream);
     if (!table || !place || record->headers.len != RECORD_HASH_BYTES || record->payload.len == 0)
         return;
     Chunk *chunk = chunk_take(table, account_of(stream), (const uint8_t *)record->headers.ptr,
@@ -131,7 +131,7 @@ void stream_apply_chunk(Stream *stream, const Record *record, Place place, Share
 
 void stream_lost_chunk(Stream *stream, const Record *record, Place place) {
     ChunkTable *table = table_of(stream);
-    forget_fresh(stream);
+    stream_chunk_forget_fresh(stream);
     if (!table || !place || record->headers.len != RECORD_HASH_BYTES || record->payload.len == 0)
         return;
     Chunk *chunk = chunk_take(table, account_of(stream), (const uint8_t *)record->headers.ptr,
@@ -242,7 +242,7 @@ void stream_apply_ref(Stream *stream, const Record *record, Place place, Shared 
         refuse(stream, &message, ticket);
         chunk_unref(table, chunk);
     }
-    forget_fresh(stream);
+    stream_chunk_forget_fresh(stream);
 }
 
 void stream_chunk_refused(Stream *stream, const Record *record) {
@@ -321,7 +321,7 @@ void stream_chunks_age(Stream *stream) {
 }
 
 void stream_chunks_give_back(Stream *stream) {
-    forget_fresh(stream);
+    stream_chunk_forget_fresh(stream);
     stream_chunk_dropped_all(stream);
     for (unsigned age = 0; age < DROP_AGES; age++)
         unref_dropped(stream, age);

@@ -62,6 +62,8 @@ bool stream_chunk_submit(Stream *stream, const Record *draft, const Ticket *tick
 /* RECORD_CHUNK; RECORD_PUBLISH with RECORD_REF. */
 void stream_apply_chunk(Stream *stream, const Record *record, Place place, Shared *hold,
                         const Ticket *ticket);
+/* No message comes behind it. */
+void stream_chunk_forget_fresh(Stream *stream);
 void stream_apply_ref(Stream *stream, const Record *record, Place place, Shared *hold,
                       const Ticket *ticket);
 /* Recovery: a RECORD_CHUNK, of which the disk gives no more than what record says, unchecked. */

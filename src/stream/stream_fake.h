@@ -14,6 +14,7 @@ typedef struct FakeEntry {
     Ticket ticket; /* data is owned */
     int64_t live;  /* bytes that the stream says are live */
     bool is_gone;  /* with its segment */
+    int64_t dead;  /* of these, bytes that it gives up later */
 } FakeEntry;
 
 typedef struct FakeSent {
@@ -42,7 +43,8 @@ typedef struct World {
     void *fetch_cookie;
     Sub *subs; /* linked by set */
     Timer *timer;
-    Task *ready;
+    Task *ready;                    /* the newest one */
+    Task *ready_before[4];          /* others that wait */
     uint64_t mono_ns, mono_step_ns; /* the clock goes on by the step each time it is asked */
     char run_dir[32];               /* made when a run is written */
     uint64_t inline_max;            /* messages that are saved without a run */
@@ -66,6 +68,8 @@ StreamConfig *world_config(const char *json);
 /* Delivers to the stream; headers without the first and last line, lines end in \n; NULL = none. */
 void world_publish(Stream *stream, const char *subject, const char *headers, Slice payload,
                    const char *reply);
+/* Runs one task; false: there was none. */
+bool world_run_ready(void);
 /* Applies what waits. */
 void world_flush(Stream *stream);
 /* Forgets all entries but the first ones. */

@@ -63,6 +63,7 @@ void stream_note_drop(Stream *stream, unsigned age, Place place, uint64_t bytes)
     DropList *list = &stream->parts->drops[age];
     size_t low = 0, high = list->len;
     uint64_t segment = place_segment(place);
+    log_add_dead(journal_log(stream->js->journal), place, bytes);
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (place_segment(list->at[middle].place) < segment)
@@ -86,7 +87,7 @@ void stream_note_drop(Stream *stream, unsigned age, Place place, uint64_t bytes)
 static void give_back(Stream *stream, DropList *list) {
     Log *log = journal_log(stream->js->journal);
     for (size_t i = 0; i < list->len; i++)
-        log_drop_live(log, list->at[i].place, list->at[i].bytes);
+        log_drop_dead(log, list->at[i].place, list->at[i].bytes);
     list->len = 0;
 }
 

@@ -223,6 +223,11 @@ static void add_one(Stream *stream, uint64_t seq, const Saved *saved) {
         if (saved->is_in_heap)
             slot->place = heap_place(heap_msg_new(subject, saved->headers, saved->payload));
         parts->heap_count += saved->is_in_heap;
+        if (parts->unseen && saved->is_in_heap) {
+            parts->ttl_live += (saved->size & MSG_HAS_TTL) != 0;
+            stream_put_off(stream, saved->subject, slot);
+            return;
+        }
         stream_link(stream, saved->subject, seq, slot);
     }
     stream_count_live(stream, subject, saved->size, 1);
@@ -278,7 +283,7 @@ static Status load_ttls(Stream *stream, Slice *from) {
         if (!packed_read_u64(from, &seq) || !packed_read_i64(from, &due_ns))
             return ERR_CORRUPT;
         const MsgSlot *slot = msg_index_get(stream->index, seq);
-        if (slot && slot->size & MSG_UNSEEN)
+        if (slot && slot->size & MSG_UNSEEN && !(slot->place & MSG_IN_HEAP))
             continue; /* its record says it again */
         if (!slot || !(slot->size & MSG_HAS_TTL))
             return ERR_CORRUPT;

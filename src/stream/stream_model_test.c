@@ -17,8 +17,9 @@
 #include "proto/subject.h"
 #include "stream/packed.h"
 #include "stream/stream_fake.h"
+#include "stream/stream_move.h"
 
-enum { SUBJECTS = 12, TEXT = 256, CHECKPOINTS = 64 };
+enum { SUBJECTS = 12, TEXT = 256, CHECKPOINTS = 64, MOVE_SEGMENTS = 40 };
 
 static const char *const subjects[SUBJECTS] = {"s.a",       "s.b",     "s.c",     "s.a.x",
                                                "s.a.y",     "s.b.x",   "s.a.x.1", "s.a.x.2",
@@ -456,10 +457,13 @@ typedef struct Run {
     GroupFreeze freeze;
     size_t frozen_at; /* applied then */
     bool is_disk_failing;
+    uint64_t segments[MOVE_SEGMENTS];
+    GroupMove move;
+    bool is_moving;
 } Run;
 
-static unsigned builds_in_all, loads_in_all, rebuilds_in_all, failures_in_all;
-static uint64_t chunks_in_all;
+static unsigned builds_in_all, loads_in_all, rebuilds_in_all, failures_in_all, moves_in_all;
+static uint64_t chunks_in_all, moved_in_all;
 
 static void random_config(Run *run) {
     Rand *rand = &run->rand;
@@ -618,17 +622,34 @@ static void checkpoint(Run *run) {
     world.has_no_run_dir = false;
 }
 
-static void run_ready(void) {
-    Task *task = world.ready;
-    world.ready = NULL;
-    if (task)
-        task->run(task);
+static void on_moved(GroupMove *move) {
+    Run *run = CONTAINER_OF(move, Run, move);
+    moves_in_all++;
+    moved_in_all += move->records;
+    run->is_moving = false;
+}
+
+/* Records leave some of the entries, each of which is a segment of its own. */
+static void move(Run *run) {
+    if (run->is_moving || !world.entry_count)
+        return;
+    size_t count = 0;
+    uint64_t segment = 1 + rand_below(&run->rand, world.entry_count);
+    for (; count < MOVE_SEGMENTS && segment <= world.entry_count;
+         segment += 1 + rand_below(&run->rand, 3))
+        run->segments[count++] = segment;
+    run->move = (GroupMove){.segments = run->segments,
+                            .segment_count = count,
+                            .bytes_left = UINT64_MAX,
+                            .entry_bytes = 100 + rand_below(&run->rand, 1000),
+                            .done = on_moved};
+    run->is_moving = stream_move(&run->stream->group, &run->move);
 }
 
 static void operate(Run *run) {
     Rand *rand = &run->rand;
     if (rand_below(rand, 3) == 0)
-        run_ready();
+        (void)world_run_ready();
     uint64_t kind = rand_below(rand, 100);
     if (kind < 60) {
         publish(run, true);
@@ -644,6 +665,8 @@ static void operate(Run *run) {
     } else if (kind < 90 && model.is_file && run->checkpoint_count < CHECKPOINTS) {
         world_flush(run->stream);
         checkpoint(run);
+    } else if (kind < 93 && model.is_file) {
+        move(run);
     } else {
         world.wall_ns += (int64_t)rand_below(rand, 2000) * NS_PER_MS;
         world_fire(run->stream);
@@ -713,7 +736,7 @@ static void recover(Run *run, unsigned back) {
     for (size_t i = 0; i < floor; i++)
         world.entries[i].is_gone = is_gone[i] = world.entries[i].live == 0;
     for (size_t i = 0; i < world.entry_count; i++)
-        world.entries[i].live = 0;
+        world.entries[i].live = world.entries[i].dead = 0;
 
     uint64_t index_last = stream->group.index_last;
     int64_t clock_ns = stream->parts->clock_ns;
@@ -786,7 +809,7 @@ static void run_seed(uint64_t seed, unsigned operations) {
     for (unsigned i = 0; i < operations; i++)
         operate(run);
     while (run->stream->parts->build)
-        run_ready();
+        (void)world_run_ready();
     world_flush(run->stream);
     if (model.is_file && !stream_has_markers(run->stream)) {
         stream_expire(run->stream, stream_clock(run->stream), UINT64_MAX);
@@ -841,11 +864,12 @@ static void a_stream_does_what_the_model_does(void **state) {
         seed_now = seed;
         run_seed(seed, operations_of(seed));
     }
-    print_message("%u runs, %u loaded, %u rebuilt, %u failed, %llu chunks\n", builds_in_all,
-                  loads_in_all, rebuilds_in_all, failures_in_all,
-                  (unsigned long long)chunks_in_all);
+    print_message("%u runs, %u loaded, %u rebuilt, %u failed, %llu chunks, %u moves of %llu\n",
+                  builds_in_all, loads_in_all, rebuilds_in_all, failures_in_all,
+                  (unsigned long long)chunks_in_all, moves_in_all,
+                  (unsigned long long)moved_in_all);
     assert_true(many || (builds_in_all > 100 && rebuilds_in_all > 0 && failures_in_all > 10 &&
-                         chunks_in_all > 1000));
+                         chunks_in_all > 1000 && moved_in_all > 10000));
     is_done = true;
 }
 

@@ -49,6 +49,7 @@ enum {
     TICKET_COPY,
     TICKET_FIRED, /* pointer: sequence of the schedule */
     TICKET_CHUNK,
+    TICKET_MOVED,
 };
 
 /* A call that reads the state, until the entries up to index are applied. */
@@ -110,9 +111,9 @@ struct StreamParts {
     Task *copied;        /* runs when copies in flight became few; may be NULL */
     Status copy_refused; /* why a copy or skip was not taken: the one who makes them resets it */
     bool is_started, is_replaying;
-    uint64_t unseen;     /* recovery: live messages of the checkpoint whose record has not come */
-    uint64_t place_seq;  /* recovery: where ops->place goes on */
-    List fetches, waits; /* StreamFetch under way; waits that are ready in the next turn */
+    uint64_t unseen; /* recovery: live messages of the checkpoint whose record has not come */
+    struct Placing *placing; /* recovery: stream_places.c; NULL: no record was placed yet */
+    List fetches, waits;     /* StreamFetch under way; waits that are ready in the next turn */
     Task wait_task;
     VEC(SettlingCall) settling; /* stream_settle.c */
     Task settle_task;
@@ -140,6 +141,7 @@ struct StreamParts {
     struct FastBatches *fast;    /* stream_fast.c; NULL until the first */
     StreamBuild *build;          /* NULL: none under way */
     StreamChunks chunks;
+    struct StreamMove *move; /* stream_move.h; NULL: none under way */
     uint64_t heap_count;     /* live messages that are kept in memory */
     uint64_t run_generation; /* of the run that the index stands on; 0 = none */
     JetStreamUsage *usage;
@@ -343,7 +345,7 @@ MUST_CHECK Status stream_load_messages(Stream *stream, Slice *from);
 
 /* stream_run.c: the part of the messages that is in a run. */
 void stream_save_run(Stream *stream, const MessagesForm *form, Buf *out);
-MUST_CHECK Status stream_load_run(Stream *stream, Slice *from);
+MUST_CHECK Status stream_load_run(Stream *stream, bool has_moved, Slice *from);
 
 /* stream_build.c */
 /* Removes seq from an index alone. */
@@ -357,6 +359,10 @@ MUST_CHECK Status stream_load_places(Stream *stream, Slice *from);
 void stream_load_in_heap(Stream *stream, uint64_t seq, int64_t time_ns, Slice subject,
                          Slice headers, Slice payload);
 void stream_place(Group *group, const Record *record, Place place);
+/* A message that was added while others below it wait for their records, slot filled but for its
+ * subject: it is counted and comes under its subject when all are there. */
+void stream_put_off(Stream *stream, SubjectId id, MsgSlot *slot);
+void stream_placing_free(Stream *stream);
 /* The last record of the checkpoint came, or will never come. */
 void stream_settle_places(Stream *stream);
 

@@ -4,7 +4,11 @@
  *   count, then runs: gap to the previous sequence, length, and per message the distance of its
  *   place to the previous one; distance 0: the message itself follows: time, subject, headers,
  *   payload (markers, which are no records) */
+#include <stdlib.h>
+
 #include "base/log.h"
+#include "base/mem.h"
+#include "stream/moved_entry.h"
 #include "stream/packed.h"
 #include "stream/stream_batch.h"
 #include "stream/stream_parts.h"
@@ -26,8 +30,12 @@ void stream_load_in_heap(Stream *stream, uint64_t seq, int64_t time_ns, Slice su
     slot->time_ns = time_ns;
     slot->size = size;
     slot->is_tombstone = headers.len && pub_headers_are_tombstone(&ask);
-    stream_link(stream, id, seq, slot);
     stream_await_ttl(stream, seq, due_ns);
+    if (parts->unseen) {
+        stream_put_off(stream, id, slot);
+        return;
+    }
+    stream_link(stream, id, seq, slot);
     stream_count_live(stream, subject, size, 1);
 }
 
@@ -79,8 +87,56 @@ Status stream_load_places(Stream *stream, Slice *from) {
     return OK;
 }
 
-static void fill_slot(Stream *stream, uint64_t seq, MsgSlot *slot, const Record *record) {
+/* Those that wait for their record, by place: the log has its own order. */
+typedef struct PlaceSeq {
+    Place place;
+    uint64_t seq;
+} PlaceSeq;
+
+typedef struct Placing {
+    VEC(PlaceSeq) waiting;
+    size_t at;
+} Placing;
+
+static int by_place(const void *a, const void *b) {
+    Place x = ((const PlaceSeq *)a)->place, y = ((const PlaceSeq *)b)->place;
+    return (x > y) - (x < y);
+}
+
+static Placing *placing_of(Stream *stream) {
     StreamParts *parts = stream->parts;
+    MsgScan scan;
+    uint64_t seq;
+    const MsgSlot *slot;
+    if (parts->placing)
+        return parts->placing;
+    Placing *placing = parts->placing = mem_zalloc(sizeof *placing);
+    msg_scan_up(&scan, stream->index, 0);
+    while ((slot = msg_scan_next_up(&scan, &seq)))
+        if (slot->size & MSG_UNSEEN && slot->place && !(slot->place & MSG_IN_HEAP))
+            vec_push(&placing->waiting, ((PlaceSeq){slot->place & ~MSG_REF, seq}));
+    if (placing->waiting.len > 1)
+        qsort(placing->waiting.at, placing->waiting.len, sizeof *placing->waiting.at, by_place);
+    return placing;
+}
+
+void stream_placing_free(Stream *stream) {
+    if (!stream->parts->placing)
+        return;
+    vec_done(&stream->parts->placing->waiting);
+    mem_free(stream->parts->placing);
+    stream->parts->placing = NULL;
+}
+
+/* A message that is known goes under its subject when all are: in the order of sequences. */
+void stream_put_off(Stream *stream, SubjectId id, MsgSlot *slot) {
+    slot->subject = id;
+    slot->size |= MSG_UNSEEN;
+    stream->parts->unseen++;
+    stream_count_live(stream, (Slice){0}, slot->size, 1);
+}
+
+static void fill_slot(Stream *stream, uint64_t seq, MsgSlot *slot, const Record *record) {
     PubHeaders ask;
     uint32_t size = (uint32_t)(record->headers.len + record->payload.len);
     if (record->headers.len) {
@@ -94,49 +150,37 @@ static void fill_slot(Stream *stream, uint64_t seq, MsgSlot *slot, const Record 
     int64_t due_ns = stream_ttl_flags(record->headers.len ? &ask : NULL, record->time_ns, &size);
     due_ns = stream_touched_due(stream, seq, due_ns, &size);
 
-    stream_count_live(stream, (Slice){0}, slot->size, -1);
-    slot->size = size;
+    slot->size = size | MSG_UNSEEN;
     slot->is_tombstone = record->headers.len && pub_headers_are_tombstone(&ask);
     slot->time_ns = record->time_ns;
-    stream_count_live(stream, record->subject, size, 1);
-    SubjectId id = subject_index_add(&parts->subjects, record->subject);
-    stream_link(stream, id, seq, slot);
+    slot->subject = subject_index_add(&stream->parts->subjects, record->subject);
     stream_await_ttl(stream, seq, due_ns);
-    log_add_live(journal_log(stream->js->journal), slot->place & ~MSG_REF,
-                 stream_live_bytes(record->subject.len, slot->place, size));
-    parts->unseen--;
 }
 
 /* Bytes from the disk: what does not fit leaves the message unseen, which is damage. */
-static bool is_plausible(const Stream *stream, uint64_t seq, const Record *record) {
-    SubjectIndex *subjects = &stream->parts->subjects;
-    if (record->subject.len == 0 || record->subject.len > UINT16_MAX ||
-        record->headers.len + record->payload.len > MSG_LEN_MASK)
-        return false;
-    SubjectId id = subject_index_find(subjects, record->subject);
-    const SubjectEntry *entry = id ? subject_index_entry(subjects, id) : NULL;
-    return !entry || !entry->count || entry->last < seq;
+static bool is_plausible(const Record *record) {
+    return record->subject.len != 0 && record->subject.len <= UINT16_MAX &&
+           record->headers.len + record->payload.len <= MSG_LEN_MASK;
 }
 
-/* Records come in the order of the log, which is that of sequences. */
-static void place_publish(Stream *stream, const Record *record, Place place) {
-    StreamParts *parts = stream->parts;
-    uint64_t seq, seq_told = 0;
+static void place_message(Stream *stream, const Record *record, Place place) {
+    Placing *placing = placing_of(stream);
+    uint64_t seq_told = 0;
     Record message = *record;
     bool is_ref = record->type == RECORD_PUBLISH && record->flags & RECORD_REF;
+    if (record->type != RECORD_PUBLISH && record->type != RECORD_COPY)
+        return;
     if (is_ref ? !stream_unwrap_ref(record, &message) : !stream_unwrap_copy(&message, &seq_told))
         return;
-    record = &message;
-    while ((seq = msg_index_next(stream->index, parts->place_seq))) {
-        parts->place_seq = seq;
+    while (placing->at < placing->waiting.len && placing->waiting.at[placing->at].place < place)
+        placing->at++;
+    for (; placing->at < placing->waiting.len && placing->waiting.at[placing->at].place == place;
+         placing->at++) {
+        uint64_t seq = placing->waiting.at[placing->at].seq;
         MsgSlot *slot = msg_index_get(stream->index, seq);
-        if (slot->size & MSG_UNSEEN && (slot->place & ~MSG_REF) >= place) {
-            if (slot->place == (is_ref ? place | MSG_REF : place) &&
-                is_plausible(stream, seq, record))
-                fill_slot(stream, seq, slot, record);
-            return;
-        }
-        parts->place_seq = seq + 1;
+        bool is_it = slot && slot->place == (is_ref ? place | MSG_REF : place);
+        if (is_it && !slot->subject && is_plausible(&message))
+            fill_slot(stream, seq, slot, &message);
     }
 }
 
@@ -144,38 +188,69 @@ void stream_place(Group *group, const Record *record, Place place) {
     Stream *stream = (Stream *)group;
     Record member;
     Place member_place;
-    if ((record->type == RECORD_PUBLISH || record->type == RECORD_COPY) && stream->parts->unseen)
-        place_publish(stream, record, place);
-    if (record->type == RECORD_BATCH)
-        for (size_t at = 0; stream->parts->unseen &&
-                            batch_next_member(record, place, &at, &member, &member_place);)
-            place_publish(stream, &member, member_place);
+    MovedScan moved;
+    MovedMember moved_member;
+    if (!stream->parts->unseen)
+        return;
+    switch ((int)record->type) {
+    case RECORD_BATCH:
+        for (size_t at = 0; batch_next_member(record, place, &at, &member, &member_place);)
+            place_message(stream, &member, member_place);
+        break;
+    case RECORD_MOVED:
+        moved_scan(&moved, record, place);
+        while (moved_next(&moved, true, &moved_member))
+            place_message(stream, &moved_member.record, moved_member.place);
+        break;
+    default:
+        place_message(stream, record, place);
+    }
+}
+
+/* Its record came. */
+static void link_seen(Stream *stream, uint64_t seq, MsgSlot *slot) {
+    SubjectId id = slot->subject;
+    Slice subject = subject_entry_text(subject_index_entry(&stream->parts->subjects, id));
+    stream_count_live(stream, (Slice){0}, slot->size, -1);
+    slot->size &= ~(uint32_t)MSG_UNSEEN;
+    stream_count_live(stream, subject, slot->size, 1);
+    stream_link(stream, id, seq, slot);
+    if (!(slot->place & MSG_IN_HEAP))
+        log_add_live(journal_log(stream->js->journal), slot->place & ~MSG_REF,
+                     stream_live_bytes(subject.len, slot->place, slot->size));
+}
+
+static void settle_unseen(Stream *stream) {
+    MsgScan scan;
+    MsgSlot *slot;
+    uint64_t seq, first_damaged = 0, count = 0;
+    int64_t time_ns = stream->created_ns;
+
+    msg_scan_up(&scan, stream->index, 0);
+    while ((slot = msg_scan_next_up(&scan, &seq))) {
+        if (slot->size & MSG_UNSEEN && slot->subject) {
+            link_seen(stream, seq, slot);
+        } else if (slot->size & MSG_UNSEEN && !(slot->size & MSG_DAMAGED)) {
+            slot->size |= MSG_DAMAGED;
+            slot->time_ns = time_ns;
+            stream->state.damaged++;
+            count++;
+            first_damaged = first_damaged ? first_damaged : seq;
+        }
+        time_ns = slot->time_ns;
+    }
+    if (count)
+        LOG_ERR("messages lost by the disk", "stream=%.*s messages=%llu first_seq=%llu",
+                SLICE_ARG(stream_name(stream)), (unsigned long long)count,
+                (unsigned long long)first_damaged);
+    stream->parts->unseen = 0;
 }
 
 void stream_settle_places(Stream *stream) {
-    StreamParts *parts = stream->parts;
     StreamState *state = &stream->state;
-    MsgScan scan;
-    uint64_t seq, first_damaged = 0;
-    MsgSlot *slot;
-    int64_t time_ns = stream->created_ns;
-
-    if (parts->unseen) {
-        msg_scan_up(&scan, stream->index, 0);
-        while ((slot = msg_scan_next_up(&scan, &seq))) {
-            if (slot->size & MSG_UNSEEN && !(slot->size & MSG_DAMAGED)) {
-                slot->size |= MSG_DAMAGED;
-                slot->time_ns = time_ns;
-                state->damaged++;
-                first_damaged = first_damaged ? first_damaged : seq;
-            }
-            time_ns = slot->time_ns;
-        }
-        LOG_ERR("messages lost by the disk", "stream=%.*s messages=%llu first_seq=%llu",
-                SLICE_ARG(stream_name(stream)), (unsigned long long)parts->unseen,
-                (unsigned long long)first_damaged);
-        parts->unseen = 0;
-    }
-    slot = state->messages ? msg_index_get(stream->index, state->first_seq) : NULL;
+    if (stream->parts->unseen)
+        settle_unseen(stream);
+    stream_placing_free(stream);
+    const MsgSlot *slot = state->messages ? msg_index_get(stream->index, state->first_seq) : NULL;
     state->first_time_ns = slot ? slot->time_ns : TIME_ZERO;
 }

@@ -259,6 +259,9 @@ static void on_fetched(void *cookie, Status status) {
         bool is_damaged = status == ERR_CORRUPT;
         if (fetch->chunk && is_damaged)
             chunk_mark_damaged(stream->js->chunks, fetch->chunk, fetch->place);
+        /* Its record may lie elsewhere by now. */
+        if (slot && !fetch->chunk && (slot->place & ~MSG_REF) != fetch->place)
+            slot = NULL;
         if (slot && !(slot->place & MSG_IN_HEAP) && is_damaged)
             (void)stream_mark_damaged(stream, fetch->seq);
         if (slot && status && status != ERR_AGAIN && !is_damaged)

@@ -2,6 +2,8 @@
  *   generation of the run; 0: there is none, nothing more
  *   removed since: count, distances
  *   changed since: count, and for each its distance and size with flags
+ *   moved since (from version 5 on): count, and for each its distance and that of its place to the
+ * previous one, signed
  *   in heap: count, and for each its distance, time, subject, headers, payload (len, bytes each)
  *   of all messages, those outside the run too: count, bytes, subjects, damaged, with a time to
  * live
@@ -81,6 +83,40 @@ static void save_edits(const MsgBase *base, Series *out_changed, Series *out_hea
     mem_free(seqs);
 }
 
+static int by_moved_seq(const void *a, const void *b) {
+    uint64_t x = ((const RunPlace *)a)->seq, y = ((const RunPlace *)b)->seq;
+    return (x > y) - (x < y);
+}
+
+static void collect_moved(const MsgBase *base, const Map64 *map, RunPlace *to, size_t *len) {
+    uint64_t seq;
+    void *value;
+    for (size_t at = 0; map64_next(map, &at, &seq, &value);) {
+        size_t page = msg_base_lower(base, seq / MSG_PAGE_SLOTS);
+        unsigned i = seq % MSG_PAGE_SLOTS;
+        uint64_t place = (uintptr_t)value;
+        if (page < base->len && base->pages[page].number == seq / MSG_PAGE_SLOTS &&
+            base->pages[page].live[i / 64] >> (i % 64) & 1 &&
+            msg_base_moved(base, page, i) == place)
+            to[(*len)++] = (RunPlace){seq, place};
+    }
+}
+
+static void save_moved(const MsgBase *base, Series *out) {
+    size_t len = 0;
+    Place last = 0;
+    RunPlace *all = mem_alloc((base->moved.len + base->frozen.len + 1) * sizeof *all);
+    collect_moved(base, &base->frozen, all, &len);
+    collect_moved(base, &base->moved, all, &len);
+    if (len > 1)
+        qsort(all, len, sizeof *all, by_moved_seq);
+    for (size_t i = 0; i < len; i++) {
+        packed_write_i64(series_add(out, all[i].seq), (int64_t)(all[i].place - last));
+        last = all[i].place;
+    }
+    mem_free(all);
+}
+
 /* For a run that is being made, of the messages below cut. */
 static void save_heap_below(Stream *stream, uint64_t cut, Series *out_heap) {
     const MsgIndex *index = stream->index;
@@ -101,7 +137,7 @@ static void save_heap_below(Stream *stream, uint64_t cut, Series *out_heap) {
 
 void stream_save_run(Stream *stream, const MessagesForm *form, Buf *out) {
     const StreamState *state = &stream->state;
-    Series removed = {0}, changed = {0}, heap = {0};
+    Series removed = {0}, changed = {0}, moved = {0}, heap = {0};
     packed_write_u64(out, form->generation);
     if (!form->generation)
         return;
@@ -110,9 +146,11 @@ void stream_save_run(Stream *stream, const MessagesForm *form, Buf *out) {
     } else {
         save_removed(stream->index->base, &removed);
         save_edits(stream->index->base, &changed, &heap);
+        save_moved(stream->index->base, &moved);
     }
     series_write(&removed, out);
     series_write(&changed, out);
+    series_write(&moved, out);
     series_write(&heap, out);
     packed_write_u64(out, state->messages);
     packed_write_u64(out, state->bytes);
@@ -124,7 +162,7 @@ void stream_save_run(Stream *stream, const MessagesForm *form, Buf *out) {
 /* ---- load ---- */
 
 typedef struct RunPart {
-    Slice removed, changed, heap; /* each begins with its count */
+    Slice removed, changed, moved, heap; /* each begins with its count */
     uint64_t messages, bytes, subjects, damaged, ttls;
 } RunPart;
 
@@ -146,9 +184,11 @@ static bool take_series(Slice *from, unsigned numbers, unsigned slices, Slice *o
     return true;
 }
 
-static bool read_part(Slice *from, RunPart *out_part) {
+static bool read_part(Slice *from, bool has_moved, RunPart *out_part) {
+    out_part->moved = slice_from("", 1); /* none */
     return take_series(from, 0, 0, &out_part->removed) &&
            take_series(from, 1, 0, &out_part->changed) &&
+           (!has_moved || take_series(from, 1, 0, &out_part->moved)) &&
            take_series(from, 1, 3, &out_part->heap) && packed_read_u64(from, &out_part->messages) &&
            packed_read_u64(from, &out_part->bytes) && packed_read_u64(from, &out_part->subjects) &&
            packed_read_u64(from, &out_part->damaged) && packed_read_u64(from, &out_part->ttls);
@@ -210,6 +250,33 @@ static bool apply_changed(Stream *stream, Slice from) {
     return true;
 }
 
+static void next_place(Slice *from, Place *place) {
+    int64_t distance = 0;
+    bool is_there = packed_read_i64(from, &distance);
+    ASSERT(is_there);
+    *place += (uint64_t)distance;
+}
+
+static bool apply_moved(Stream *stream, Slice from) {
+    Log *log = journal_log(stream->js->journal);
+    uint64_t seq = 0;
+    Place place = 0;
+    for (uint64_t count = next_number(&from); count; count--) {
+        next_seq(&from, &seq);
+        next_place(&from, &place);
+        const MsgSlot *slot = msg_index_get(stream->index, seq);
+        if (!slot || !slot->place || slot->place & MSG_IN_HEAP || !place || place & MSG_IN_HEAP)
+            return false;
+        size_t bytes = stream_live_bytes(subject_of(stream, slot).len, slot->place, slot->size);
+        if (!(slot->size & MSG_UNSEEN)) {
+            log_drop_live(log, slot->place & ~MSG_REF, bytes);
+            log_add_live(log, place & ~MSG_REF, bytes);
+        }
+        msg_index_move(stream->index, seq, place, bytes);
+    }
+    return true;
+}
+
 static bool apply_removed(Stream *stream, Slice from) {
     Log *log = journal_log(stream->js->journal);
     uint64_t seq = 0;
@@ -230,7 +297,7 @@ static bool apply_removed(Stream *stream, Slice from) {
 static bool apply_part(Stream *stream, const RunPart *part) {
     Slice heap = part->heap;
     HeapPart in_heap = {0};
-    if (!apply_changed(stream, part->changed))
+    if (!apply_moved(stream, part->moved) || !apply_changed(stream, part->changed))
         return false;
     for (uint64_t count = next_number(&heap); count; count--)
         if (!next_heap(&heap, &in_heap) || !place_in_heap(stream, &in_heap))
@@ -280,8 +347,9 @@ static Status stand_on(Stream *stream, Run *run, uint64_t generation, const RunP
 
 typedef struct Rebuild {
     Stream *stream;
-    Slice removed, heap;
-    uint64_t removed_left, removed_seq, heap_left;
+    Slice removed, moved, heap;
+    uint64_t removed_left, removed_seq, moved_left, moved_seq, heap_left;
+    Place moved_place;
     HeapPart in_heap;
 } Rebuild;
 
@@ -290,6 +358,15 @@ static bool is_removed(Rebuild *rebuild, uint64_t seq) {
         if (--rebuild->removed_left)
             next_seq(&rebuild->removed, &rebuild->removed_seq);
     return rebuild->removed_left && rebuild->removed_seq == seq;
+}
+
+static Place place_of_moved(Rebuild *rebuild, uint64_t seq, Place place) {
+    while (rebuild->moved_left && rebuild->moved_seq < seq) {
+        rebuild->moved_left--;
+        next_seq(&rebuild->moved, &rebuild->moved_seq);
+        next_place(&rebuild->moved, &rebuild->moved_place);
+    }
+    return rebuild->moved_seq == seq ? rebuild->moved_place : place;
 }
 
 static void rebuild_in_heap(Rebuild *rebuild, uint64_t seq) {
@@ -317,14 +394,16 @@ static void rebuild_one(void *cookie, uint64_t seq, Place place) {
         return;
     }
     MsgSlot *slot = msg_index_add(stream->index, seq);
-    slot->place = place;
+    slot->place = place_of_moved(rebuild, seq, place);
     slot->size = MSG_UNSEEN;
     stream->parts->unseen++;
     stream_count_live(stream, (Slice){0}, slot->size, 1);
 }
 
 static Status rebuild_without(Stream *stream, const char *path, const RunPart *part, Slice *from) {
-    Rebuild rebuild = {.stream = stream, .removed = part->removed, .heap = part->heap};
+    Rebuild rebuild = {
+        .stream = stream, .removed = part->removed, .moved = part->moved, .heap = part->heap};
+    rebuild.moved_left = next_number(&rebuild.moved);
     rebuild.heap_left = next_number(&rebuild.heap);
     rebuild.removed_left = next_number(&rebuild.removed);
     if (rebuild.removed_left)
@@ -335,7 +414,7 @@ static Status rebuild_without(Stream *stream, const char *path, const RunPart *p
     return stream_load_messages(stream, from);
 }
 
-Status stream_load_run(Stream *stream, Slice *from) {
+Status stream_load_run(Stream *stream, bool has_moved, Slice *from) {
     uint64_t generation;
     RunPart part;
     Run *run;
@@ -343,7 +422,7 @@ Status stream_load_run(Stream *stream, Slice *from) {
         return ERR_CORRUPT;
     if (!generation)
         return stream_load_messages(stream, from);
-    if (!read_part(from, &part))
+    if (!read_part(from, has_moved, &part))
         return ERR_CORRUPT;
     char *path = journal_run_path(stream->js->journal, stream->group.id, generation);
     Status status = run_open(path, journal_cipher(stream->js->journal), &run);

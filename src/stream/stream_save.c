@@ -1,8 +1,9 @@
 /* The stream's part of a checkpoint (docs/STORAGE.md). All numbers packed (packed.h):
  *   version | config JSON (len, bytes) | created | clock | first_seq | last_seq | last_time | last
- *   msg id (len, bytes) | messages (stream_run.c, then stream_messages.c; version 3 without the
- *   former; before only their places, stream_places.c) | duplicates (dup_window.h) | consumers
- * (len, bytes) | sections: count, then tag and bytes of each */
+ *   msg id (len, bytes) | messages (stream_run.c, then stream_messages.c; version 4 without what
+ *   was moved, version 3 without the former; before only their places, stream_places.c) |
+ * duplicates (dup_window.h) | consumers (len, bytes) | sections: count, then tag and bytes of each
+ */
 #include "stream/copy.h"
 #include "stream/packed.h"
 #include "stream/retained.h"
@@ -10,7 +11,7 @@
 #include "stream/stream_touch.h"
 #include "stream/stream_txn.h"
 
-enum { STREAM_STATE_VERSION = 4 };
+enum { STREAM_STATE_VERSION = 5 };
 
 /* What a feature keeps beside the messages. A tag is never used again for something else; a section
  * that is not there leaves the feature as a new stream has it. */
@@ -145,7 +146,8 @@ static Status load_config(Stream *stream, Slice json) {
 static Status load_messages(Stream *stream, uint64_t version, Slice *from) {
     if (version < 3)
         return stream_load_places(stream, from);
-    return version == 3 ? stream_load_messages(stream, from) : stream_load_run(stream, from);
+    return version == 3 ? stream_load_messages(stream, from)
+                        : stream_load_run(stream, version >= 5, from);
 }
 
 bool stream_state_run(Slice state, uint64_t *out_generation) {
@@ -187,7 +189,6 @@ Status stream_load(Group *group, Slice state) {
         return status;
     buf_clear(&parts->last_msg_id);
     buf_append(&parts->last_msg_id, last_msg_id);
-    parts->place_seq = 0;
     /* What was before is not known, unless its section says it. */
     parts->retained = (RetainedMarks){1, stream->state.last_seq, true, 1};
     group->needs_log = parts->unseen > 0;

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/vec.h"
+#include "io/clock.h"
 #include "offload_sim.h"
 #include "store/log.h"
 #include "stream/jetstream.h"
@@ -85,6 +86,12 @@ static void subscribe(void) {
         sim.watchers[i] = sub_add(account, &sim.port, watched[i], (Slice){0}, (Slice){0}, false);
 }
 
+uint64_t sim_moved(void) {
+    JournalSpace space;
+    journal_store_space(sim.store, &space);
+    return space.moved_records;
+}
+
 bool sim_open(const SimOptions *options) {
     static const Slice names[] = {LIT("$G")};
     static JetStreamAccountLimits limits = {-1, -1, -1, -1, -1, -1, -1, false};
@@ -102,6 +109,7 @@ bool sim_open(const SimOptions *options) {
         .cipher = sim.cipher,
         .chunk_bytes_min = options->chunk_bytes_min,
         .is_forgetting_chunks = options->is_forgetting_chunks,
+        .clean_ns = options->clean_ns ? options->clean_ns : NS_PER_MS,
         .offload = sim.offload,
         .max_memory = -1,
         .max_file = -1,

@@ -18,6 +18,7 @@ typedef struct SimOptions { /* 0 = as small as makes sense */
     uint64_t segment_bytes, checkpoint_bytes;
     uint64_t chunk_bytes_min;  /* 0 = as the server: none */
     bool is_forgetting_chunks; /* the mutation that must be caught */
+    uint64_t clean_ns;
 } SimOptions;
 
 /* For what the simulation itself does at random: in which turn a job of offload runs; whether the
@@ -25,6 +26,8 @@ typedef struct SimOptions { /* 0 = as small as makes sense */
 void sim_seed(uint64_t seed);
 /* Opens what is on the simulated disk. False: the store refused to open. */
 bool sim_open(const SimOptions *options);
+/* Records that were moved since it was opened. */
+uint64_t sim_moved(void);
 /* As it would end when the process dies: nothing that waits is committed. Also in order, when the
  * disk works. Jobs that wait are run before. */
 void sim_close(void);

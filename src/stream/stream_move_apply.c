@@ -1,0 +1,41 @@
+#include "stream/msg_base.h"
+#include "stream/stream_move.h"
+
+static Slice subject_of(const Stream *stream, const MsgSlot *slot) {
+    if (!slot->subject)
+        return (Slice){0};
+    return subject_entry_text(subject_index_entry(&stream->parts->subjects, slot->subject));
+}
+
+/* Whether the record is that of the message. */
+static bool is_record_of(const Stream *stream, const MsgSlot *slot, Slice subject,
+                         const MovedMember *member) {
+    if (!(slot->place & MSG_REF))
+        return member->bytes == stream_record_bytes(subject.len, slot->size);
+    const ChunkUse *use = stream_chunk_use(stream, member->seq);
+    return use && member->record.flags & RECORD_REF &&
+           member->bytes == chunk_msg_bytes(subject.len, use->headers_len);
+}
+
+static void move(Stream *stream, const MsgSlot *slot, Slice subject, const MovedMember *member) {
+    const uint64_t bytes = stream_live_bytes(subject.len, slot->place, slot->size);
+    const uint64_t ref = slot->place & MSG_REF;
+    msg_index_move(stream->index, member->seq, member->place | ref, bytes);
+    stream_note_drop(stream, DROP_OF_MESSAGES, member->from, bytes);
+    log_add_live(journal_log(stream->js->journal), member->place, bytes);
+}
+
+void stream_apply_moved(Stream *stream, const Record *record, Place place) {
+    MovedScan scan;
+    MovedMember member;
+    moved_scan(&scan, record, place);
+    while (moved_next(&scan, false, &member)) {
+        const MsgSlot *found = msg_index_get(stream->index, member.seq);
+        if (!found || (found->place & ~MSG_REF) != member.from || found->size & MSG_UNSEEN)
+            continue;
+        const MsgSlot slot = *found; /* which may be a copy that goes */
+        Slice subject = subject_of(stream, &slot);
+        if (is_record_of(stream, &slot, subject, &member))
+            move(stream, &slot, subject, &member);
+    }
+}
