@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/vec.h"
+#include "journal/scrubber.h"
 #include "monitor/gather.h"
 #include "monitor/monitor.h"
 #include "monitor/monitor_pages.h"
@@ -28,6 +29,7 @@ typedef struct Jsz {
     JetStreamUsage *by_account;
     size_t account_count;
     VEC(StreamText) texts;
+    ScrubStatus scrub;
 } Jsz;
 
 static void write_consumers(Stream *stream, Buf *out) {
@@ -73,6 +75,8 @@ static void visit(Gather *gather, Worker *here) {
     if (js == NULL)
         return;
     monitor_add_usage(here, &all->sum);
+    if (here->index == 0)
+        journal_scrub_status(js->store, &all->scrub);
     for (size_t i = 0; i < all->account_count; i++) {
         const JetStreamUsage *usage = &js->usage[i];
         all->by_account[i].memory += usage->memory;
@@ -189,7 +193,9 @@ static void finish(Gather *gather) {
         qsort(all->texts.at, all->texts.len, sizeof all->texts.at[0], by_name);
     if (all->accounts)
         write_accounts(all, out, all->page->home->all[0]->bus);
-    buf_printf(out, ",\"total\":%llu}", (unsigned long long)accounts);
+    buf_append_lit(out, ",\"scrub\":{");
+    monitor_write_scrub(out, &all->scrub);
+    buf_printf(out, "},\"total\":%llu}", (unsigned long long)accounts);
     page_finish(all->page);
     jsz_free(all);
 }

@@ -43,11 +43,8 @@ static void write_position(Buf *out, const ScrubStatus *status) {
     buf_printf(out, ",\"offset\":%llu}", (unsigned long long)status->offset);
 }
 
-static void write_status(Scrubz *all, Buf *out) {
-    const ScrubStatus *status = &all->status;
-    if (all->wants_start)
-        buf_printf(out, ",\"started\":%s", all->has_started ? "true" : "false");
-    buf_printf(out, ",\"scheduled\":%s,\"running\":%s", status->is_on ? "true" : "false",
+void monitor_write_scrub(Buf *out, const ScrubStatus *status) {
+    buf_printf(out, "\"scheduled\":%s,\"running\":%s", status->is_on ? "true" : "false",
                status->is_running ? "true" : "false");
     buf_printf(out,
                ",\"bytes\":%llu,\"files\":%llu,\"segments\":%llu,\"passes\":%llu,\"damages\":%llu,"
@@ -66,8 +63,12 @@ static void finish(Gather *gather) {
     Buf *out = &all->page->body;
     buf_append_char(out, '{');
     monitor_write_head(out, all->facts);
+    if (all->has_status && all->wants_start)
+        buf_printf(out, ",\"started\":%s", all->has_started ? "true" : "false");
     if (all->has_status)
-        write_status(all, out);
+        buf_append_char(out, ',');
+    if (all->has_status)
+        monitor_write_scrub(out, &all->status);
     else
         buf_append_lit(out, ",\"disabled\":true");
     buf_append_char(out, '}');

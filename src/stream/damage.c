@@ -10,6 +10,7 @@
 
 enum {
     SLOTS_PER_TURN = 4096,
+    BYTES_PER_SLOT = 512, /* that are summed up in the time of a slot */
     SEQS_IN_ADVISORY = 100,
     WALKS_MAX = 1000, /* that wait; what is found beyond them is found again in the next pass */
 };
@@ -114,6 +115,12 @@ static bool is_hit(const Walk *walk, Stream *stream, uint64_t seq, const MsgSlot
     return is_hit_at(walk, slot->place, stream_record_bytes(subject.len, slot->size));
 }
 
+/* In slots. A record of the segment may have to be summed up. */
+static unsigned cost_of(const Walk *walk, const MsgSlot *slot) {
+    bool is_near = place_segment(slot->place & ~MSG_REF) == walk->damage.file.number;
+    return is_near ? 1 + (slot->size & MSG_LEN_MASK) / BYTES_PER_SLOT : 1;
+}
+
 /* The index must not change while it is walked: what is hit is marked behind it. True: all of the
  * stream was looked at. */
 static bool look_at(Walk *walk, Stream *stream, unsigned *budget) {
@@ -123,7 +130,8 @@ static bool look_at(Walk *walk, Stream *stream, unsigned *budget) {
     uint64_t seq;
     msg_scan_up(&scan, stream->index, walk->seq);
     while (*budget && (slot = msg_scan_next_up(&scan, &seq))) {
-        --*budget;
+        unsigned cost = cost_of(walk, slot);
+        *budget -= cost < *budget ? cost : *budget;
         walk->seq = seq + 1;
         if (is_hit(walk, stream, seq, slot))
             vec_push(&hits, seq);

@@ -166,7 +166,8 @@ def an_encrypted_store_is_scrubbed_too_and_its_runs_heal(context):
             assert scrub(server)["damages"] >= 1
             until(lambda: not before & set(glob.glob(store + "/idx/*.run")) and glob.glob(store + "/idx/*.run"), "new runs")
             until(lambda: scrub(server)["damages"] == 0, "a pass without damage")
-            flip(store + "/log/1.log", 1 << 20)
+            flip(store + "/log/1.log", (1 << 20) + 2000)  # not in a block's head
             assert scrub(server)["damages"] == 1
+            until(lambda: "damage looked at" in server.log_text(), "the marks")
             damaged = [(name, seq) for name in "ST" for seq in range(1, 502) if "message" not in wire.api(f"STREAM.MSG.GET.{name}", {"seq": seq})]
             assert len(damaged) == 1, damaged
