@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib"), os.path.join(HERE, "..", "crash")]
+import files  # noqa: E402
 from layer import *  # noqa: E402,F403
 from load import Load, Wrong, must  # noqa: E402
 
@@ -423,6 +424,11 @@ def lost_and_misdirected_and_flipped_writes_are_never_served(context):
             must("damaged" in server.log_text(), "the damage was not reported:", server.log_text()[-500:])
         finally:
             server.close()
+
+
+@test
+def files_cut_short_gone_exchanged_or_old(context):
+    files.damaged_files(context, fresh)
 
 
 # ---- kills and power cuts at every step of a start, and at work ----
