@@ -55,6 +55,7 @@ void journal_done(Journal *journal) {
     free_chunks(&journal->ready);
     free_chunks(&journal->unused);
     log_reader_free(journal->reader);
+    list_remove(&journal->hook.link);
     if (journal->home->journal == journal)
         journal->home->journal = NULL;
 }

@@ -80,6 +80,7 @@ struct JournalStore {
     Counter is_hurried;
     Counter moved_records, moved_bytes, index_bytes;
     bool is_started;
+    bool is_run_lost; /* recovery: see journal_note_run_lost */
 };
 
 /* Journal part of a worker; set-up. */

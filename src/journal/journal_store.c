@@ -195,6 +195,10 @@ static void on_record(void *cookie, const Record *record, Place at, uint64_t dam
     group->ops->apply(group, record, at, replay->buffer, NULL);
 }
 
+void journal_note_run_lost(Journal *journal) {
+    journal->store->is_run_lost = true;
+}
+
 static Status load_checkpoint(Replay *replay) {
     JournalStore *store = replay->store;
     uint64_t generation = 0;
@@ -208,6 +212,10 @@ static Status load_checkpoint(Replay *replay) {
         return status;
     if (replay->status != OK)
         return replay->status;
+    if (store->is_run_lost && is_whole && checkpoint_has_older(store->dir, generation)) {
+        checkpoint_set_aside(store->dir, generation);
+        return ERR_AGAIN;
+    }
     if (damaged)
         buf_printf(&store->report->text, "damaged checkpoints set aside: %u\n", damaged);
     if ((is_absent && (damaged || log_floor(store->log) > 0)) || !is_whole) {

@@ -378,6 +378,16 @@ Status checkpoint_read(const char *dir, uint64_t generation, const Cipher *ciphe
     return status;
 }
 
+bool checkpoint_has_older(const char *dir, uint64_t generation) {
+    Generations generations = {0};
+    bool has = false;
+    if (list_generations(dir, &generations) == OK)
+        for (size_t i = 0; i < generations.len; i++)
+            has |= generations.at[i] < generation;
+    vec_done(&generations);
+    return has;
+}
+
 void checkpoint_set_aside(const char *dir, uint64_t generation) {
     CLEANUP(path_free) char *bad = path_join(dir, "bad");
     CLEANUP(path_free) char *from = path_numbered(dir, "checkpoint.", generation, "");

@@ -47,6 +47,8 @@ MUST_CHECK Status checkpoint_load(const char *dir, const Cipher *cipher,
                                   void *cookie, uint64_t *out_generation, Place *out_floor,
                                   unsigned *out_damaged, bool *out_is_whole);
 
+/* Whether there is one of a lower generation, whole or not. */
+bool checkpoint_has_older(const char *dir, uint64_t generation);
 /* What a file says of itself, for who reads it piece by piece: `head` are its first
  * CHECKPOINT_HEAD_BYTES; the XXH3-64 of all that follows is *out_checksum. ERR_CORRUPT, also when
  * it is not as long as it says; ERR_VERSION. */

@@ -169,7 +169,7 @@ static Status open_store(const JetStreamOptions *options, Worker **all, JournalS
     return status;
 }
 
-Status jetstream_open(const JetStreamOptions *options, Worker **all, JournalStore **out_store) {
+static Status try_open(const JetStreamOptions *options, Worker **all, JournalStore **out_store) {
     JournalStore *store = NULL;
 
     ASSERT(options->is_enabled);
@@ -187,6 +187,15 @@ Status jetstream_open(const JetStreamOptions *options, Worker **all, JournalStor
         all[i]->jetstream->api = api_new(all[i]->jetstream);
     *out_store = store;
     return OK;
+}
+
+/* Each time one checkpoint fewer. */
+Status jetstream_open(const JetStreamOptions *options, Worker **all, JournalStore **out_store) {
+    Status status;
+    do
+        status = try_open(options, all, out_store);
+    while (status == ERR_AGAIN);
+    return status;
 }
 
 void jetstream_end_pulls(Worker *here) {

@@ -152,6 +152,9 @@ void journal_add_group(Journal *journal, Group *group) {
 void journal_remove_group(Journal *journal, Group *group) {
     (void)journal, (void)group;
 }
+void journal_note_run_lost(Journal *journal) {
+    (void)journal;
+}
 Status journal_health(const Journal *journal) {
     (void)journal;
     return world.health;

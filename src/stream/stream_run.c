@@ -409,6 +409,8 @@ static Status rebuild_without(Stream *stream, const char *path, const RunPart *p
     if (rebuild.removed_left)
         next_seq(&rebuild.removed, &rebuild.removed_seq);
     uint64_t lost = run_read_places(path, rebuild_one, &rebuild);
+    if (lost)
+        journal_note_run_lost(stream->js->journal);
     LOG_ERR("index run damaged: the log is read instead", "stream=%.*s path=%s places_lost=%lld",
             SLICE_ARG(stream_name(stream)), path, (long long)lost);
     return stream_load_messages(stream, from);
