@@ -424,8 +424,9 @@ def lost_and_misdirected_and_flipped_writes_are_never_served(context):
             must(server.hits() == 1, "the fault never happened")
             server.kill()
             server.start()
-            asyncio.run(load.check(server.url, is_damaged=True))
-            must("damaged" in server.log_text(), "the damage was not reported:", server.log_text()[-500:])
+            missing = asyncio.run(load.check(server.url, is_damaged=True))
+            is_harmless = kind == FLIP and missing == 0  # between a block's records and its end
+            must(is_harmless or "damaged" in server.log_text(), "the damage was not reported:", server.log_text()[-500:])
         finally:
             server.close()
 
