@@ -346,6 +346,26 @@ static Slice first_of_block(const Run *run, uint32_t block) {
     return slice_from(at, len);
 }
 
+uint32_t run_lower(const Run *run, Slice text, bool is_after, int (*order)(Slice a, Slice b)) {
+    uint32_t blocks = (run->head.subject_count + RUN_TEXT_BLOCK - 1) / RUN_TEXT_BLOCK;
+    uint32_t low = 0, high = blocks, ordinal;
+    RunScan scan = {.run = run};
+    Slice found;
+    while (low < high) { /* the first block that begins there */
+        uint32_t middle = low + (high - low) / 2;
+        if (order(first_of_block(run, middle), text) < is_after)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    scan.ordinal = low ? (low - 1) * RUN_TEXT_BLOCK : 0;
+    do
+        ordinal = scan.ordinal;
+    while (run_scan_next(&scan, &ordinal, &found) && order(found, text) < is_after);
+    run_scan_done(&scan);
+    return ordinal;
+}
+
 void run_common_prefix(const Run *run, Buf *out) {
     buf_clear(out);
     if (run->head.subject_count == 0)

@@ -82,6 +82,9 @@ void run_subject(const Run *run, uint32_t ordinal, RunSubject *out_subject);
 /* Clears *out. */
 void run_subject_text(const Run *run, uint32_t ordinal, Buf *out);
 
+/* The first one at text or behind it (is_after: behind it) by an order in which they are. */
+uint32_t run_lower(const Run *run, Slice text, bool is_after, int (*compare)(Slice a, Slice b));
+
 /* What every subject begins with. Clears *out. */
 void run_common_prefix(const Run *run, Buf *out);
 

@@ -660,10 +660,13 @@ bool subject_index_is_all_below(const SubjectIndex *index, Slice prefix) {
     return are_all_below(index, prefix) && (!index->below || are_all_below(index->below, prefix));
 }
 
-/* Those that are not on the heap. */
-static void each_of_base(const SubjectIndex *index,
-                         void (*each)(void *cookie, const SubjectId *ids, size_t count),
-                         void *cookie) {
+const Run *subject_index_run(const SubjectIndex *index) {
+    return index->base ? index->base->run : NULL;
+}
+
+void subject_index_each_of_run(const SubjectIndex *index,
+                               void (*each)(void *cookie, const SubjectId *ids, size_t count),
+                               void *cookie) {
     enum { AT_ONCE = 1024 };
     SubjectId ids[AT_ONCE];
     size_t len = 0;
@@ -698,8 +701,14 @@ static void each_there(void *cookie, const SubjectId *ids, size_t count) {
 void subject_index_each_list(const SubjectIndex *index,
                              void (*each)(void *cookie, const SubjectId *ids, size_t count),
                              void *cookie) {
+    subject_index_each_of_run(index, each, cookie);
+    subject_index_each_of_heap(index, each, cookie);
+}
+
+void subject_index_each_of_heap(const SubjectIndex *index,
+                                void (*each)(void *cookie, const SubjectId *ids, size_t count),
+                                void *cookie) {
     uint32_t id = index->root;
-    each_of_base(index, each, cookie);
     if (index->below) {
         EachThere there = {index->below, each, cookie};
         subject_index_each_list(index->below, each_there, &there);

@@ -139,5 +139,16 @@ void subject_index_each_list(const SubjectIndex *index,
                              void (*each)(void *cookie, const SubjectId *ids, size_t count),
                              void *cookie);
 
+/* The two halves of that: those that are known from the run alone, the others. */
+void subject_index_each_of_run(const SubjectIndex *index,
+                               void (*each)(void *cookie, const SubjectId *ids, size_t count),
+                               void *cookie);
+void subject_index_each_of_heap(const SubjectIndex *index,
+                                void (*each)(void *cookie, const SubjectId *ids, size_t count),
+                                void *cookie);
+
+/* The run it stands on; NULL = none. */
+const struct Run *subject_index_run(const SubjectIndex *index);
+
 /* Memory it holds. */
 size_t subject_index_bytes(const SubjectIndex *index);

@@ -3,8 +3,15 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "store/run.h"
 
-enum { BLOCK_IDS = 512 };
+enum { BLOCK_IDS = 512, CHECK_STEP = 16 };
+
+/* Whether the run's order is this one. */
+typedef struct OrderCheck {
+    RunScan scan;
+    Buf before;
+} OrderCheck;
 
 struct OrderBlock {
     size_t count;
@@ -133,10 +140,47 @@ void subject_order_begin(SubjectIndex *index) {
     SubjectOrder *order = mem_zalloc(sizeof *order);
     order->index = index;
     index->order = order;
-    subject_index_each_list(index, take_list, order);
+    order->run = subject_index_run(index);
+    if (order->run) {
+        order->check = mem_zalloc(sizeof *order->check);
+        run_scan_begin(&order->check->scan, order->run, (Slice){0});
+    }
+    subject_index_each_of_heap(index, take_list, order);
+}
+
+static void end_check(SubjectOrder *order) {
+    if (!order->check)
+        return;
+    run_scan_done(&order->check->scan);
+    buf_done(&order->check->before);
+    mem_free(order->check);
+    order->check = NULL;
+}
+
+/* True when it is over. */
+static bool check_some(SubjectOrder *order, size_t max) {
+    OrderCheck *check = order->check;
+    uint32_t ordinal;
+    Slice text;
+    for (; max && run_scan_next(&check->scan, &ordinal, &text); max--) {
+        if (ordinal && subject_order_compare(buf_slice(&check->before), text) >= 0) {
+            end_check(order);
+            order->run = NULL;
+            subject_index_each_of_run(order->index, take_list, order);
+            return true;
+        }
+        buf_clear(&check->before);
+        buf_append(&check->before, text);
+    }
+    if (!max)
+        return false;
+    end_check(order);
+    return true;
 }
 
 bool subject_order_build(SubjectOrder *order, size_t max) {
+    if (order->check && !check_some(order, max * CHECK_STEP))
+        return false;
     if (!order->snapshot)
         return true;
     for (; max && order->snapshot_at < order->snapshot_len; max--) {
@@ -156,6 +200,7 @@ bool subject_order_build(SubjectOrder *order, size_t max) {
 void subject_order_free(SubjectOrder *order) {
     if (!order)
         return;
+    end_check(order);
     for (size_t i = 0; i < order->len; i++)
         mem_free(order->blocks[i]);
     mem_free(order->blocks);
@@ -165,9 +210,12 @@ void subject_order_free(SubjectOrder *order) {
 }
 
 OrderCursor subject_order_seek(const SubjectOrder *order, Slice text, bool is_after) {
+    OrderCursor cursor = {0};
+    if (order->run)
+        cursor.ordinal = run_lower(order->run, text, is_after, subject_order_compare);
     if (order->len == 0)
-        return (OrderCursor){0, 0};
-    OrderCursor cursor = {.block = block_of(order, text)};
+        return cursor;
+    cursor.block = block_of(order, text);
     const OrderBlock *block = order->blocks[cursor.block];
     cursor.at = place_in(order, block, text);
     if (is_after && cursor.at < block->count &&
@@ -176,15 +224,37 @@ OrderCursor subject_order_seek(const SubjectOrder *order, Slice text, bool is_af
     return cursor;
 }
 
-SubjectId subject_order_next(const SubjectOrder *order, OrderCursor *cursor) {
+static SubjectId next_of_blocks(const SubjectOrder *order, OrderCursor *cursor) {
     while (cursor->block < order->len) {
         const OrderBlock *block = order->blocks[cursor->block];
         if (cursor->at < block->count)
-            return block->ids[cursor->at++];
+            return block->ids[cursor->at];
         cursor->block++;
         cursor->at = 0;
     }
     return 0;
+}
+
+/* Those that were taken over are in blocks. */
+static SubjectId next_of_run(const SubjectOrder *order, OrderCursor *cursor) {
+    uint32_t count = order->run ? run_subject_count(order->run) : 0;
+    for (; cursor->ordinal < count; cursor->ordinal++) {
+        SubjectId id = subject_id_of_run(order->index, cursor->ordinal);
+        if (subject_is_of_run(id))
+            return id;
+    }
+    return 0;
+}
+
+SubjectId subject_order_next(const SubjectOrder *order, OrderCursor *cursor) {
+    SubjectId in_blocks = next_of_blocks(order, cursor), in_run = next_of_run(order, cursor);
+    bool is_of_run = in_run && (!in_blocks || subject_order_compare(text_of(order, in_run),
+                                                                    text_of(order, in_blocks)) < 0);
+    if (is_of_run)
+        cursor->ordinal++;
+    else
+        cursor->at += in_blocks != 0;
+    return is_of_run ? in_run : in_blocks;
 }
 
 void subject_order_on_added(SubjectOrder *order, SubjectId id) {
@@ -194,6 +264,8 @@ void subject_order_on_added(SubjectOrder *order, SubjectId id) {
 }
 
 void subject_order_on_removed(SubjectOrder *order, SubjectId id) {
+    if (order->run && subject_is_of_run(id))
+        return; /* it never was in a block */
     if (!take_away(order, id) && order->snapshot)
         map64_put(&order->touched, id, order);
 }
