@@ -428,6 +428,8 @@ static void on_apply(Group *group, const Record *record, Place place, Shared *ho
         parts->clock_ns = record->time_ns;
     if (!stream_has_markers(stream) || record->type == RECORD_EXPIRE)
         stream_expire(stream, record->time_ns, UINT64_MAX);
+    if (__builtin_expect(parts->chunks.fresh.chunk != NULL, 0) && !(record->flags & RECORD_REF))
+        stream_chunk_forget_fresh(stream);
     apply_by_type(stream, record, place, hold, ticket);
     if (ticket && ticket->kind == TICKET_COPY &&
         !(record->flags & (COPY_OF_MIRROR | COPY_OF_SOURCE)))

@@ -123,7 +123,7 @@ void stream_apply_chunk(Stream *stream, const Record *record, Place place, Share
                               (uint32_t)record->payload.len);
     offer(stream, chunk, place, record->flags & RECORD_CHUNK_INSTEAD);
     *fresh = (FreshChunk){.chunk = chunk, .index = record->index};
-    if (ticket) {
+    if (ticket && ticket->kind == TICKET_CHUNK) {
         fresh->payload = record->payload;
         fresh->hold = shared_ref(hold);
     }

@@ -506,6 +506,52 @@ static void a_known_payload_is_kept_for_who_waits(void **state) {
     stream_free(stream);
 }
 
+/* As the cleaner moves it out of a segment. */
+static void a_chunk_that_moves_is_found_where_it_went(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    (void)put(stream, "s.a", "A: b\n", 'x');
+    (void)put(stream, "s.b", NULL, 'x');
+    Record again = world.entries[0].record;
+    size_t moved = world.entry_count;
+    again.flags = RECORD_CHUNK_INSTEAD;
+    journal_append(NULL, &stream->group, &again, &(Ticket){.kind = TICKET_CALL}, true);
+    world_flush(stream);
+    assert_int_equal(world.entries[moved].live, record_chunk_bytes(BIG));
+    for (unsigned i = 0; i < DROP_AGES; i++) {
+        assert_int_equal(world.entries[0].live, record_chunk_bytes(BIG)); /* others' checkpoints */
+        Buf saved = {0};
+        stream_save(&stream->group, &saved);
+        buf_done(&saved);
+    }
+    assert_int_equal(world.entries[0].live, 0);
+    world.entries[0].is_gone = true;
+    holds(stream, 1, "NATS/1.0\r\nA: b\r\n\r\n", 'x');
+    holds(stream, 2, "", 'x');
+    (void)put(stream, "s.c", NULL, 'x');
+    assert_true(is_ref(world.entry_count - 1) && world.entry_count == moved + 2);
+    stream_propose_purge(stream, (Slice){0}, 0, 0, world_call());
+    world_flush(stream);
+    save_three_times(stream);
+    assert_int_equal(world.entries[moved].live, 0);
+    stream_free(stream);
+}
+
+/* The message behind it never came. */
+static void a_chunk_without_its_message_is_let_go(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    world_publish(stream, "s.a", NULL, filled_with('x'), "reply");
+    world.entry_count--;
+    world_flush(stream);
+    world.entry_count++;
+    world_refuse(stream, ERR_FULL);
+    assert_int_equal(world.entries[0].live, record_chunk_bytes(BIG));
+    (void)world_request(stream, "s.a", NULL, "small");
+    assert_int_equal(world.entries[0].live, 0);
+    stream_free(stream);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -522,6 +568,8 @@ int main(void) {
         TEST(a_checkpoint_knows_a_chunk_whose_message_comes_next),
         TEST(a_message_names_the_place_of_its_chunk),
         TEST(a_damaged_checkpoint_is_not_believed),
+        TEST(a_chunk_that_moves_is_found_where_it_went),
+        TEST(a_chunk_without_its_message_is_let_go),
         TEST(both_parts_are_fetched_when_they_are_cold),
         TEST(a_known_payload_is_kept_for_who_waits),
     };
