@@ -8,6 +8,7 @@
 #include "io/io_memory.h"
 #include "store/bad.h"
 #include "store/checkpoint.h"
+#include "store/key_file.h"
 #include "store/log_private.h"
 #include "store/path.h"
 #include "store/scrub_private.h"
@@ -174,10 +175,20 @@ bool scrub_is_there(const Scrub *scrub) {
 
 /* ---- SUPER, checkpoints ---- */
 
+/* It may just be written: then it is there at the second look. */
+static void check_key(Scrub *scrub, const Super *super) {
+    WrappedKey key;
+    if (super->key.kind != CIPHER_NONE && key_file_read(scrub->dir, &key) != OK &&
+        key_file_read(scrub->dir, &key) != OK)
+        scrub_note(scrub, &scrub->current, 0, sizeof key, "copy of the key", NULL);
+}
+
 static void check_super(Scrub *scrub) {
     Super super;
     bool is_half = false;
     Status status = super_read(scrub->dir, &super, &is_half);
+    if (status == OK)
+        check_key(scrub, &super);
     if (status == OK && !is_half)
         return;
     /* It may just be written. */

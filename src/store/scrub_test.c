@@ -22,6 +22,7 @@
 enum { RECORDS = 12, PAYLOAD = 200 * 1000 };
 
 static char dir[64];
+static bool is_encrypted; /* all tests run twice */
 static Worker **all;
 static Log *log_;
 static Scrub *scrub;
@@ -58,6 +59,10 @@ static void write_record(unsigned i) {
     mem_free(payload);
 }
 
+static uint64_t block_of(Place place) {
+    return place_offset(place) - BLOCK_HEAD_BYTES - (is_encrypted ? CIPHER_HEAD_BYTES : 0);
+}
+
 static int setup(void **state) {
     (void)state;
     LogReport report;
@@ -65,6 +70,8 @@ static int setup(void **state) {
     if (!mkdtemp(dir) || workers_new(1, &all) != OK)
         return -1;
     LogOptions options = {.dir = dir, .segment_bytes = 1024 * 1024};
+    if (is_encrypted)
+        options.cipher = (CipherOptions){.kind = CIPHER_AES, .key = LIT("key")};
     assert_int_equal(log_open(&options, visit, NULL, &report, &log_), OK);
     log_report_done(&report);
     for (unsigned i = 0; i < RECORDS; i++)
@@ -156,7 +163,7 @@ static void a_flipped_byte_hits_its_record_and_no_other(void **state) {
     ScrubDamages damages = pass(&bytes);
     assert_int_equal(damages.len, 1);
     assert_int_equal(damages.at[0].file.number, 1);
-    assert_int_equal(damages.at[0].offset, place_offset(places[1]) - BLOCK_HEAD_BYTES);
+    assert_int_equal(damages.at[0].offset, block_of(places[1]));
     assert_string_equal(damages.at[0].what, "block checksum");
     for (unsigned i = 0; i < RECORDS; i++)
         assert_int_equal(scrub_damage_hits(&damages.at[0], places[i], record_len), i == 1);
@@ -170,7 +177,7 @@ static void a_flipped_byte_hits_its_record_and_no_other(void **state) {
 static void one_bad_head_of_a_block_is_found(void **state) {
     (void)state;
     uint64_t bytes;
-    uint64_t block = place_offset(places[5]) - BLOCK_HEAD_BYTES;
+    uint64_t block = block_of(places[5]);
     flip("log/2.log", block + 20);
     ScrubDamages damages = pass(&bytes);
     assert_int_equal(damages.len, 1);
@@ -183,8 +190,7 @@ static void one_bad_head_of_a_block_is_found(void **state) {
 static void a_block_without_heads_is_a_hole_with_its_records(void **state) {
     (void)state;
     uint64_t bytes;
-    uint64_t from = place_offset(places[5]) - BLOCK_HEAD_BYTES,
-             to = place_offset(places[6]) - BLOCK_HEAD_BYTES;
+    uint64_t from = block_of(places[5]), to = block_of(places[6]);
     zero("log/2.log", from, to - from);
     ScrubDamages damages = pass(&bytes);
     assert_int_equal(damages.len, 1);
@@ -200,7 +206,7 @@ static void a_last_block_that_went_shows_by_the_next_segment(void **state) {
     unsigned last = 0;
     while (place_segment(places[last + 1]) == 1)
         last++;
-    uint64_t from = place_offset(places[last]) - BLOCK_HEAD_BYTES;
+    uint64_t from = block_of(places[last]);
     zero("log/1.log", from, 1024 * 1024 - from);
     ScrubDamages damages = pass(&bytes);
     assert_int_equal(damages.len, 1);
@@ -218,6 +224,7 @@ static void a_damaged_checkpoint_is_moved_and_named(void **state) {
     char *state_bytes = mem_zalloc(600 * 1000);
     for (uint64_t generation = 1; generation <= 2; generation++) {
         CheckpointWriter *writer = checkpoint_begin(dir, generation, 0);
+        checkpoint_encrypt(writer, log_cipher(log_));
         checkpoint_add(writer, 0, 1, slice_from(state_bytes, 600 * 1000));
         assert_int_equal(checkpoint_finish(writer, &floor), OK);
     }
@@ -268,7 +275,8 @@ static void write_a_run(const char *name) {
                       .text = text_of,
                       .numbered = numbered,
                       .page_count = 400,
-                      .page = page_of};
+                      .page = page_of,
+                      .cipher = log_cipher(log_)};
     assert_int_equal(disk_make_dirs(runs), OK);
     assert_int_equal(run_write(runs, path, &input), OK);
 }
@@ -314,14 +322,15 @@ static void a_damaged_run_is_never_merged_into_a_new_one(void **state) {
     CLEANUP(path_free) char *path = path_join(dir, "idx/7.3.run");
     CLEANUP(path_free) char *next = path_join(dir, "idx/7.4.run");
     CLEANUP(path_free) char *runs = path_join(dir, "idx");
-    assert_int_equal(run_open(path, NULL, &run), OK);
+    assert_int_equal(run_open(path, log_cipher(log_), &run), OK);
     assert_true(run_is_whole(run));
     flip("idx/7.3.run", RUN_HEAD_BYTES + 1000);
-    assert_false(run_is_whole(run));
+    /* What is encrypted is not mapped: it was decrypted when it was opened. */
+    assert_true(run_is_whole(run) == is_encrypted);
     uint64_t has[500][RUN_PAGE_WORDS] = {{0}};
     RunInput input = {.base = run, .base_has = has};
-    assert_int_equal(run_write(runs, next, &input), ERR_CORRUPT);
-    assert_false(exists("idx/7.4.run"));
+    assert_int_equal(run_write(runs, next, &input), is_encrypted ? OK : ERR_CORRUPT);
+    assert_true(exists("idx/7.4.run") == is_encrypted);
     run_free(run);
 }
 
@@ -332,6 +341,18 @@ static void a_damaged_copy_of_super_is_found(void **state) {
     ScrubDamages damages = pass(&bytes);
     assert_int_equal(damages.len, 1);
     assert_int_equal(damages.at[0].file.kind, SCRUB_SUPER);
+    scrub_damages_done(&damages);
+}
+
+static void a_damaged_copy_of_the_key_is_found(void **state) {
+    (void)state;
+    uint64_t bytes;
+    if (!is_encrypted)
+        return;
+    flip("KEY", 60);
+    ScrubDamages damages = pass(&bytes);
+    assert_int_equal(damages.len, 1);
+    assert_string_equal(damages.at[0].what, "copy of the key");
     scrub_damages_done(&damages);
 }
 
@@ -348,6 +369,9 @@ int main(void) {
         TEST(each_part_of_a_run_is_checked),
         TEST(a_damaged_run_is_never_merged_into_a_new_one),
         TEST(a_damaged_copy_of_super_is_found),
+        TEST(a_damaged_copy_of_the_key_is_found),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("plain", tests, NULL, NULL);
+    is_encrypted = true;
+    return failed + cmocka_run_group_tests_name("encrypted", tests, NULL, NULL);
 }
