@@ -235,6 +235,10 @@ Status disk_size(DiskFile *file, uint64_t *out_bytes) {
     return OK;
 }
 
+Status disk_cut(DiskFile *file, uint64_t bytes) {
+    return ftruncate(file->fd, (off_t)bytes) == 0 ? OK : ERR_IO;
+}
+
 static Status sync_parent(const char *path) {
     const char *slash = strrchr(path, '/');
     if (slash == NULL)

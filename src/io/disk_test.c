@@ -223,6 +223,22 @@ static void small_files_are_replaced_whole(void **state) {
     assert_int_equal(counts[0], 0);
 }
 
+static void a_file_that_is_cut_gives_its_end_back(void **state) {
+    (void)state;
+    DiskFile *file;
+    uint64_t bytes;
+    char text[8];
+    assert_int_equal(disk_write_file(path("cut"), LIT("begin and end"), 0600), OK);
+    assert_int_equal(disk_open(path("cut"), DISK_READ | DISK_WRITE, &file), OK);
+    assert_int_equal(disk_cut(file, 5), OK);
+    assert_int_equal(disk_size(file, &bytes), OK);
+    assert_int_equal(bytes, 5);
+    assert_int_equal(disk_read(file, text, 5, 0), OK);
+    assert_memory_equal(text, "begin", 5);
+    assert_int_equal(disk_read(file, text, 6, 0), ERR_RANGE);
+    disk_close(file);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(open_says_what_is_wrong, set_up, tear_down),
@@ -234,6 +250,7 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(directories_are_made_listed_and_removed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(small_files_are_replaced_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_that_is_cut_gives_its_end_back, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

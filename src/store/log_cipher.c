@@ -194,12 +194,16 @@ typedef struct Search {
     const Log *log;
     DiskFile *file;
     uint64_t file_bytes, segment;
-    char *pages; /* aligned; room for two */
+    char *pages;     /* aligned; room for two */
+    bool has_failed; /* a page could not be read */
 } Search;
 
 static bool read_page(Search *search, uint64_t at, char *to) {
-    return at + BLOCK_ALIGN <= search->file_bytes &&
-           disk_read(search->file, to, BLOCK_ALIGN, at) == OK;
+    if (at + BLOCK_ALIGN > search->file_bytes)
+        return false;
+    bool is_read = disk_read(search->file, to, BLOCK_ALIGN, at) == OK;
+    search->has_failed |= !is_read;
+    return is_read;
 }
 
 /* Of a block that is known by its head: the CipherHead behind its records. */
@@ -262,7 +266,9 @@ Status log_cipher_find(const Log *log, DiskFile *file, uint64_t file_bytes, uint
         if (read_page(&search, at, search.pages))
             status = look_at_page(&search, at, out_head);
     mem_free(memory);
-    return status == ERR_AGAIN ? ERR_CORRUPT : status;
+    if (status != ERR_AGAIN)
+        return status;
+    return search.has_failed ? ERR_IO : ERR_CORRUPT;
 }
 
 Status log_cipher_decrypt(const Log *log, const CipherHead *head, uint64_t offset, char *bytes,

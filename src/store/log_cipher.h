@@ -44,8 +44,8 @@ void log_cipher_copy(Log *log, uint64_t at, const char *from, size_t len);
 void log_cipher_end_body(Log *log, BlockHead *head);
 
 /* The CipherHead of a segment's file, from the first block in which it can be read. ERR_NOT_FOUND:
- * the segment is not encrypted, or nothing is. ERR_CORRUPT: there is no such block. file may be a
- * direct one. Mostly one page is read. */
+ * the segment is not encrypted, or nothing is. ERR_CORRUPT: there is no such block; ERR_IO: the
+ * disk did not give it. file may be a direct one. Mostly one page is read. */
 MUST_CHECK Status log_cipher_find(const Log *log, DiskFile *file, uint64_t file_bytes,
                                   uint64_t segment, CipherHead *out_head);
 /* Decrypts what was read from the segment. bytes may hold more than records: that is garbage then.

@@ -272,6 +272,22 @@ static void write_bytes(uint64_t segment, uint64_t offset, const char *bytes, si
     disk_close(file);
 }
 
+static void a_start_leaves_no_room_unused(void **state) {
+    (void)state;
+    uint64_t used = 0;
+    for (int start = 0; start < 20; start++) {
+        Log *log = must_open(CIPHER_AES, LIT("key"), (Slice){0}, next_index);
+        read_back(log, 1);
+        put(log, 2);
+        used = log_bytes_used(log);
+        log_close(log);
+    }
+    assert_int_equal(used, 40 * BLOCK_ALIGN);
+    Log *log = must_open(CIPHER_AES, LIT("key"), (Slice){0}, next_index);
+    assert_int_equal(log->segments.len, 20);
+    log_close(log);
+}
+
 static void damage_stays_where_it_is(void **state) {
     (void)state;
     static const char zeros[BLOCK_ALIGN];
@@ -352,6 +368,7 @@ int main(void) {
         TEST(a_new_key_is_taken_while_the_log_is_written),
         TEST(another_cipher_is_for_what_is_new),
         TEST(no_place_is_encrypted_twice),
+        TEST(a_start_leaves_no_room_unused),
         TEST(damage_stays_where_it_is),
         TEST(with_both_copies_of_super_lost_the_third_copy_of_the_key_does),
         TEST(without_any_copy_of_the_key_the_log_is_refused),

@@ -125,6 +125,8 @@ MUST_CHECK Status log_retire_empty(Log *log, size_t keep);
 /* Bytes of the next spare to be made; 0: there is no space for one of bytes_min. */
 uint64_t log_next_spare_bytes(const Log *log, uint64_t bytes_min);
 MUST_CHECK Status log_open_head(Log *log, DiskFile **out_file);
+/* Nothing is written to the head segment any more: gives back what lies behind bytes. */
+void log_cut_head(Log *log, uint64_t bytes);
 void log_remove_spares(Log *log);
 /* Size of the segment after the head. */
 uint64_t log_next_bytes(const Log *log);

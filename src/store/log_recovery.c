@@ -634,12 +634,12 @@ static Status continue_log(Recovery *r) {
         status = log_make_room(log, BLOCK_ALIGN);
     } else {
         const Segment *head = log_head_segment(log);
-        log->offset = place_offset(r->last_end);
-        /* So does what is encrypted: no offset of a key stream is used twice. */
-        if (r->is_end_rotten || log->cipher.cipher ||
-            super_sealed_at(&log->super, head->number) != UINT64_MAX)
-            log->offset = head->bytes;
+        bool is_over = r->is_end_rotten || super_sealed_at(&log->super, head->number) != UINT64_MAX;
         status = log_open_head(log, &log->file);
+        /* What is encrypted goes to a new segment, too: no offset of a key stream is used twice. */
+        if (status == OK && !is_over && log->cipher.cipher)
+            log_cut_head(log, place_offset(r->last_end));
+        log->offset = is_over || log->cipher.cipher ? head->bytes : place_offset(r->last_end);
         /* What was read just now may have been only in memory: it must not be served and then lost.
          */
         if (status == OK)

@@ -47,6 +47,14 @@ Status log_open_head(Log *log, DiskFile **out_file) {
     return open_segment(log, log_head_segment(log)->number, out_file);
 }
 
+void log_cut_head(Log *log, uint64_t bytes) {
+    Segment *head = log_head_segment(log);
+    if (bytes >= head->bytes || disk_cut(log->file, bytes) != OK)
+        return;
+    head->bytes = bytes;
+    counter_set(counter_table_find(log->sizes, head->number - log->base), bytes);
+}
+
 /* Index of the smallest spare that has room for bytes, or -1. */
 static int find_spare(const Log *log, uint64_t bytes) {
     int best = -1;
@@ -268,8 +276,11 @@ static void remove_spare(Log *log, size_t i) {
 void log_remove_spares(Log *log) {
     uint64_t next = log_next_bytes(log);
     size_t max = next < log->options.segment_bytes ? 1 : LOG_SPARES_MAX;
+    /* What was cut at a start is too small to be of use. */
+    uint64_t least = next < LOG_SEGMENT_BYTES_FIRST ? next : LOG_SEGMENT_BYTES_FIRST;
     for (size_t i = log->spares.len; i-- > 0;)
-        if (log->spares.at[i].bytes > next && (log->spares.len > 1 || log->shrink_bytes))
+        if (log->spares.at[i].bytes < least ||
+            (log->spares.at[i].bytes > next && (log->spares.len > 1 || log->shrink_bytes)))
             remove_spare(log, i);
     while (log->spares.len > max) {
         size_t smallest = 0;
@@ -298,7 +309,8 @@ uint64_t log_next_bytes(const Log *log) {
     if (log->shrink_bytes)
         return log->shrink_bytes < max ? log->shrink_bytes : max;
     uint64_t last = log->segments.len ? log->segments.at[log->segments.len - 1].bytes : 0;
-    uint64_t next = last == 0 ? LOG_SEGMENT_BYTES_FIRST : last * 4;
+    /* The last one may have been cut at a start. */
+    uint64_t next = last * 4 < LOG_SEGMENT_BYTES_FIRST ? LOG_SEGMENT_BYTES_FIRST : last * 4;
     return next < max ? next : max;
 }
 

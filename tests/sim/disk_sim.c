@@ -502,6 +502,15 @@ Status disk_size(DiskFile *file, uint64_t *out_bytes) {
     return OK;
 }
 
+Status disk_cut(DiskFile *file, uint64_t bytes) {
+    bool was_stopped = disk.is_stopped || is_stale(file);
+    Turn turn = begin_change(true);
+    bool is_done = turn == TURN_GO || (turn == TURN_LAST && rand_below(&disk.rand, 2));
+    if (!was_stopped && is_done && bytes < file->inode->now_len)
+        file->inode->now_len = bytes;
+    return turn == TURN_GO && !was_stopped ? OK : ERR_IO;
+}
+
 Status disk_create_zeroed(const char *path, uint64_t bytes) {
     if (disk.is_stopped)
         return ERR_IO;
