@@ -502,7 +502,7 @@ static void flip_in_log(void) {
 static void flip_in_other(void) {
     static const char *const names[] = {"/store/SUPER.a", "/store/SUPER.b"};
     char path[64];
-    /* A failing device may have cost one copy of SUPER: not the other one too. */
+    /* A failing device, or the end of this life, may have cost one copy of SUPER: not both. */
     if (rand_below(&world->rand, 2) && !world->is_super_at_risk)
         (void)snprintf(path, sizeof path, "%s", names[rand_below(&world->rand, 2)]);
     else
@@ -589,6 +589,7 @@ static void run_life(bool *was_power_cut) {
             world->last_block = UINT64_MAX; /* the log has noted where it ends */
         close_log();
     }
+    world->is_super_at_risk |= end != END_CLEAN;
     TELL("end: %d\n", end);
     if (end == END_POWER_CUT) {
         disk_sim_power_cut();
