@@ -8,38 +8,15 @@
 #include "base/mem.h"
 #include "proto/subject.h"
 #include "stream/subject_base.h"
+#include "stream/subject_index_private.h"
 #include "stream/subject_order.h"
 
 enum {
-    UNIT = 8,
-    CHUNK_BITS = 17, /* units in a chunk: 1 MiB */
-    CHUNK_UNITS = 1 << CHUNK_BITS,
-    FIRST_CHUNK_UNITS = 64,
-    CHUNKS_MAX = 1 << (31 - CHUNK_BITS), /* in use at a time */
-    EXACT_UNITS =
-        64, /* sizes with a free list of their own; larger ones are rounded to powers of two */
     BUCKET_IDS = 12,
     BUCKET_FULL = 10, /* on average, when the table grows */
     MOVE_STEP = 2,    /* buckets of the old table moved with each insertion */
-    INLINE_IDS = 2,
-    DEPTH_MAX = 16,
 };
 #define IN_RING (1u << 31)
-/* A count of what was set aside: it was taken over, `at` is what it is called now. */
-#define IS_TAKEN UINT32_MAX
-
-/* A token path with something below it: "a.b" when there is a subject "a.b.c". The root has no
- * text. */
-typedef struct SubjectNode {
-    union {
-        uint32_t *list; /* ids of subjects one token longer; cap > 0 */
-        uint32_t few[INLINE_IDS];
-    };
-    uint32_t count, cap;
-    uint32_t parent, child, previous, next; /* nodes one token longer, and siblings */
-    uint16_t len;
-    char token[];
-} SubjectNode;
 
 /* What is looked up: a subject, or a node's token under its parent. */
 typedef struct IdKey {
@@ -47,100 +24,7 @@ typedef struct IdKey {
     uint32_t parent; /* 0: a subject */
 } IdKey;
 
-/* ---- slab ---- */
-
-static void *slab_at(const SubjectIndex *index, uint32_t id) {
-    return index->chunks[id >> CHUNK_BITS] + (size_t)(id & (CHUNK_UNITS - 1)) * UNIT;
-}
-
-static uint32_t slab_units(size_t bytes, unsigned *out_list) {
-    uint32_t units = (uint32_t)((bytes + UNIT - 1) / UNIT);
-    if (units <= EXACT_UNITS) {
-        *out_list = units - 1;
-        return units;
-    }
-    uint32_t rounded = 2 * EXACT_UNITS;
-    unsigned list = EXACT_UNITS;
-    while (rounded < units) {
-        rounded *= 2;
-        list++;
-    }
-    *out_list = list;
-    return rounded;
-}
-
-static bool is_below_chunk(const SubjectIndex *index, uint32_t chunk) {
-    const SubjectIndex *below = index->below;
-    return below && chunk < below->chunk_count && below->chunks[chunk];
-}
-
-/* A number for a new chunk; those of what was set aside are taken too, as ids must differ. */
-static uint32_t free_chunk(SubjectIndex *index) {
-    uint32_t chunk = 0;
-    while ((chunk < index->chunk_count && index->chunks[chunk]) || is_below_chunk(index, chunk))
-        chunk++;
-    ASSERT(chunk < CHUNKS_MAX); /* 16 GiB of subjects */
-    if (chunk >= index->chunk_cap) {
-        index->chunk_cap = chunk + chunk / 2 + 1;
-        index->chunks = mem_realloc(index->chunks, index->chunk_cap * sizeof *index->chunks);
-    }
-    for (; index->chunk_count <= chunk; index->chunk_count++)
-        index->chunks[index->chunk_count] = NULL;
-    return chunk;
-}
-
-/* Room for `units` at the end of the last chunk, or a new chunk. The first one begins small and may
- * move. */
-static void slab_grow(SubjectIndex *index, uint32_t units) {
-    bool is_first = index->chunk_count <= 1 && !index->below;
-    uint32_t want = index->units_cap ? index->units_cap : FIRST_CHUNK_UNITS;
-
-    if (is_first && index->units_used + units <= CHUNK_UNITS) {
-        if (!index->chunks) {
-            index->chunks = mem_alloc(sizeof *index->chunks);
-            index->chunks[0] = NULL;
-            index->chunk_cap = index->chunk_count = 1;
-            index->units_used = 1; /* id 0 is none */
-        }
-        while (want < index->units_used + units)
-            want *= 2;
-        index->chunks[0] = mem_realloc(index->chunks[0], (size_t)want * UNIT);
-        index->units_cap = want;
-        return;
-    }
-    index->chunk_at = free_chunk(index);
-    index->chunks[index->chunk_at] = mem_alloc((size_t)CHUNK_UNITS * UNIT);
-    index->units_used = index->chunk_at == 0; /* id 0 is none */
-    index->units_cap = CHUNK_UNITS;
-}
-
-static uint32_t slab_alloc(SubjectIndex *index, size_t bytes) {
-    unsigned list;
-    uint32_t units = slab_units(bytes, &list);
-    uint32_t id = index->free_lists[list];
-    if (id) {
-        memcpy(&index->free_lists[list], slab_at(index, id), sizeof id);
-        return id;
-    }
-    if (index->chunk_count == 0 || index->units_used + units > index->units_cap)
-        slab_grow(index, units);
-    id = index->chunk_at << CHUNK_BITS | index->units_used;
-    index->units_used += units;
-    return id;
-}
-
-static void slab_free(SubjectIndex *index, uint32_t id, size_t bytes) {
-    unsigned list;
-    slab_units(bytes, &list);
-    memcpy(slab_at(index, id), &index->free_lists[list], sizeof id);
-    index->free_lists[list] = id;
-}
-
 /* ---- hash of ids ---- */
-
-static SubjectNode *node_at(const SubjectIndex *index, uint32_t id) {
-    return slab_at(index, id);
-}
 
 static IdKey key_of_subject(const SubjectIndex *index, uint32_t id) {
     return (IdKey){subject_entry_text(subject_index_entry(index, id)), 0};
@@ -290,7 +174,7 @@ static void hash_remove(IdHash *hash, const SubjectIndex *index, KeyOf *key_of, 
 /* ---- trie ---- */
 
 static bool is_below(const SubjectIndex *index, SubjectId id) {
-    return index->below && !(id & SUBJECT_OF_RUN) && is_below_chunk(index, id >> CHUNK_BITS);
+    return index->below && !(id & SUBJECT_OF_RUN) && slab_is_below(index, id >> SLAB_CHUNK_BITS);
 }
 
 SubjectEntry *subject_index_entry(const SubjectIndex *index, SubjectId id) {
@@ -304,20 +188,16 @@ SubjectEntry *subject_index_entry(const SubjectIndex *index, SubjectId id) {
     return slab_at(index, id);
 }
 
-static uint32_t *node_list(SubjectNode *node) {
-    return node->cap ? node->list : node->few;
-}
-
 static size_t list_bytes(uint32_t cap) {
     return cap * sizeof(uint32_t);
 }
 
 static void node_list_push(SubjectIndex *index, SubjectNode *node, uint32_t id) {
-    if (node->cap == 0 && node->count == INLINE_IDS) {
-        uint32_t *list = mem_alloc(list_bytes(2 * INLINE_IDS));
+    if (node->cap == 0 && node->count == NODE_INLINE_IDS) {
+        uint32_t *list = mem_alloc(list_bytes(2 * NODE_INLINE_IDS));
         memcpy(list, node->few, sizeof node->few);
         node->list = list;
-        node->cap = 2 * INLINE_IDS;
+        node->cap = 2 * NODE_INLINE_IDS;
         index->list_bytes += list_bytes(node->cap);
     } else if (node->cap && node->count == node->cap) {
         uint32_t cap = node->cap + node->cap / 4 + 4;
@@ -334,7 +214,7 @@ static void node_list_remove(SubjectIndex *index, SubjectNode *node, uint32_t at
     uint32_t last = list[--node->count];
     list[at] = last;
     subject_index_entry(index, last)->at = at;
-    if (node->cap && node->count <= INLINE_IDS) {
+    if (node->cap && node->count <= NODE_INLINE_IDS) {
         index->list_bytes -= list_bytes(node->cap);
         memcpy(node->few, list, node->count * sizeof *list);
         mem_free(list);
@@ -346,7 +226,7 @@ static void node_list_remove(SubjectIndex *index, SubjectNode *node, uint32_t at
     }
 }
 
-static uint32_t node_find(const SubjectIndex *index, uint32_t parent, Slice token) {
+uint32_t subject_index_find_node(const SubjectIndex *index, uint32_t parent, Slice token) {
     IdKey key = {token, parent};
     return hash_find(&index->nodes, index, key_of_node, key, hash_key(key));
 }
@@ -374,11 +254,11 @@ static uint32_t node_get(SubjectIndex *index, Slice subject) {
     if (!index->root)
         index->root = node_make(index, 0, (Slice){0});
     uint32_t id = index->root;
-    for (unsigned depth = 0; depth < DEPTH_MAX; depth++) {
+    for (unsigned depth = 0; depth < NODE_DEPTH_MAX; depth++) {
         slice_cut(&subject, '.', &token);
         if (subject.ptr == NULL)
             break;
-        uint32_t child = node_find(index, id, token);
+        uint32_t child = subject_index_find_node(index, id, token);
         id = child ? child : node_make(index, id, token);
     }
     return id;
@@ -454,9 +334,6 @@ static SubjectId find_in_base(const SubjectIndex *index, Slice subject) {
 }
 
 /* Whether it counts: it was neither taken over nor emptied. */
-static bool is_there_below(const SubjectEntry *entry) {
-    return entry->count != 0 && entry->count != IS_TAKEN;
-}
 
 /* What is not on the heap. */
 static SubjectId find_lower(const SubjectIndex *index, Slice subject, uint64_t hash) {
@@ -466,6 +343,11 @@ static SubjectId find_lower(const SubjectIndex *index, Slice subject, uint64_t h
     if (!id)
         return find_in_base(index, subject);
     return is_there_below(slab_at(below, id)) ? id : 0;
+}
+
+SubjectId subject_index_find_heap(const SubjectIndex *index, Slice subject) {
+    IdKey key = {subject, 0};
+    return hash_find(&index->subjects, index, key_of_subject, key, hash_slice(subject));
 }
 
 SubjectId subject_index_find(SubjectIndex *index, Slice subject) {
@@ -517,7 +399,7 @@ SubjectId subject_index_own(SubjectIndex *index, SubjectId id) {
     if (index->below)
         vec_push(&index->taken, id);
     if (is_aside) {
-        lower->count = IS_TAKEN;
+        lower->count = SUBJECT_IS_TAKEN;
         lower->at = own;
     } else {
         subject_base_take(index->base, id & ~SUBJECT_OF_RUN, own);
@@ -535,7 +417,7 @@ SubjectId subject_index_settle(const SubjectIndex *index, SubjectId id) {
     if (!is_below(index, id))
         return id;
     const SubjectEntry *entry = slab_at(index->below, id);
-    return entry->count == IS_TAKEN ? entry->at : id;
+    return entry->count == SUBJECT_IS_TAKEN ? entry->at : id;
 }
 
 /* ---- setting aside ---- */
@@ -632,230 +514,7 @@ void subject_index_emptied(SubjectIndex *index, SubjectId id) {
 size_t subject_index_bytes(const SubjectIndex *index) {
     size_t buckets = index->subjects.table.count + index->subjects.old.count +
                      index->nodes.table.count + index->nodes.old.count;
-    size_t units = index->units_cap, below = index->below ? subject_index_bytes(index->below) : 0;
-    for (size_t i = 0; i < index->chunk_count; i++)
-        units += index->chunks[i] && i != index->chunk_at ? CHUNK_UNITS : 0;
-    return buckets * sizeof(IdBucket) + units * UNIT + index->list_bytes + below;
-}
-
-static bool are_all_below(const SubjectIndex *index, Slice prefix) {
-    uint32_t id = index->root;
-    Slice rest = prefix, token;
-    for (unsigned depth = 0; id && rest.len; depth++) {
-        const SubjectNode *node = node_at(index, id);
-        slice_cut(&rest, '.', &token);
-        if (depth == DEPTH_MAX || node->count)
-            return false;
-        id = node->child;
-        if (id && (node_at(index, id)->next || !slice_equal(key_of_node(index, id).text, token)))
-            return false;
-    }
-    return true;
-}
-
-bool subject_index_is_all_below(const SubjectIndex *index, Slice prefix) {
-    if (index->base && !slice_starts_with(buf_slice(&index->base->common), prefix) &&
-        run_subject_count(index->base->run))
-        return false;
-    return are_all_below(index, prefix) && (!index->below || are_all_below(index->below, prefix));
-}
-
-const Run *subject_index_run(const SubjectIndex *index) {
-    return index->base ? index->base->run : NULL;
-}
-
-void subject_index_each_of_run(const SubjectIndex *index,
-                               void (*each)(void *cookie, const SubjectId *ids, size_t count),
-                               void *cookie) {
-    enum { AT_ONCE = 1024 };
-    SubjectId ids[AT_ONCE];
-    size_t len = 0;
-    uint32_t count = index->base ? run_subject_count(index->base->run) : 0;
-    for (uint32_t ordinal = 0; ordinal < count; ordinal++) {
-        if (subject_base_is_changed(index->base, ordinal))
-            continue;
-        ids[len++] = ordinal | SUBJECT_OF_RUN;
-        if (len == AT_ONCE) {
-            each(cookie, ids, len);
-            len = 0;
-        }
-    }
-    if (len)
-        each(cookie, ids, len);
-}
-
-/* Those of a list of what was set aside that count. */
-typedef struct EachThere {
-    const SubjectIndex *below;
-    void (*each)(void *cookie, const SubjectId *ids, size_t count);
-    void *cookie;
-} EachThere;
-
-static void each_there(void *cookie, const SubjectId *ids, size_t count) {
-    const EachThere *there = cookie;
-    for (size_t i = 0; i < count; i++)
-        if (is_there_below(slab_at(there->below, ids[i])))
-            there->each(there->cookie, &ids[i], 1);
-}
-
-void subject_index_each_list(const SubjectIndex *index,
-                             void (*each)(void *cookie, const SubjectId *ids, size_t count),
-                             void *cookie) {
-    subject_index_each_of_run(index, each, cookie);
-    subject_index_each_of_heap(index, each, cookie);
-}
-
-void subject_index_each_of_heap(const SubjectIndex *index,
-                                void (*each)(void *cookie, const SubjectId *ids, size_t count),
-                                void *cookie) {
-    uint32_t id = index->root;
-    if (index->below) {
-        EachThere there = {index->below, each, cookie};
-        subject_index_each_list(index->below, each_there, &there);
-    }
-    while (id) {
-        SubjectNode *node = node_at(index, id);
-        if (node->count)
-            each(cookie, node_list(node), node->count);
-        if (node->child) {
-            id = node->child;
-            continue;
-        }
-        while (id && !node_at(index, id)->next)
-            id = node_at(index, id)->parent;
-        id = id ? node_at(index, id)->next : 0;
-    }
-}
-
-/* ---- scan ---- */
-
-typedef struct Scan {
-    SubjectIndex *index;
-    Slice pattern;
-    SubjectEach *each;
-    void *cookie;
-} Scan;
-
-/* Subjects that hang at the node; with is_checked only those that the whole pattern covers. */
-static bool scan_list(const Scan *scan, uint32_t id, bool is_checked) {
-    SubjectNode *node = node_at(scan->index, id);
-    uint32_t *list = node_list(node);
-    for (uint32_t i = 0; i < node->count; i++) {
-        SubjectEntry *entry = subject_index_entry(scan->index, list[i]);
-        if (!is_there_below(entry) ||
-            (is_checked && !subject_matches(scan->pattern, subject_entry_text(entry))))
-            continue;
-        if (!scan->each(scan->cookie, list[i], entry))
-            return false;
-    }
-    return true;
-}
-
-static bool scan_below(const Scan *scan, uint32_t top) {
-    uint32_t id = top;
-    for (;;) {
-        if (!scan_list(scan, id, false))
-            return false;
-        const SubjectNode *node = node_at(scan->index, id);
-        if (node->child) {
-            id = node->child;
-            continue;
-        }
-        while (id != top && !node_at(scan->index, id)->next)
-            id = node_at(scan->index, id)->parent;
-        if (id == top)
-            return true;
-        id = node_at(scan->index, id)->next;
-    }
-}
-
-static bool scan_literal(const Scan *scan, Slice subject) {
-    SubjectId id = subject_index_find(scan->index, subject);
-    SubjectEntry *entry = id ? subject_index_entry(scan->index, id) : NULL;
-    return !entry || !entry->count || scan->each(scan->cookie, id, entry);
-}
-
-/* The subject one token below the node. */
-static bool scan_child(const Scan *scan, uint32_t id, Slice token) {
-    Slice path[DEPTH_MAX];
-    unsigned depth = 0;
-    for (; id != scan->index->root; id = node_at(scan->index, id)->parent)
-        path[depth++] = key_of_node(scan->index, id).text;
-    Buf text = {0};
-    while (depth) {
-        buf_append(&text, path[--depth]);
-        buf_append_char(&text, '.');
-    }
-    buf_append(&text, token);
-    IdKey key = {buf_slice(&text), 0};
-    SubjectId found =
-        hash_find(&scan->index->subjects, scan->index, key_of_subject, key, hash_slice(key.text));
-    buf_done(&text);
-    SubjectEntry *entry = found ? slab_at(scan->index, found) : NULL;
-    return !entry || !is_there_below(entry) || scan->each(scan->cookie, found, entry);
-}
-
-/* Recursion goes as deep as the trie. */
-static bool scan_node(const Scan *scan, uint32_t id, unsigned depth, Slice rest) {
-    Slice token;
-    if (depth == DEPTH_MAX)
-        return scan_list(scan, id, true);
-    slice_cut(&rest, '.', &token);
-    bool is_last = rest.ptr == NULL;
-    if (is_last && slice_equal(token, LIT(">")))
-        return scan_below(scan, id);
-    if (!slice_equal(token, LIT("*"))) {
-        if (is_last)
-            return scan_child(scan, id, token);
-        uint32_t child = node_find(scan->index, id, token);
-        return !child || scan_node(scan, child, depth + 1, rest);
-    }
-    if (is_last)
-        return scan_list(scan, id, false);
-    for (uint32_t child = node_at(scan->index, id)->child; child;
-         child = node_at(scan->index, child)->next)
-        if (!scan_node(scan, child, depth + 1, rest))
-            return false;
-    return true;
-}
-
-/* What every subject that pattern covers begins with. */
-static Slice leading_literal(Slice pattern) {
-    size_t len = 0;
-    for (size_t i = 0; i < pattern.len && pattern.ptr[i] != '*' && pattern.ptr[i] != '>'; i++)
-        if (pattern.ptr[i] == '.')
-            len = i + 1;
-    return slice_first(pattern, len);
-}
-
-static bool scan_base(const Scan *scan) {
-    SubjectBase *base = scan->index->base;
-    RunScan run;
-    uint32_t ordinal;
-    Slice text;
-    bool is_all = slice_equal(scan->pattern, LIT(">")), goes_on = true;
-    run_scan_begin(&run, base->run, leading_literal(scan->pattern));
-    while (goes_on && run_scan_next(&run, &ordinal, &text)) {
-        if (subject_base_is_changed(base, ordinal) ||
-            (!is_all && !subject_matches(scan->pattern, text)))
-            continue;
-        goes_on = scan->each(scan->cookie, ordinal | SUBJECT_OF_RUN,
-                             subject_base_copy_as(base, ordinal, text));
-    }
-    run_scan_done(&run);
-    return goes_on;
-}
-
-bool subject_index_scan(SubjectIndex *index, Slice pattern, SubjectEach *each, void *cookie) {
-    Scan scan = {index, pattern, each, cookie};
-    if (pattern.len == 0)
-        return true;
-    if (!subject_has_wildcard(pattern))
-        return scan_literal(&scan, pattern);
-    if (index->root && !scan_node(&scan, index->root, 0, pattern))
-        return false;
-    Scan below = {index->below, pattern, each, cookie};
-    if (below.index && below.index->root && !scan_node(&below, below.index->root, 0, pattern))
-        return false;
-    return !index->base || scan_base(&scan);
+    size_t units = slab_units_held(index);
+    size_t below = index->below ? subject_index_bytes(index->below) : 0;
+    return buckets * sizeof(IdBucket) + units * SLAB_UNIT + index->list_bytes + below;
 }
