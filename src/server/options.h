@@ -108,6 +108,7 @@ typedef struct JetStreamServerOptions {
     bool dedup;                   /* large payloads that are equal are stored once */
     int64_t segment_bytes;        /* of the log; 0 = the store's default */
     bool clean;                   /* what is live moves out of segments that hold little of it */
+    int64_t max_buffered_msgs, max_buffered_bytes; /* of one stream; 0 = ours */
     JetStreamLimitsOptions limits;
 } JetStreamServerOptions;
 

@@ -109,6 +109,8 @@ void wiring_jetstream_options(const Options *options, const ServerFacts *facts, 
     out->scrub_interval_ns = (uint64_t)js->scrub_interval_ns;
     out->scrub_rate = js->scrub_rate > 0 ? (uint64_t)js->scrub_rate : 0;
     out->is_dedup_off = !js->dedup;
+    out->max_in_flight = (uint64_t)js->max_buffered_msgs;
+    out->max_in_flight_bytes = (uint64_t)js->max_buffered_bytes;
     out->cipher = (CipherOptions){
         .kind = slice_equal(js->cipher, CIPHER_NAME_AES) ? CIPHER_AES : CIPHER_CHACHA,
         .key = arena_copy(arena, js->key),

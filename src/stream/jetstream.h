@@ -38,16 +38,18 @@ typedef struct BatchLimits {
 
 typedef struct JetStreamOptions {
     bool is_enabled;
-    const char *store_dir;        /* the directory itself, made when absent */
-    int64_t max_memory, max_file; /* bytes; -1 = no limit of its own */
-    uint64_t sync_interval_ns;    /* 0 = always */
-    uint64_t checkpoint_bytes;    /* of log between two checkpoints; 0 = default */
-    uint64_t segment_bytes;       /* of the log; 0 = default */
-    CipherOptions cipher;         /* needed until jetstream_open returned */
-    uint64_t scrub_interval_ns;   /* 0 = only when asked for */
-    uint64_t scrub_rate;          /* bytes a second; 0 = as fast as it goes */
-    bool is_dedup_off;            /* equal large payloads are stored as often as they come */
-    uint64_t chunk_bytes_min;     /* for tests; 0 = CHUNK_PAYLOAD_MIN */
+    const char *store_dir;                       /* the directory itself, made when absent */
+    int64_t max_memory, max_file;                /* bytes; -1 = no limit of its own */
+    uint64_t sync_interval_ns;                   /* 0 = always */
+    uint64_t checkpoint_bytes;                   /* of log between two checkpoints; 0 = default */
+    uint64_t segment_bytes;                      /* of the log; 0 = default */
+    CipherOptions cipher;                        /* needed until jetstream_open returned */
+    uint64_t scrub_interval_ns;                  /* 0 = only when asked for */
+    uint64_t scrub_rate;                         /* bytes a second; 0 = as fast as it goes */
+    uint64_t max_in_flight, max_in_flight_bytes; /* publishes of a stream that wait for their sync;
+                                                    0 = STREAM_IN_FLIGHT_MAX, _BYTES_MAX */
+    bool is_dedup_off;        /* equal large payloads are stored as often as they come */
+    uint64_t chunk_bytes_min; /* for tests; 0 = CHUNK_PAYLOAD_MIN */
     bool
         is_forgetting_chunks; /* the mutation that simulation must catch; never set by the server */
     uint64_t clean_ns;        /* between two looks at the log's segments; 0 = default */

@@ -175,10 +175,43 @@ ApiError check_sources(Check *check) {
     return API_OK;
 }
 
-static ApiError check_external(Check *check, const SourceConfig *source) {
-    if (source->external_deliver.len && !is_literal(source->external_deliver))
+/* Messages that come under the prefix would look like ones of an origin that is here. */
+static ApiError check_prefix(const Check *check, Slice prefix, const SourceConfig *source) {
+    const StreamConfig *origin = find_origin(check, source);
+    ApiError error = API_OK;
+    Buf under = {0};
+    for (size_t i = 0; origin && i < origin->subject_count && !api_failed(error); i++) {
+        buf_clear(&under);
+        buf_append(&under, prefix);
+        buf_append_char(&under, '.');
+        buf_append(&under, origin->subjects[i]);
+        if (subject_overlaps(origin->subjects[i], buf_slice(&under)))
+            error = api_error_with_both(check->arena, JSStreamExternalDelPrefixOverlapsErrF, prefix,
+                                        origin->subjects[i]);
+    }
+    buf_done(&under);
+    return error;
+}
+
+static ApiError check_delivery(Check *check, Slice prefix) {
+    const StreamConfig *config = check->config;
+    ApiError error = API_OK;
+    if (!is_literal(prefix))
         return config_refuse(check, JSStreamInvalidExternalDeliverySubjErrF, "%.*s",
-                             SLICE_ARG(source->external_deliver));
+                             SLICE_ARG(prefix));
+    if (config->has_mirror)
+        error = check_prefix(check, prefix, &config->mirror);
+    for (size_t i = 0; i < config->source_count && !api_failed(error); i++)
+        error = check_prefix(check, prefix, &config->sources[i]);
+    return error;
+}
+
+static ApiError check_external(Check *check, const SourceConfig *source) {
+    if (source->external_deliver.len) {
+        ApiError error = check_delivery(check, source->external_deliver);
+        if (api_failed(error))
+            return error;
+    }
     if (source->external_api.len == 0)
         return API_OK;
     if (!is_literal(source->external_api)) {

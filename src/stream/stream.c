@@ -64,6 +64,10 @@ Stream *stream_new(JetStream *js, Account *account, uint32_t group, StreamConfig
     }
     parts->stream = stream;
     parts->port = (Port){.ops = &port_ops, .home = js->home};
+    parts->in_flight_max =
+        js->options->max_in_flight ? js->options->max_in_flight : STREAM_IN_FLIGHT_MAX;
+    parts->in_flight_bytes_max = js->options->max_in_flight_bytes ? js->options->max_in_flight_bytes
+                                                                  : STREAM_IN_FLIGHT_BYTES_MAX;
     parts->clock_ns = created_ns;
     parts->usage = &js->usage[account_index(account)];
     parts->ack_prefix = puback_prefix(config->name, js->options->domain, &parts->ack_prefix_len);

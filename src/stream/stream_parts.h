@@ -25,7 +25,8 @@
 #include "stream/usage.h"
 
 enum {
-    /* Publishes of one stream that wait for their sync: over either, 10167 with status 429. */
+    /* Publishes of one stream that wait for their sync, where the options say nothing else: over
+     * either, 10167 with status 429. */
     STREAM_IN_FLIGHT_MAX = 100000,
     STREAM_IN_FLIGHT_BYTES_MAX = 128 * 1024 * 1024,
 
@@ -107,6 +108,7 @@ struct StreamParts {
     char *ack_prefix;
     size_t ack_prefix_len;
     uint64_t in_flight_bytes;
+    uint64_t in_flight_max, in_flight_bytes_max;
     List snapshots;      /* Snapshot (snapshot.h): those under way */
     Task *copied;        /* runs when copies in flight became few; may be NULL */
     Status copy_refused; /* why a copy or skip was not taken: the one who makes them resets it */

@@ -425,8 +425,8 @@ ApiError stream_check_alone(const Stream *stream, const Message *message) {
 }
 
 bool stream_is_crowded(const Stream *stream) {
-    return stream->group.in_flight >= STREAM_IN_FLIGHT_MAX ||
-           stream->parts->in_flight_bytes >= STREAM_IN_FLIGHT_BYTES_MAX;
+    return stream->group.in_flight >= stream->parts->in_flight_max ||
+           stream->parts->in_flight_bytes >= stream->parts->in_flight_bytes_max;
 }
 
 Record stream_draft(Stream *stream, const Message *message, const PubHeaders *ask) {

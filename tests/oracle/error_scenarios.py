@@ -1,5 +1,6 @@
 """Refusals that no other topic reaches, and which of two comes first where a request has two faults."""
 import base64, itertools, json
+import archive
 from oracle import clean, scenario, table
 
 SECOND = 1_000_000_000
@@ -230,3 +231,56 @@ def flow_replies_to_nobody(trial):
     trial.stream(), trial.consumer(), trial.consumer(name="P", deliver_subject="d.p"), trial.consumer(name="F", deliver_subject="d.f", flow_control=True, idle_heartbeat=5 * SECOND)
     for subject in ("$JS.FC.S.C.xxxx", "$JS.FC.S.P.xxxx", "$JS.FC.S.F.xxxx", "$JS.FC.S.NONE.xxxx", "$JS.FC.NONE.C.xxxx", "$JS.FC.S.F", "$JS.FC", "$JS.FC.S.F.x.y", "$JS.FC._.xxxxxxxx.S.F.x", "$JS.ACK.S.C", "$JS.ACK", "$JS.ACK.S.F.1.1.1.1.1", "$JS.ACK.S.F.1.1.1.1.x", "$JS.ACK.S.C.x.y.z.1.1", "$JS.ACK.S.C.1.1.1.1.1.1", "$JS.ACK.S.C.1.1.1"):
         trial.request(subject, timeout=0.3)
+
+
+@scenario()
+def error_of_a_delivery_prefix(trial):
+    """It overlaps when the origin's subject, which is known here, could begin with it."""
+    trial.stream("O", subjects=["a.*.>", "c.d"]), trial.stream("Q", subjects=["q.a"])
+    for prefix in ("a", "a.a", "a.b", "b", "c", "c.d", "b.a", "a.>", "*.b", ""):
+        external = {"api": "$JS.other.API", "deliver": prefix}
+        trial.api("STREAM.CREATE.T", {"name": "T", "sources": [{"name": "O", "external": external}]}, keep=("error",)), trial.api("STREAM.DELETE.T", keep=("error",))
+        trial.api("STREAM.CREATE.T", {"name": "T", "mirror": {"name": "O", "external": external}}, keep=("error",)), trial.api("STREAM.DELETE.T", keep=("error",))
+        trial.api("STREAM.CREATE.T", {"name": "T", "subjects": ["t.>"], "sources": [{"name": "Nobody", "external": external}, {"name": "O"}]}, keep=("error",)), trial.api("STREAM.DELETE.T", keep=("error",))
+        trial.api("STREAM.CREATE.T", {"name": "T", "subjects": [f"{prefix}.b.>"], "sources": [{"name": "Q", "external": external}]}, keep=("error",)), trial.api("STREAM.DELETE.T", keep=("error",))
+
+
+@scenario()
+def error_of_two_names(trial):
+    trial.stream()
+    for endpoint in ("CONSUMER.CREATE.S", "CONSUMER.CREATE.S.A", "CONSUMER.CREATE.S.B", "CONSUMER.DURABLE.CREATE.S.A", "CONSUMER.DURABLE.CREATE.S.B", "CONSUMER.CREATE.S.A.s.x", "CONSUMER.CREATE.S.B.s.x"):
+        for config in ({"durable_name": "A", "name": "B"}, {"durable_name": "A", "name": "B", "filter_subject": "s.x"}, {"durable_name": "A", "name": "A"}):
+            trial.api(endpoint, {"stream_name": "S", "config": {"ack_policy": "explicit", **config}}, keep=("error",))
+
+
+@scenario()
+def error_of_a_broken_counter(trial):
+    """A total that no number is comes from an archive alone."""
+    config = {"Created": "2024-01-02T03:04:05.6Z", "name": "V", "subjects": ["v.>"], "retention": "limits", "max_consumers": -1, "max_msgs": -1, "max_bytes": -1, "discard": "old", "max_age": 0,
+              "max_msgs_per_subject": -1, "max_msg_size": -1, "storage": "file", "num_replicas": 1, "duplicate_window": 120_000_000_000, "allow_msg_counter": True, "allow_atomic": True, "allow_batched": True}
+    rows = [(1, "v.a", b"", b"junk"), (2, "v.b", b"", b'{"val":5}'), (3, "v.c", b"", b'{"val":"x"}'), (4, "v.d", b"", b""), (5, "v.e", b"NATS/1.0\r\nNats-Counter-Sources: no\r\n\r\n", b'{"val":"1"}'), (6, "v.f", b"", b'{"val":"7"}'), (7, "v.g", b"", b"{}")]
+    whole = archive.v1("V", config, [[(seq, 1_700_000_000_000_000_000 + seq, subject, headers, data) for seq, subject, headers, data in rows]], {})
+    answer = archive.restore(trial.main, "V", whole, {"name": "V", "subjects": ["v.>"], "allow_msg_counter": True, "allow_atomic": True, "allow_batched": True}, {"first_seq": 1, "last_seq": 7})
+    trial.note(answer.get("error"), answer.get("state"))
+    for _, subject, _, _ in rows:
+        trial.request(subject, b"", {"Nats-Incr": "1"})
+    trial.main.sub("FI.>"), trial.main.flush()
+    for subject in ("v.f", "v.a"):
+        trial.request("v.f", b"", {"Nats-Incr": "1", "Nats-Batch-Id": "b", "Nats-Batch-Sequence": "1"}), trial.request(subject, b"", {"Nats-Incr": "1", "Nats-Batch-Id": "b", "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1"})
+    trial.main.pub("v.a", b"", "FI.f.2.ok.1.2.$FI", {"Nats-Incr": "1"}), trial.note(trial.main.take(timeout=2), trial.main.take(timeout=1))
+    trial.state("V", "messages", "last_seq")
+
+
+@scenario(jetstream="max_buffered_msgs: 2\n", fresh=True)
+def error_too_many_requests(trial):
+    """More at once than may wait; how many are refused is chance."""
+    trial.stream()
+    inbox, answers = trial.main.new_inbox(), set()
+    for _ in range(200):
+        trial.main.send(b"".join(f"PUB s.a {inbox} 1\r\nx\r\n".encode() for _ in range(500)))
+        for _ in range(500):
+            got = trial.main.take(lambda op: getattr(op, "subject", "") == inbox, timeout=5)
+            answers.add(trial.show(got)) if got is not None and b"error" in got.data else None
+        if answers:
+            break
+    trial.note(*answers)
