@@ -11,9 +11,9 @@ DISK = "only when a disk fails"
 JSON = "a body that would lead there is refused by its JSON before"
 CONFIG = "the defaults change what would lead there before it is looked at"
 WITHOUT = {
-    10004: GONE, 10005: CLUSTER, 10006: CLUSTER, 10007: CLUSTER, 10008: CLUSTER, 10009: CLUSTER, 10011: GONE, 10016: "its subject has no subscriber", 10019: GONE, 10029: "shown by a mirror whose origin refuses it, not by requests",
-    10032: GONE, 10033: GONE, 10035: "accounts of a resolver", 10036: GONE, 10040: CLUSTER, 10041: CLUSTER, 10042: DISK, 10044: CLUSTER, 10045: "shown by a source whose origin refuses it, not by requests", 10048: CLUSTER, 10050: DISK, 10051: DISK, 10053: CLUSTER,
-    10064: DISK, 10132: "the subject's name takes the place of the body's before the two are compared", 10228: "shown by a source that stalls, not by requests",
+    10004: GONE, 10005: CLUSTER, 10006: CLUSTER, 10007: CLUSTER, 10008: CLUSTER, 10009: CLUSTER, 10011: GONE, 10016: "its subject has no subscriber", 10019: GONE, 10029: "shown by a mirror whose origin refuses its consumer; one that is here never does, those consumers pass all limits",
+    10032: GONE, 10033: GONE, 10035: "accounts of a resolver", 10036: GONE, 10040: CLUSTER, 10041: CLUSTER, 10042: DISK, 10044: CLUSTER, 10045: "as 10029, of a source", 10048: CLUSTER, 10050: DISK, 10051: DISK, 10053: CLUSTER,
+    10064: "only when a disk fails; here also the 65th snapshot of a stream at a time", 10132: "the subject's name takes the place of the body's before the two are compared", 10228: "shown by a source whose origin's consumer waits for a flow control answer that was lost on the way: never on one server",
     10061: GONE, 10063: GONE, 10066: GONE, 10067: GONE, 10068: GONE, 10072: GONE, 10073: GONE, 10075: CLUSTER, 10076: "without JetStream nobody subscribes, so there is 503 No Responders", 10078: JSON, 10085: GONE, 10087: CONFIG, 10092: GONE, 10093: GONE, 10096: "requests to a stream that is about to go",
     10103: "a name with dots is another subject", 10104: DISK, 10105: CLUSTER, 10106: CLUSTER, 10114: CONFIG, 10117: GONE, 10118: CLUSTER, 10119: CLUSTER, 10120: "tiers of accounts with a JWT", 10123: CLUSTER, 10124: CLUSTER, 10126: "10074 is said before", 10129: CLUSTER, 10134: "10074 is said before",
     10158: "replicated streams", 10163: GONE, 10180: "a status of DIRECT.GET on replicated streams", 10181: JSON, 10182: JSON, 10194: "an asset of a later version in the store", 10195: "an asset of a later version in the store", 10202: CLUSTER, 10219: CONFIG, 10224: CLUSTER, 10226: CLUSTER,
