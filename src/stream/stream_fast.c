@@ -13,6 +13,8 @@ enum {
     FAST_ID_BYTES_MAX = 64,
     FAST_TIMEOUT_S = 10,
     FLOW_DEFAULT = 10,
+    /* Answers that wait for messages before them: over it, pings are not answered. */
+    EVENTS_MAX = 200000,
     FLOW_MAX = 500,
 };
 
@@ -63,6 +65,7 @@ struct FastBatches {
     Stream *stream;
     Map by_id;
     List by_age, events;
+    size_t event_count;
     Timer timer;
 };
 
@@ -137,7 +140,8 @@ void stream_fast_close_all(Stream *stream) {
         leave_door(stream, batch);
 }
 
-static void event_free(FastEvent *event) {
+static void event_free(struct FastBatches *fast, FastEvent *event) {
+    fast->event_count--;
     list_remove(&event->link);
     batch_unuse(event->batch);
     buf_done(&event->error_text);
@@ -152,7 +156,7 @@ void stream_fast_free(Stream *stream) {
         return;
     stream_fast_close_all(stream);
     LIST_FOR_EACH(link, &fast->events)
-    event_free(CONTAINER_OF(link, FastEvent, link));
+    event_free(fast, CONTAINER_OF(link, FastEvent, link));
     timer_cancel(stream->group.home, &fast->timer);
     map_done(&fast->by_id);
     mem_free(fast);
@@ -298,7 +302,7 @@ void stream_fast_drain(Stream *stream) {
             return;
         list_remove(&event->link); /* an answer may come back to this stream */
         answer(stream, event);
-        event_free(event);
+        event_free(fast, event);
     }
 }
 
@@ -365,6 +369,7 @@ static FastEvent *add_event(Stream *stream, FastBatch *batch, FastKind kind, uin
     event->reply_len = reply.len;
     memcpy(event->reply, reply.ptr, reply.len);
     list_push_back(&stream->parts->fast->events, &event->link);
+    stream->parts->fast->event_count++;
     return event;
 }
 
@@ -419,7 +424,8 @@ static void take(Stream *stream, FastBatch *batch, const FastControl *control,
         return;
     touch(stream, batch);
     if (control->op == OP_PING) {
-        add_event(stream, batch, EVENT_PING, control->seq, message->reply);
+        if (stream->parts->fast->event_count < EVENTS_MAX)
+            add_event(stream, batch, EVENT_PING, control->seq, message->reply);
         return;
     }
     batch->seq = control->seq;

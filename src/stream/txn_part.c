@@ -75,6 +75,10 @@ static ApiError add_member(Stream *stream, TxnPart *part, const TxnOp *op, Batch
     }
     if (api_failed(error))
         return error;
+    /* What the stream's transform made of the subject. */
+    if (member.subject.len > UINT16_MAX || record_bytes(&member) > RECORD_BYTES_MAX)
+        return api_error_with(stream->group.home->turn, JSStreamStoreFailedF,
+                              LIT("message too large"));
     batch_view_note(stream, view, &member, ask, verdict.is_unwanted);
     part->is_memory = stream->group.is_memory;
     part->bytes += verdict.is_unwanted ? 0 : usage_of_record(stream, &member);

@@ -208,6 +208,23 @@ static void streams_that_drain_together_all_agree(void **state) {
     }
 }
 
+/* A stream's transform makes it longer than a record can tell. */
+static void a_subject_that_becomes_too_long_is_refused(void **state) {
+    (void)state;
+    Buf config = {0};
+    buf_append_lit(&config, "{\"name\":\"T\",\"subjects\":[\"t.*\"],\"subject_transform\":{\"src\":"
+                            "\"t.*\",\"dest\":\"");
+    for (unsigned i = 0; i < 66000; i++)
+        buf_append_char(&config, 'x');
+    buf_append_lit(&config, ".$1\"}}");
+    rig_ask("$JS.API.STREAM.CREATE.T", buf_text(&config));
+    const char *got =
+        rig_ask(TXN, "{\"ops\":[{\"stream\":\"T\",\"subject\":\"t.a\",\"text\":\"1\"}]}");
+    if (!strstr(got, "\"err_code\":10077"))
+        fail_msg("%.200s", got);
+    buf_done(&config);
+}
+
 static void other_accounts_have_other_streams(void **state) {
     (void)state;
     assert_non_null(
@@ -242,6 +259,7 @@ int main(void) {
         TEST(other_accounts_have_other_streams),
         TEST(one_on_its_way_ends_with_the_server),
         TEST(on_a_full_disk_nothing_is_stored),
+        TEST(a_subject_that_becomes_too_long_is_refused),
         TEST(the_accounts_limit_holds),
         TEST(the_accounts_limit_holds_for_the_sum),
         TEST(streams_that_drain_together_all_agree),
