@@ -224,7 +224,7 @@ static void on_heartbeat(CopySource *source, const Message *message) {
         return;
     }
     if (header_get(message->headers, LIT("Nats-Consumer-Stalled"), &text) &&
-        !source->flow.reply.len)
+        subject_is_literal(text) && !source->flow.reply.len)
         on_question(source, text);
 }
 

@@ -4,6 +4,7 @@
 #include "base/nuid.h"
 #include "proto/headers.h"
 #include "proto/json.h"
+#include "proto/subject.h"
 #include "proto/timefmt.h"
 #include "stream/copy_source.h"
 
@@ -255,6 +256,10 @@ void copy_on_answer(CopySource *source, const Message *message) {
     }
     if (answer.has_error || !answer.name.len) {
         on_error(source, &answer);
+        return;
+    }
+    if (!asset_name_is_valid(answer.name) || !subject_is_literal(answer.name)) {
+        copy_source_restart(source); /* it would become a part of subjects */
         return;
     }
     source->acks_by_flow = slice_equal(answer.ack_policy, LIT("flow_control"));

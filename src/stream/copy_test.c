@@ -158,6 +158,28 @@ static void another_incarnation_of_the_origin_is_refused(void **state) {
     assert_non_null(strstr(got, "\"err_code\":10225"));
 }
 
+/* Whoever answers for the origin says a name, and whom to ask: both become subjects. */
+static void what_an_origin_says_is_no_other_subject(void **state) {
+    (void)state;
+    const char *reply = NULL;
+    rig_subscribe("ext.>");
+    make("M",
+         ",\"mirror\":{\"name\":\"O\",\"external\":{\"api\":\"ext.API\",\"deliver\":\"ext.d\"}}");
+    for (size_t i = 0; i < rig.got_count; i++)
+        if (strstr(rig.got[i].subject, "CONSUMER.CREATE"))
+            reply = rig.got[i].reply;
+    assert_non_null(reply);
+    rig_tell(reply, "",
+             "{\"name\":\"n 1 2\\r\\nMSG x\",\"config\":{\"ack_policy\":\"none\"},\"delivered\":"
+             "{\"consumer_seq\":0}}");
+    rig_step(4);
+    size_t before = rig.got_count;
+    rig_ask(API "STREAM.DELETE.M", "");
+    rig_step(4);
+    for (size_t i = before; i < rig.got_count; i++)
+        assert_null(strchr(rig.got[i].subject, ' '));
+}
+
 static void positions_come_back_as_they_were_saved(void **state) {
     (void)state;
     CopyPositions positions = {0}, loaded = {0};
@@ -190,6 +212,7 @@ int main(void) {
         RIG_TEST(a_promoted_mirror_goes_on_by_itself),
         RIG_TEST(a_work_queue_is_emptied_by_its_mirror),
         RIG_TEST(a_mirror_answers_for_an_origin_that_is_gone),
+        RIG_TEST(what_an_origin_says_is_no_other_subject),
         RIG_TEST(a_full_stream_takes_up_where_it_stopped),
         RIG_TEST(another_incarnation_of_the_origin_is_refused),
         cmocka_unit_test(positions_come_back_as_they_were_saved),
