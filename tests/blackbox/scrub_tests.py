@@ -53,6 +53,12 @@ def find_in(path, text):
     return at
 
 
+def block_after(path, at):
+    with open(path, "rb") as file:
+        data = file.read()
+    return next(page for page in range(at, len(data), 4096) if data[page:page + 4] == b"HWBK")
+
+
 @test(workers=(1, 2))
 def a_byte_that_flips_under_a_running_server_is_found_by_the_scrubber(context, conf=""):
     with Server(context.binary, SYSTEM + conf, monitor=True, jetstream=" scrub: off\n") as server:
@@ -166,7 +172,7 @@ def an_encrypted_store_is_scrubbed_too_and_its_runs_heal(context):
             assert scrub(server)["damages"] >= 1
             until(lambda: not before & set(glob.glob(store + "/idx/*.run")) and glob.glob(store + "/idx/*.run"), "new runs")
             until(lambda: scrub(server)["damages"] == 0, "a pass without damage")
-            flip(store + "/log/1.log", (1 << 20) + 2000)  # not in a block's head
+            flip(store + "/log/1.log", block_after(store + "/log/1.log", 1 << 20) + 5000)  # in its first record
             assert scrub(server)["damages"] == 1
             until(lambda: "damage looked at" in server.log_text(), "the marks")
             damaged = [(name, seq) for name in "ST" for seq in range(1, 502) if "message" not in wire.api(f"STREAM.MSG.GET.{name}", {"seq": seq})]
