@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LEDGER_STREAMS = 4, LEDGER_SUBJECTS = 6, LEDGER_SEQS = 240, LEDGER_IDS = 6, PUB_TEXT = 256 };
+enum { LEDGER_STREAMS = 4, LEDGER_SUBJECTS = 6, LEDGER_SEQS = 360, LEDGER_IDS = 6, PUB_TEXT = 256 };
 
 /* Streams publish to themselves, or take what others have. */
 typedef enum LedgerKind { LEDGER_PLAIN, LEDGER_COUNTER, LEDGER_MIRROR, LEDGER_SOURCED } LedgerKind;

@@ -61,9 +61,9 @@ static void add_member_headers(LedgerPub *pub, unsigned i, bool is_last) {
                    is_last ? "Nats-Batch-Commit: 1\r\n" : "");
 }
 
-bool op_atomic(unsigned s) {
+bool op_atomic(unsigned s, unsigned n) {
     LedgerStream *stream = &whole.now.streams[s];
-    unsigned n = 1 + pick(MEMBERS_MAX), wrong = pick(5) ? n : pick(n);
+    unsigned wrong = pick(5) ? n : pick(n);
     bool is_left = pick(6) == 0;
     const char *answer = NULL;
     whole.epoch++;

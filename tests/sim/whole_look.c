@@ -59,6 +59,14 @@ static uint32_t number_of(const char *payload) {
     return (uint32_t)strtoul(counter ? counter + 7 : payload, NULL, 10);
 }
 
+/* "7 ....", a counter, or nothing. */
+static bool is_payload_whole(const char *payload) {
+    const char *at = payload + strspn(payload, "0123456789");
+    if (*payload == '{')
+        return strcmp(payload + 8 + strspn(payload + 8, "0123456789"), "\"}") == 0;
+    return *payload == 0 || (*at == ' ' && at[1 + strspn(at + 1, ".")] == 0);
+}
+
 static void see_message(Seen *seen, const SimMsg *msg) {
     uint64_t seq = strtoull(header(msg->headers, "Nats-Sequence: "), NULL, 10);
     if (!seq)
@@ -66,6 +74,8 @@ static void see_message(Seen *seen, const SimMsg *msg) {
     if (seq > seen->last)
         whole_fail("message %llu behind the last one, %llu", (unsigned long long)seq,
                    (unsigned long long)seen->last);
+    if (!is_payload_whole(msg->payload))
+        whole_fail("message %llu is garbled: %s", (unsigned long long)seq, msg->payload);
     const char *source = header(msg->headers, "Nats-Stream-Source: ");
     const char *number = strchr(source, ' ');
     seen->msgs[seq] = (SeenMsg){
@@ -396,8 +406,8 @@ static void check_last(unsigned s, unsigned subject) {
     (void)snprintf(body, sizeof body, "{\"last_by_subj\":\"%s.%s\"}", ledger_names[s],
                    ledger_subjects[subject]);
     const SimMsg *msg = sim_ask(to, "", body);
-    bool may_fail = whole.has_fault || disk_sim_is_stopped();
-    if (!msg || (may_fail && !strstr(msg->headers, "Nats-Sequence: ")))
+    bool may_miss = whole.has_fault || disk_sim_is_stopped();
+    if (!msg || (may_miss && !strstr(msg->headers, "Nats-Sequence: ")))
         return;
     uint64_t have = strtoull(header(msg->headers, "Nats-Sequence: "), NULL, 10);
     if (have != (n ? last : 0))

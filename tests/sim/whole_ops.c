@@ -6,7 +6,7 @@
 #include "disk_sim.h"
 #include "whole_sim.h"
 
-enum { WINDOW_S = 125, FEW_SEQS = 30, TICK_MS = 110 };
+enum { WINDOW_S = 125, FEW_SEQS = 70, FEW_MEMBERS = 5, MANY_MEMBERS = 40, IDLE_ENTRIES = 10, TICK_MS = 110 };
 
 void op_push_chain(void) {
     if (whole.chain_len == CHAIN_MAX)
@@ -320,6 +320,23 @@ static bool op_purge(unsigned s) {
     return op_judge(answer);
 }
 
+/* Entries that keep nothing in the log, and one among them that matters. */
+static bool op_idle(unsigned s) {
+    char body[64];
+    (void)snprintf(body, sizeof body, "{\"filter\":\"%s.nothing\"}", ledger_names[s]);
+    whole_tell("idle %s\n", ledger_names[s]);
+    unsigned at = pick(IDLE_ENTRIES);
+    for (unsigned i = 0; i < IDLE_ENTRIES; i++) {
+        if (i == at && !op_delete(s))
+            return false;
+        if (!has_succeeded(ask("STREAM.PURGE", s, body))) {
+            whole.is_refused = false;
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- time ---- */
 
 static bool op_touch(unsigned s) {
@@ -431,7 +448,11 @@ static bool op_some(unsigned s) {
     case 26:
     case 27:
     case 28:
-        return s == 2 || op_atomic(s);
+        return s == 2 || op_atomic(s, 1 + pick(FEW_MEMBERS));
+    case 34: /* more than a checkpoint holds itself */
+        return s == 2 || op_atomic(s, MANY_MEMBERS / 2 + pick(MANY_MEMBERS / 2));
+    case 35:
+        return op_idle(s);
     case 29:
     case 30:
         return s == 2 || op_fast(s);

@@ -218,6 +218,10 @@ static void run(void) {
     for (unsigned life = 0; life < LIVES; life++)
         live();
     check_all();
+    if (pick(3) == 0)
+        damage_flip();
+    else if (pick(8) == 0)
+        damage_check_room();
 }
 
 bool whole_seed(uint64_t seed, bool is_telling, bool is_careful, char *out_problem,

@@ -109,9 +109,14 @@ bool op_judge(const char *answer);
 void draw_pub(unsigned stream, LedgerPub *out_pub);
 void draw_plain(unsigned stream, LedgerPub *out_pub);
 
+/* ---- whole_damage.c: at the end of a seed ---- */
+
+void damage_flip(void);
+void damage_check_room(void);
+
 /* ---- whole_batches.c ---- */
 
 bool op_burst(void);
-bool op_atomic(unsigned stream);
+bool op_atomic(unsigned stream, unsigned members);
 bool op_fast(unsigned stream);
 bool op_transaction(void);
