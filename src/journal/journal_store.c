@@ -14,6 +14,7 @@ typedef struct Replay {
     const JournalRecovery *recovery;
     Status status;
     Place from;         /* where replay begins */
+    bool is_whole;      /* the checkpoint; else, with all of the log there, it is not used */
     bool is_log_needed; /* a group wants records that its checkpoint covers */
     uint64_t damages, damaged_bytes;
     RecordType stray; /* of the last damaged record that found no group; 0 = not known */
@@ -87,7 +88,7 @@ Status journal_store_open(const JournalOptions *options, Worker **all, LogReport
 
 static void on_state(void *cookie, uint32_t id, uint64_t index, Slice state) {
     Replay *replay = cookie;
-    if (replay->status != OK)
+    if (replay->status != OK || (!replay->is_whole && log_is_complete(replay->store->log)))
         return;
     if (replay->store->progress)
         (void)counter_add(&replay->store->progress->done, 1);
@@ -204,9 +205,10 @@ static Status load_checkpoint(Replay *replay) {
     uint64_t generation = 0;
     Place floor = 0;
     unsigned damaged = 0;
-    bool is_whole = true;
+    replay->is_whole = true;
     Status status = checkpoint_load(store->dir, log_cipher(store->log), on_state, replay,
-                                    &generation, &floor, &damaged, &is_whole);
+                                    &generation, &floor, &damaged, &replay->is_whole);
+    bool is_whole = replay->is_whole, is_complete = log_is_complete(store->log);
     bool is_absent = status == ERR_NOT_FOUND;
     if (status != OK && !is_absent)
         return status;
@@ -218,7 +220,7 @@ static Status load_checkpoint(Replay *replay) {
     }
     if (damaged)
         buf_printf(&store->report->text, "damaged checkpoints set aside: %u\n", damaged);
-    if ((is_absent && (damaged || log_floor(store->log) > 0)) || !is_whole) {
+    if (!is_complete && ((is_absent && (damaged || log_floor(store->log) > 0)) || !is_whole)) {
         /* Which old records are live is not known any more. Nothing is given up. */
         LOG_ERR("no whole checkpoint: log segments are kept until the store is repaired", "dir=%s",
                 store->dir);

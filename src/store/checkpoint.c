@@ -438,10 +438,10 @@ Status checkpoint_load(const char *dir, const Cipher *cipher, EachState *each, v
             checkpoint_set_aside(dir, generations.at[i]);
     }
     if (best.body != NULL && (status == OK || status == ERR_CORRUPT)) {
-        (void)walk_entries(&best.head, best.entries, each, cookie);
         *out_generation = best.head.generation;
         *out_floor = best.head.floor;
         *out_is_whole = best.is_whole;
+        (void)walk_entries(&best.head, best.entries, each, cookie);
         status = OK;
     } else if (status == ERR_CORRUPT) {
         status = ERR_NOT_FOUND;

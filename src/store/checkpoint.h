@@ -39,8 +39,9 @@ MUST_CHECK Status checkpoint_read(const char *dir, uint64_t generation, const Ci
 
 /* Calls each for every group of the newest valid checkpoint, the catalogue (group 0) first.
  * ERR_NOT_FOUND when there is none. Damaged ones are moved to <dir>/bad and counted; the next older
- * one is taken. When none is valid, *out_is_whole turns false and what can still be read of the
- * newest is given. ERR_DENIED: it is encrypted, and cipher (may be NULL) is not its. */
+ * one is taken. When none is valid, *out_is_whole turns false (before each is called) and what can
+ * still be read of the newest is given. ERR_DENIED: it is encrypted, and cipher (may be NULL) is
+ * not its. */
 MUST_CHECK Status checkpoint_load(const char *dir, const Cipher *cipher,
                                   void (*each)(void *cookie, uint32_t group, uint64_t index,
                                                Slice state),

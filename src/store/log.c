@@ -226,6 +226,13 @@ void log_drop_live(Log *log, Place place, uint64_t bytes) {
         log_wake(log);
 }
 
+bool log_is_complete(const Log *log) {
+    for (size_t i = 0; i < log->segments.len; i++)
+        if (log->segments.at[i].number != i + 1)
+            return false;
+    return log_floor(log) == 0;
+}
+
 Place log_floor(const Log *log) {
     return counter_get(&log->floor);
 }

@@ -143,6 +143,8 @@ const Cipher *log_cipher(const Log *log);
 /* Of an encrypted log that was started: the key is this one from now on, and at the next start.
  * Only how it is wrapped changes. Any thread; logs when it is done. */
 void log_set_key(Log *log, Slice key);
+/* After log_open_dir: no segment was ever given up, so that the log alone tells everything. */
+bool log_is_complete(const Log *log);
 /* As last set, now or before the restart. Any thread. */
 Place log_floor(const Log *log);
 /* Bytes of segments from `after` up to the head. Any thread. */

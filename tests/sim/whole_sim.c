@@ -135,7 +135,7 @@ static bool end_fault(void) {
     disk_sim_fail_for(0, 0);
     disk_sim_fail_reads(0, 0);
     disk_sim_set_capacity(0);
-    clock_sim_move_mono(2 * NS_PER_S); /* what could not be read is not asked for again at once */
+    clock_sim_move_mono(2 * (uint64_t)NS_PER_S); /* what could not be read is asked for again */
     op_begin();
     return op_wait(SPACE_WAIT_S * (int64_t)NS_PER_S);
 }
