@@ -144,6 +144,9 @@ static void on_damage(Replay *replay, const Record *record, Place at, uint64_t b
     if (group && !group->is_memory && record->index > group->index_loaded &&
         record->index == group->index_last + 1)
         lose(replay, group, record, at);
+    else if (group && record->type == RECORD_TRANSACTION && record->index <= group->index_loaded &&
+             group->ops->lost)
+        group->ops->lost(group, record, at); /* its streams may not have it */
     else
         replay->stray = record ? record->type : 0;
 }

@@ -23,11 +23,18 @@ static void apply(Group *group, const Record *record, Place place, Shared *hold,
                   const Ticket *ticket);
 static void refused(Group *group, const Record *record, const Ticket *ticket, Status why);
 static void place_entry(Group *group, const Record *record, Place place);
+static void lost_entry(Group *group, const Record *record, Place place);
 static void save(Group *group, Buf *out);
 static Status load(Group *group, Slice state);
 
 static const GroupOps group_ops = {
-    .apply = apply, .refused = refused, .place = place_entry, .save = save, .load = load};
+    .apply = apply,
+    .refused = refused,
+    .place = place_entry,
+    .lost = lost_entry,
+    .save = save,
+    .load = load,
+};
 
 static const JsonField facts_rows[] = {
     JSON_ROW(AssetFacts, group, "group", JSON_UINT),
@@ -348,6 +355,11 @@ static void place_entry(Group *group, const Record *record, Place place) {
         txn_replay(CONTAINER_OF(group, Catalogue, group), record, place, NULL);
 }
 
+static void lost_entry(Group *group, const Record *record, Place place) {
+    if (record->type == RECORD_TRANSACTION && place)
+        txn_lost(CONTAINER_OF(group, Catalogue, group), record, place);
+}
+
 /* Saved state. */
 
 static void append_u32(Buf *out, uint32_t value) {
@@ -485,6 +497,11 @@ static void start_stream(Catalogue *catalogue, const Asset *asset) {
     stream_start(stream);
     if (!stream_config_equal(stream->config, asset->config))
         stream_propose_config(stream, stream_config_copy(asset->config), NULL);
+}
+
+const StreamConfig *catalogue_config_of(const Catalogue *catalogue, Slice account, Slice stream) {
+    const Asset *asset = catalogue_find(catalogue, account, stream);
+    return asset ? asset->config : NULL;
 }
 
 void catalogue_start(Catalogue *catalogue) {

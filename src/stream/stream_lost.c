@@ -1,7 +1,9 @@
 /* Entries that the disk no longer gives, in recovery: their messages take their sequences all the
  * same, as damaged ones, so that what comes behind keeps its own. */
 #include "base/log.h"
+#include "io/clock.h"
 #include "proto/subject.h"
+#include "stream/catalogue.h"
 #include "stream/copy.h"
 #include "stream/stream_batch.h"
 #include "stream/stream_parts.h"
@@ -52,10 +54,54 @@ static void add_damaged(Stream *stream, const Record *record, Place place) {
     stream_enforce_limits(stream, id);
 }
 
-void stream_lost(Group *group, const Record *record, Place place) {
-    Stream *stream = (Stream *)group;
+/* The catalogue has it, too. */
+static void take_config(Stream *stream, const Record *record) {
+    const JetStream *first = stream->js->home->all[0]->jetstream;
+    const StreamConfig *config =
+        catalogue_config_of(first->catalogue, account_name(stream->account), stream_name(stream));
+    Buf json = {0};
+    if (!config || stream_config_equal(config, stream->config))
+        return;
+    stream_config_write(&json, config, false);
+    Record draft = {.type = RECORD_STREAM_CONFIG,
+                    .index = record->index,
+                    .time_ns = stream->parts->clock_ns,
+                    .payload = buf_slice(&json)};
+    stream_group_ops.apply(&stream->group, &draft, 0, NULL, NULL);
+    buf_done(&json);
+}
+
+/* Its time is believed when it is possible: what was due by then is due now in any case. */
+static void expire(Stream *stream, const Record *record) {
+    if (record->time_ns >= stream->parts->clock_ns && record->time_ns <= clock_wall_ns())
+        stream_group_ops.apply(&stream->group, record, 0, NULL, NULL);
+}
+
+static void tell(const Stream *stream, const Record *record, uint64_t first) {
+    LOG_ERR("entry lost by the disk", "stream=%.*s index=%llu type=%d first_seq=%llu messages=%llu",
+            SLICE_ARG(stream_name(stream)), (unsigned long long)record->index, (int)record->type,
+            (unsigned long long)first, (unsigned long long)(stream->state.last_seq + 1 - first));
+}
+
+static void add_members(Stream *stream, const Record *batch, Place place) {
     Record member;
     Place member_place;
+    for (size_t at = 0; batch_next_member(batch, place, &at, &member, &member_place);)
+        add_damaged(stream, &member, member_place);
+}
+
+void stream_lost_batch(Stream *stream, const Record *batch, Place place) {
+    uint64_t first = stream->state.last_seq + 1;
+    stream->parts->is_replaying = true;
+    if (stream->parts->unseen)
+        stream_settle_places(stream);
+    add_members(stream, batch, place);
+    stream->parts->is_replaying = false;
+    tell(stream, batch, first);
+}
+
+void stream_lost(Group *group, const Record *record, Place place) {
+    Stream *stream = (Stream *)group;
     uint64_t first = stream->state.last_seq + 1;
 
     stream->parts->is_replaying = true;
@@ -63,8 +109,7 @@ void stream_lost(Group *group, const Record *record, Place place) {
         stream_settle_places(stream);
     switch ((int)record->type) {
     case RECORD_BATCH:
-        for (size_t at = 0; batch_next_member(record, place, &at, &member, &member_place);)
-            add_damaged(stream, &member, member_place);
+        add_members(stream, record, place);
         break;
     case RECORD_COPY: /* of mirrors and restored streams: what follows brings its own sequence */
         if (record->flags & COPY_OF_SOURCE)
@@ -74,6 +119,13 @@ void stream_lost(Group *group, const Record *record, Place place) {
     case RECORD_PUBLISH:
         add_damaged(stream, record, place);
         break;
+    case RECORD_STREAM_CONFIG:
+        take_config(stream, record);
+        break;
+    case RECORD_EXPIRE:
+        if (place)
+            expire(stream, record);
+        break;
     case RECORD_CHUNK: /* its message, the next entry, is damaged */
         stream_lost_chunk(stream, record, place);
         break;
@@ -82,7 +134,5 @@ void stream_lost(Group *group, const Record *record, Place place) {
     }
     stream->parts->chunks.lost_index = record->index;
     stream->parts->is_replaying = false;
-    LOG_ERR("entry lost by the disk", "stream=%.*s index=%llu type=%d first_seq=%llu messages=%llu",
-            SLICE_ARG(stream_name(stream)), (unsigned long long)record->index, (int)record->type,
-            (unsigned long long)first, (unsigned long long)(stream->state.last_seq + 1 - first));
+    tell(stream, record, first);
 }

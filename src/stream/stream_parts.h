@@ -263,6 +263,8 @@ void stream_take_sequence(Stream *stream, int64_t time_ns);
 
 /* stream_lost.c */
 void stream_lost(Group *group, const Record *record, Place place);
+/* The members of a batch, or of a part of a transaction. */
+void stream_lost_batch(Stream *stream, const Record *batch, Place place);
 
 /* stream_copy.c */
 enum { STREAM_COPIES_FEW_BYTES = 4 * 1024 * 1024 };

@@ -43,6 +43,15 @@ void stream_txn_replay(Stream *stream, uint64_t index, Slice members, Place plac
     shared_unref(hold);
 }
 
+void stream_txn_lost(Stream *stream, uint64_t index, Slice members, Place place, Shared *hold) {
+    (void)hold;
+    const Record batch = {.type = RECORD_BATCH, .group = stream->group.id, .payload = members};
+    if (index <= stream->parts->transaction_last)
+        return;
+    stream_lost_batch(stream, &batch, place);
+    stream->parts->transaction_last = index;
+}
+
 /* --- checkpoint --- */
 
 void stream_txn_save(Stream *stream, Buf *out) {

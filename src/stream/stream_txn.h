@@ -61,6 +61,9 @@ void stream_txn_store(Stream *stream, uint64_t index, Slice members, Place place
 /* Recovery: stores members unless the stream has them. */
 void stream_txn_replay(Stream *stream, uint64_t index, Slice members, Place place, Shared *hold);
 
+/* Recovery: members are damaged; unless the stream has them, their sequences are taken. */
+void stream_txn_lost(Stream *stream, uint64_t index, Slice members, Place place, Shared *hold);
+
 /* Section of the checkpoint. */
 void stream_txn_save(Stream *stream, Buf *out);
 MUST_CHECK Status stream_txn_load(Stream *stream, Slice bytes);

@@ -207,7 +207,10 @@ void txn_apply(Catalogue *catalogue, const Record *record, Place place, Shared *
         finish(txn);
 }
 
-void txn_replay(Catalogue *catalogue, const Record *record, Place place, Shared *hold) {
+typedef void EachPart(Stream *stream, uint64_t index, Slice members, Place place, Shared *hold);
+
+static void each_part(Catalogue *catalogue, const Record *record, Place place, Shared *hold,
+                      EachPart *each) {
     Slice rest = record->payload;
     PartHead head;
     while (rest.len >= sizeof head) {
@@ -219,9 +222,17 @@ void txn_replay(Catalogue *catalogue, const Record *record, Place place, Shared 
         JetStream *js = jetstream_home_of(catalogue->js->home, head.group)->jetstream;
         Stream *stream = map64_get(&js->streams, head.group);
         if (stream) /* else it was deleted later */
-            stream_txn_replay(stream, record->index, slice_first(rest, head.len), place + at, hold);
+            each(stream, record->index, slice_first(rest, head.len), place + at, hold);
         rest = slice_from_at(rest, head.len);
     }
+}
+
+void txn_replay(Catalogue *catalogue, const Record *record, Place place, Shared *hold) {
+    each_part(catalogue, record, place, hold, stream_txn_replay);
+}
+
+void txn_lost(Catalogue *catalogue, const Record *record, Place place) {
+    each_part(catalogue, record, place, NULL, stream_txn_lost);
 }
 
 /* --- start --- */

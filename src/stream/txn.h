@@ -28,6 +28,8 @@ void txn_apply(Catalogue *catalogue, const Record *record, Place place, Shared *
 void txn_refused(Txn *txn, Status why);
 /* Recovery. hold may be NULL. */
 void txn_replay(Catalogue *catalogue, const Record *record, Place place, Shared *hold);
+/* Recovery: the entry is damaged; record is what its bytes say. */
+void txn_lost(Catalogue *catalogue, const Record *record, Place place);
 /* With the catalogue. */
 void txns_free(Catalogue *catalogue);
 

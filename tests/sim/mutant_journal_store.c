@@ -1,6 +1,6 @@
 #include "disk_sim.h"
-#include "mutants.h"
 #include "journal/journal_private.h"
+#include "mutants.h"
 
 #include <stdio.h>
 
@@ -24,10 +24,10 @@ static Status load(const char *dir, EachState *each, void *cookie, uint64_t *out
     uint64_t newest;
     Place floor;
     char path[256];
-    bool is_wrong = is_mutant(SKIP_FLOOR) &&
-                    checkpoint_load(dir, no_state, NULL, &newest, &floor, out_damaged,
-                                    out_is_whole) == OK &&
-                    checkpoint_read(dir, newest - 1, NULL, NULL, NULL) == OK;
+    bool is_wrong =
+        is_mutant(SKIP_FLOOR) &&
+        checkpoint_load(dir, no_state, NULL, &newest, &floor, out_damaged, out_is_whole) == OK &&
+        checkpoint_read(dir, newest - 1, NULL, NULL, NULL) == OK;
     if (is_wrong) {
         (void)snprintf(path, sizeof path, "%s/checkpoint.%llu", dir, (unsigned long long)newest);
         is_wrong = disk_remove(path) == OK;

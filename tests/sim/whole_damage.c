@@ -44,9 +44,9 @@ static void compare(unsigned s, const Seen *seen, unsigned *lost, unsigned *othe
         const SeenMsg *have = &seen->msgs[seq];
         const LedgerMsg *want = &stream->msgs[seq];
         if (have->is_there && !is_like(stream, seq, have) && !is_like(stream, seq - 1, have))
-            whole_fail("after a flipped bit %s has %u of %s at %llu, not %u of %s",
-                       ledger_names[s], have->number, ledger_subjects[have->subject],
-                       (unsigned long long)seq, want->number, ledger_subjects[want->subject]);
+            whole_fail("after a flipped bit %s has %u of %s at %llu, not %u of %s", ledger_names[s],
+                       have->number, ledger_subjects[have->subject], (unsigned long long)seq,
+                       want->number, ledger_subjects[want->subject]);
         *lost += !have->is_there && seq <= stream->last && want->is_live;
         *other += have->is_there && !want->is_live;
     }
@@ -96,10 +96,11 @@ void damage_check_room(void) {
     for (unsigned s = LEDGER_STREAMS; s-- > 0;)
         if (whole.now.streams[s].exists && !has_succeeded(ask("STREAM.DELETE", s, "")))
             whole_fail("%s is not deleted", ledger_names[s]);
-    if (!has_succeeded(ask("STREAM.CREATE", 0,
-                           "{\"name\":\"A\",\"subjects\":[\"A.>\"],\"max_msgs\":1}")))
+    if (!has_succeeded(
+            ask("STREAM.CREATE", 0, "{\"name\":\"A\",\"subjects\":[\"A.>\"],\"max_msgs\":1}")))
         whole_fail("A is not made again");
-    uint64_t blocks = ROUNDS * (whole.options.checkpoint_bytes + whole.options.segment_bytes) / 4096;
+    uint64_t blocks =
+        ROUNDS * (whole.options.checkpoint_bytes + whole.options.segment_bytes) / 4096;
     for (uint64_t i = 0; i < blocks; i++)
         if (sim_ask("A.a", "", "x") == NULL)
             whole_fail("nothing is stored any more");

@@ -6,7 +6,14 @@
 #include "disk_sim.h"
 #include "whole_sim.h"
 
-enum { WINDOW_S = 125, FEW_SEQS = 70, FEW_MEMBERS = 5, MANY_MEMBERS = 40, IDLE_ENTRIES = 10, TICK_MS = 110 };
+enum {
+    WINDOW_S = 125,
+    FEW_SEQS = 70,
+    FEW_MEMBERS = 5,
+    MANY_MEMBERS = 40,
+    IDLE_ENTRIES = 10,
+    TICK_MS = 110
+};
 
 void op_push_chain(void) {
     if (whole.chain_len == CHAIN_MAX)
