@@ -22,7 +22,7 @@
 #include "jetstream_model.h"
 #include "jetstream_sim.h"
 
-enum { LIVES = 4, STEPS = 50, SEEDS = 1000, ACK_WAIT_S = 10 };
+enum { LIVES = 4, STEPS = 50, SEEDS = 500, ACK_WAIT_S = 10 };
 
 static const char *const retentions[STREAMS] = {"limits", "interest", "workqueue"};
 

@@ -11,7 +11,7 @@
 #include "mutants.h"
 #include "whole_sim.h"
 
-enum { SEEDS_MAX = 800, CAUGHT = 1, MISSED = 0 };
+enum { SEEDS_MAX = 800, SECONDS_MAX = 20, CAUGHT = 1, MISSED = 0 };
 
 static const char *const names[MUTATIONS] = {
     [MUTATION_NONE] = "none",
@@ -51,8 +51,10 @@ static bool is_caught(Mutation which, uint64_t first) {
     (void)fflush(stdout);
     (void)setvbuf(stdout, NULL, _IOLBF, 256);
     pid_t child = fork();
-    if (child == 0)
+    if (child == 0) {
+        (void)alarm(SECONDS_MAX); /* one that never ends is caught as well */
         exit(run_seeds(which, first));
+    }
     int how = 0;
     if (child < 0 || waitpid(child, &how, 0) != child)
         return false;

@@ -14,7 +14,7 @@
 
 #include "whole_sim.h"
 
-enum { SEEDS = 1000, PROBLEMS_MAX = 10 };
+enum { SEEDS = 500, PROBLEMS_MAX = 10 };
 
 static uint64_t seed_first = 1, seed_count = SEEDS;
 static bool is_careful;
