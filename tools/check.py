@@ -11,6 +11,7 @@ DEPS = os.path.join(ROOT, ".deps")
 PYTHON = os.path.join(DEPS, "venv", "bin", "python")
 SHARED = os.environ.get("HOLDWATER_SHARED", os.path.join(ROOT, "..", "shared"))
 ENV = dict(os.environ, PATH=os.pathsep.join([os.path.join(DEPS, "venv", "bin"), os.environ["PATH"]]), PYTHONDONTWRITEBYTECODE="1")
+SIM_SEEDS = int(os.environ.get("SIM_SEEDS", "20000"))
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "8"))
 
 passed = failed = skipped = 0
@@ -109,6 +110,27 @@ def step_unit():
 def step_sim():
     if binary():
         meson_test("sim", os.path.join(ROOT, "build"), "--suite", "sim")
+        folder = os.path.join(ROOT, "build", "tests", "sim")
+        half = SIM_SEEDS // 2
+        many_seeds([[os.path.join(folder, "whole_sim_test"), str(first), str(half)] for first in (1001, 1001 + half)])
+        many_seeds([[os.path.join(folder, "jetstream_sim_test"), str(first), str(half // 4)] for first in (1001, 1001 + half)])
+        single("mutations", [os.path.join(folder, "mutation_sim_test")], timeout=600)
+
+
+def many_seeds(commands):
+    """Side by side; one test each."""
+    children = [subprocess.Popen(c, cwd=ROOT, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") for c in commands]
+    for command, child in zip(commands, children):
+        name = f"{os.path.basename(command[0])} {command[2]} seeds from {command[1]}"
+        try:
+            output, _ = child.communicate(timeout=1500)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            output, _ = child.communicate()
+        count(child.returncode == 0, child.returncode != 0)
+        print(f"{name}: {'passed' if child.returncode == 0 else 'FAILED'}", flush=True)
+        if child.returncode:
+            print("\n".join(output.splitlines()[-30:]), flush=True)
 
 
 SANITIZE = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1:detect_stack_use_after_return=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1", "TSAN_OPTIONS": "halt_on_error=1"}
