@@ -224,6 +224,9 @@ static void take_one(ModelStream *stream, ModelConsumer *consumer, const SimMsg 
         if (known->due_ns > clock_mono_ns())
             FAIL("delivered %s %llu before its time", model_names[stream->kind],
                  (unsigned long long)seq);
+        if (take.deliveries != known->deliveries + 1)
+            FAIL("delivered %s %llu for the %uth time, not the %uth", model_names[stream->kind],
+                 (unsigned long long)seq, take.deliveries, known->deliveries + 1);
     } else {
         for (uint64_t skipped = consumer->delivered + 1; skipped < seq; skipped++)
             if (model_wants(stream, consumer, skipped))
@@ -252,6 +255,8 @@ static void pull(ModelStream *stream, unsigned c, unsigned batch) {
 static bool op_pull(ModelStream *stream, unsigned c) {
     ModelConsumer *consumer = &stream->consumers[c];
     unsigned batch = 1 + pick(6);
+    if (count_due(stream, consumer))
+        sim_run_some(); /* timers fire behind mail */
     uint64_t want = count_new(stream, consumer) + count_due(stream, consumer), have = 0;
     want = want < batch ? want : batch;
     TELL("pull %s.c%u %u\n", model_names[stream->kind], c, batch);
@@ -293,7 +298,11 @@ static bool op_finish(ModelStream *stream, unsigned c) {
     return !seq || finish(stream, c, seq, pick(8) ? "+ACK" : "+TERM");
 }
 
+/* Now, or later; or it takes longer than thought. */
 static bool op_nak(ModelStream *stream, unsigned c) {
+    static const char *const words[] = {"-NAK", "-NAK {\"delay\":5000000000}", "+WPI"};
+    static const uint64_t delays_s[] = {0, 5, ACK_WAIT_S};
+    unsigned which = pick(3);
     char subject[96];
     ModelConsumer *consumer = &stream->consumers[c];
     uint64_t seq = some_pending(consumer, stream->last);
@@ -303,11 +312,12 @@ static bool op_nak(ModelStream *stream, unsigned c) {
     (void)snprintf(subject, sizeof subject, "$JS.ACK.%s.c%u.%u.%llu.%llu.0.0",
                    model_names[stream->kind], c, take->deliveries, (unsigned long long)seq,
                    (unsigned long long)take->dseq);
-    TELL("nak %s.c%u %llu\n", model_names[stream->kind], c, (unsigned long long)seq);
-    if (take->due_ns > clock_mono_ns())
-        take->due_ns = clock_mono_ns();
-    sim_tell(subject, "", "", "-NAK");
+    TELL("%s %s.c%u %llu\n", words[which], model_names[stream->kind], c, (unsigned long long)seq);
+    if (take->due_ns <= clock_mono_ns())
+        return true; /* it is on its way again */
+    sim_tell(subject, "", "", words[which]);
     sim_run();
+    take->due_ns = clock_mono_ns() + delays_s[which] * (uint64_t)NS_PER_S;
     return true;
 }
 
@@ -322,6 +332,8 @@ static bool step(void) {
         return op_delete(stream);
     if (what == 9 && pick(4) == 0)
         return op_purge(stream);
+    if (what == 9 && pick(8) == 0)
+        clock_sim_move(3 * (uint64_t)NS_PER_S); /* some become due */
     if (what == 10 && pick(2))
         return exists ? pick(4) > 0 || op_remove(stream, c) : op_create(stream, c);
     if (!exists)
