@@ -46,12 +46,12 @@ class Restarting(Random):
                 reply = trial.main.api(f"STREAM.MSG.GET.{name}", {"seq": seq})
                 trial.note(seq, clean({k: v for k, v in reply.items() if k != "ts"}))
             for consumer in sorted(trial.main.api(f"CONSUMER.NAMES.{name}").get("consumers") or []):
-                self.look_consumer(name, consumer)
+                self.look_consumer(name, consumer, self.has_removed or first > 1 or "num_deleted" in state)
 
-    def look_consumer(self, stream, name):
+    def look_consumer(self, stream, name, has_removed):
         info = clean(self.trial.main.api(f"CONSUMER.INFO.{stream}.{name}"))
         info.pop("ts", None)
-        if self.has_removed:
+        if has_removed:
             for key in ("ack_floor", "num_ack_pending", "num_redelivered"):
                 info.pop(key, None)
         self.trial.note(stream, name, info)

@@ -19,21 +19,22 @@ static void no_state(void *cookie, uint32_t group, uint64_t index, Slice state) 
     (void)cookie, (void)group, (void)index, (void)state;
 }
 
-static Status load(const char *dir, EachState *each, void *cookie, uint64_t *out_generation,
-                   Place *out_floor, unsigned *out_damaged, bool *out_is_whole) {
+static Status load(const char *dir, const Cipher *cipher, EachState *each, void *cookie,
+                   uint64_t *out_generation, Place *out_floor, unsigned *out_damaged,
+                   bool *out_is_whole) {
     uint64_t newest;
     Place floor;
     char path[256];
-    bool is_wrong =
-        is_mutant(SKIP_FLOOR) &&
-        checkpoint_load(dir, no_state, NULL, &newest, &floor, out_damaged, out_is_whole) == OK &&
-        checkpoint_read(dir, newest - 1, NULL, NULL, NULL) == OK;
+    bool is_wrong = is_mutant(SKIP_FLOOR) &&
+                    checkpoint_load(dir, cipher, no_state, NULL, &newest, &floor, out_damaged,
+                                    out_is_whole) == OK &&
+                    checkpoint_read(dir, newest - 1, cipher, NULL, NULL, NULL) == OK;
     if (is_wrong) {
         (void)snprintf(path, sizeof path, "%s/checkpoint.%llu", dir, (unsigned long long)newest);
         is_wrong = disk_remove(path) == OK;
     }
-    Status status =
-        checkpoint_load(dir, each, cookie, out_generation, out_floor, out_damaged, out_is_whole);
+    Status status = checkpoint_load(dir, cipher, each, cookie, out_generation, out_floor,
+                                    out_damaged, out_is_whole);
     if (is_wrong && status == OK)
         *out_floor = floor;
     return status;
