@@ -11,7 +11,7 @@
 #include "mutants.h"
 #include "whole_sim.h"
 
-enum { SEEDS_MAX = 800, SECONDS_MAX = 20, CAUGHT = 1, MISSED = 0 };
+enum { SEEDS_MAX = 800, SECONDS_MAX = 60, CAUGHT = 1, MISSED = 0 };
 
 static const char *const names[MUTATIONS] = {
     [MUTATION_NONE] = "none",

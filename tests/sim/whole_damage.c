@@ -6,23 +6,33 @@
 #include "disk_sim.h"
 #include "whole_sim.h"
 
-enum { TRIES = 20, LOST_MAX = 45, TICK_MS = 110, ROUNDS = 6, SEGMENTS_MAX = 5 };
+enum { TRIES = 60, LOST_MAX = 45, TICK_MS = 110, ROUNDS = 6, SEGMENTS_MAX = 5 };
 
 /* ---- a flipped bit ---- */
 
-/* Somewhere in a file of the store that is no zero, which would be the end of a segment. */
+/* Some byte that is no zero, which would be the end of a segment. False: none was found. */
+static bool find_byte(const char *bytes, uint64_t len, uint64_t *out_at) {
+    for (unsigned i = 0; i < TRIES && len; i++) {
+        *out_at = rand_below(&whole.rand, len);
+        if (bytes[*out_at])
+            return true;
+    }
+    return false;
+}
+
+/* Mostly of the log. */
 static bool flip(void) {
     size_t count = 0;
+    bool is_of_log = pick(4) > 0;
     while (disk_sim_name(count))
         count++;
     for (unsigned i = 0; i < TRIES && count; i++) {
         char path[128];
-        uint64_t len;
+        uint64_t len, at;
         (void)snprintf(path, sizeof path, "%s", disk_sim_name(pick((unsigned)count)));
         const char *bytes = disk_sim_bytes(path, &len);
-        uint64_t at = len ? rand_below(&whole.rand, len) : 0;
         bool is_spare = strstr(path, "spare") || strstr(path, "LOCK") || strstr(path, "/bad/");
-        if (is_spare || !len || !bytes[at])
+        if (is_spare || is_of_log != (strstr(path, "/log/") != NULL) || !find_byte(bytes, len, &at))
             continue;
         whole_tell("flip a bit of %s at %llu\n", path, (unsigned long long)at);
         return disk_sim_flip(path, at, pick(8));

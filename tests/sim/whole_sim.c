@@ -127,7 +127,7 @@ static void begin_fault(Fault fault) {
     else if (fault == FAULT_FULL)
         disk_sim_set_capacity(disk_sim_used() + pick(64) * 1024);
     else if (fault == FAULT_READS)
-        disk_sim_fail_reads(1 + pick(20), 1 + pick(20));
+        disk_sim_fail_reads(1 + pick(20), 1 + pick(6));
 }
 
 static bool end_fault(void) {
