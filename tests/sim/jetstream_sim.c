@@ -12,7 +12,7 @@
 #include "store/log.h"
 #include "stream/jetstream.h"
 
-enum { WORKERS_MAX = 4, TURNS_QUIET = 4, TURNS_MAX = 4000, JOB_ONE_IN = 4, ASKS = 4 };
+enum { WORKERS_MAX = 4, TURNS_QUIET = 4, TURNS_MAX = 4000, ASKS = 4 };
 
 typedef VEC(SimMsg) SimMsgs;
 
@@ -26,6 +26,7 @@ static struct {
     Sub *watchers[SIM_WATCHERS];
     size_t seen, seen_watched;
     unsigned workers;
+    unsigned job_one_in; /* turns */
     bool is_open;
     Offload *offload;
     Rand rand;
@@ -63,7 +64,9 @@ static void forget(SimMsgs *msgs) {
 }
 
 void sim_seed(uint64_t seed) {
+    static const unsigned one_in[] = {1, 4, 64};
     rand_init(&sim.rand, seed);
+    sim.job_one_in = one_in[rand_below(&sim.rand, 3)];
     /* Every fifth is encrypted. */
     sim.cipher = seed % 5 == 3
                      ? (CipherOptions){seed % 2 ? CIPHER_AES : CIPHER_CHACHA, LIT("key"), {0}}
@@ -98,6 +101,8 @@ bool sim_open(const SimOptions *options) {
 
     sim.enabled[0] = true;
     sim.workers = options->workers ? options->workers : 2;
+    if (sim.job_one_in == 0)
+        sim.job_one_in = 1;
     if (sim.workers > WORKERS_MAX || offload_start(1, &sim.offload) != OK)
         abort();
     sim.options = (JetStreamOptions){
@@ -164,7 +169,8 @@ static void run(bool is_to_the_end) {
         for (unsigned i = 0; i < sim.workers; i++)
             worker_turn(sim.all[i], false);
         log_commit_now(log);
-        bool is_due = quiet + 1 == TURNS_QUIET ? is_to_the_end : !rand_below(&sim.rand, JOB_ONE_IN);
+        bool is_due =
+            quiet + 1 == TURNS_QUIET ? is_to_the_end : !rand_below(&sim.rand, sim.job_one_in);
         bool has_run = is_due && offload_sim_run(sim.offload);
         quiet = sim.got.len + sim.watched.len == before && log_head(log) == head && !has_run
                     ? quiet + 1

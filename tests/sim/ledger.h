@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LEDGER_STREAMS = 4, LEDGER_SUBJECTS = 6, LEDGER_SEQS = 360, LEDGER_IDS = 6, PUB_TEXT = 256 };
+enum { LEDGER_STREAMS = 4, LEDGER_SUBJECTS = 6, LEDGER_SEQS = 480, LEDGER_IDS = 6, PUB_TEXT = 256 };
 
 /* Streams publish to themselves, or take what others have. */
 typedef enum LedgerKind { LEDGER_PLAIN, LEDGER_COUNTER, LEDGER_MIRROR, LEDGER_SOURCED } LedgerKind;
@@ -15,7 +15,7 @@ extern const char *const ledger_names[LEDGER_STREAMS];
 extern const char *const ledger_subjects[LEDGER_SUBJECTS];
 
 typedef struct LedgerConfig { /* 0 = none */
-    uint32_t max_msgs, max_bytes, max_per_subject, max_age_s, marker_ttl_s;
+    uint32_t max_msgs, max_bytes, max_per_subject, max_age_s, marker_ttl_s, first_seq;
     bool is_new, is_new_per_subject, has_ttl;
 } LedgerConfig;
 

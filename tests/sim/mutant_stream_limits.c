@@ -3,8 +3,8 @@
 
 static void drop(Log *log, Place place, uint64_t bytes) {
     if (!mutant_strikes(FORGET_DROP))
-        log_drop_live(log, place, bytes);
+        log_drop_dead(log, place, bytes);
 }
 
-#define log_drop_live(log, place, bytes) drop(log, place, bytes)
+#define log_drop_dead(log, place, bytes) drop(log, place, bytes)
 #include "stream/stream_limits.c"

@@ -110,10 +110,11 @@ static bool is_same_config(const LedgerConfig *want, const Seen *have) {
 
 static void see_info(Seen *seen, const char *info) {
     see_config(seen, info);
-    seen->messages = number_after(info, "\"messages\":");
-    seen->bytes = number_after(info, "\"bytes\":");
-    seen->first = number_after(info, "\"first_seq\":");
-    seen->last = number_after(info, "\"last_seq\":");
+    const char *state = strstr(info, "\"state\":"); /* the config has a first_seq, too */
+    seen->messages = number_after(state, "\"messages\":");
+    seen->bytes = number_after(state, "\"bytes\":");
+    seen->first = number_after(state, "\"first_seq\":");
+    seen->last = number_after(state, "\"last_seq\":");
     const char *subjects = strstr(info, "\"subjects\":{");
     for (unsigned i = 0; subjects && i < LEDGER_SUBJECTS; i++) {
         char key[16];

@@ -54,14 +54,14 @@ static void write_config(unsigned s, char body[768]) {
         "\"allow_atomic\":%s,\"allow_batched\":%s,\"allow_msg_counter\":%s,\"allow_msg_ttl\":%s,"
         "\"subject_delete_marker_ttl\":%llu,\"max_msgs\":%d,\"max_bytes\":%d,\"max_msgs_per_"
         "subject\":%d,\"max_age\":%llu,\"discard\":\"%s\",\"discard_new_per_subject\":%s,"
-        "\"duplicate_window\":%llu}",
+        "\"duplicate_window\":%llu,\"first_seq\":%u}",
         ledger_names[s], ledger_names[s], s < 2 ? "true" : "false", s < 2 ? "true" : "false",
         s < 2 ? "true" : "false", s == 2 ? "true" : "false", config->has_ttl ? "true" : "false",
         config->marker_ttl_s * 1000000000ull, config->max_msgs ? (int)config->max_msgs : -1,
         config->max_bytes ? (int)config->max_bytes : -1,
         config->max_per_subject ? (int)config->max_per_subject : -1,
         config->max_age_s * 1000000000ull, config->is_new ? "new" : "old",
-        config->is_new_per_subject ? "true" : "false", WINDOW_S * 1000000000ull);
+        config->is_new_per_subject ? "true" : "false", WINDOW_S * 1000000000ull, config->first_seq);
 }
 
 static bool op_create(unsigned s) {
@@ -73,6 +73,10 @@ static bool op_create(unsigned s) {
     stream->config.marker_ttl_s =
         stream->config.has_ttl && !whole.is_clock_moving && pick(2) ? 30 + 20 * pick(2) : 0;
     draw_config(s, &stream->config);
+    if (s < 2 && pick(2)) { /* so that it soon has a whole page for an index run */
+        stream->config.first_seq = 180 + pick(70);
+        stream->last = stream->config.first_seq - 1;
+    }
     write_config(s, body);
     whole_tell("create %s\n", body);
     return op_judge(ask("STREAM.CREATE", s, body));
