@@ -134,13 +134,14 @@ static bool op_update(unsigned s) {
     const char *answer = ask("STREAM.UPDATE", s, body);
     bool is_done = has_succeeded(answer);
     whole_tell("-> %s\n", is_done ? "done" : answer ? answer : "no answer");
-    if (is_done && stream->config.marker_ttl_s) { /* a timer's work */
+    whole.is_owed = !is_done;
+    if (stream->config.marker_ttl_s) { /* a timer's work, or that of a start */
         op_push_chain();
-        clock_sim_move(TICK_MS * (uint64_t)NS_PER_MS);
+        if (is_done)
+            clock_sim_move(TICK_MS * (uint64_t)NS_PER_MS);
         ledger_expire(stream, s, clock_wall_ns());
         sim_run();
     }
-    whole.is_owed = !is_done;
     op_push_chain();
     return is_done && !disk_sim_is_stopped();
 }
