@@ -64,7 +64,8 @@ static bool is_caught(Mutation which, uint64_t first) {
 }
 
 int main(int argc, char **argv) {
-    unsigned caught = 0, missed = 0, only = argc > 1 ? (unsigned)atoi(argv[1]) : MUTATION_NONE;
+    unsigned caught = 0, missed = 0,
+             only = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : MUTATION_NONE;
     uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     for (unsigned m = MUTATION_NONE + 1; m < MUTATIONS; m++) {
         if (only && m != only)
