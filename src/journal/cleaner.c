@@ -98,8 +98,8 @@ static void look(const Cleaner *cleaner, Look *out) {
             out->head = segment;
         else if (segment.number >= floor)
             out->gain += segment.bytes - least(segment.live, segment.bytes);
-        else
-            out->gain += segment.dead;
+        else if (segment.dead)
+            out->gain += segment.live ? segment.dead : segment.bytes;
     }
 }
 

@@ -175,6 +175,21 @@ static void write_chunks(const Jsz *all, Buf *out) {
                    (unsigned long long)totals.bytes, (unsigned long long)totals.damaged);
 }
 
+/* What the files of the log and of index runs take, beside what is accounted. */
+static void write_store(Jsz *all, Buf *out) {
+    const JetStream *js = all->page->home->all[0]->jetstream;
+    JournalSpace space;
+    journal_store_space(js->store, &space);
+    buf_printf(out,
+               ",\"hw_store\":{\"log_bytes\":%llu,\"spare_bytes\":%llu,\"live_bytes\":%llu,"
+               "\"dead_bytes\":%llu,\"index_bytes\":%llu,\"moved_records\":%llu,"
+               "\"moved_bytes\":%llu}",
+               (unsigned long long)space.log_bytes, (unsigned long long)space.spare_bytes,
+               (unsigned long long)space.live_bytes, (unsigned long long)space.dead_bytes,
+               (unsigned long long)space.index_bytes, (unsigned long long)space.moved_records,
+               (unsigned long long)space.moved_bytes);
+}
+
 static void finish(Gather *gather) {
     Jsz *all = CONTAINER_OF(gather, Jsz, gather);
     Buf *out = &all->page->body;
@@ -189,6 +204,7 @@ static void finish(Gather *gather) {
                (unsigned long long)all->sum.streams, (unsigned long long)all->sum.consumers,
                (unsigned long long)all->sum.messages, (unsigned long long)all->sum.bytes);
     write_chunks(all, out);
+    write_store(all, out);
     if (all->texts.len)
         qsort(all->texts.at, all->texts.len, sizeof all->texts.at[0], by_name);
     if (all->accounts)
