@@ -7,7 +7,7 @@
 
 struct Trace {
     Worker *home;
-    bool is_only; /* Nats-Trace-Only: told where it would go, not delivered */
+    bool is_only;   /* Nats-Trace-Only: told where it would go, not delivered */
     bool is_silent; /* in the end nothing is told: a part of a batch that came to nothing yet */
     uint32_t holds;
     Buf events;                   /* JSON objects, a comma in front of each */

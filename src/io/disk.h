@@ -50,7 +50,8 @@ void disk_unmap(const void *mapped, uint64_t bytes);
 /* What was touched of it counts as memory of the process no longer. */
 void disk_map_forget(const void *mapped, uint64_t bytes);
 MUST_CHECK Status disk_size(DiskFile *file, uint64_t *out_bytes);
-/* Gives back what lies behind the first bytes. Durable after disk_sync. ERR_IO: nothing happened. */
+/* Gives back what lies behind the first bytes. Durable after disk_sync. ERR_IO: nothing happened.
+ */
 MUST_CHECK Status disk_cut(DiskFile *file, uint64_t bytes);
 
 /* A new file of that many zero bytes, written (not sparse) and synced, its directory too.

@@ -29,7 +29,7 @@ struct ApiCall {
     const struct ApiEndpoint *endpoint;
     Slice subject; /* as requested, after domain mapping */
     Slice reply, headers, body;
-    Slice client; /* who asks, a JSON object; empty: not known, or nobody listens to advisories */
+    Slice client;   /* who asks, a JSON object; empty: not known, or nobody listens to advisories */
     Slice presence; /* HW.TOUCH that asks for it: subject with interest while who asks is there */
     Slice stream, consumer,
         rest;        /* tokens of the subject: stream name, consumer name, the remaining ones */

@@ -4,8 +4,8 @@
 static void deliver(Port *port, Sub *sub, const Message *message);
 static bool is_congested(Port *port);
 
-const PortOps CLIENT_PORT_OPS = {PORT_CLIENT, deliver, is_congested, client_describe,
-                                 client_identify, client_presence};
+const PortOps CLIENT_PORT_OPS = {PORT_CLIENT,     deliver,         is_congested,
+                                 client_describe, client_identify, client_presence};
 
 static Client *client_of(Port *port) {
     return CONTAINER_OF(port, Client, port);
