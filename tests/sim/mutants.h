@@ -13,7 +13,7 @@ typedef enum Mutation {
     CUT_IN_THE_MIDDLE, /* the log ends at its first bad block */
     FORGET_DROP,       /* of live bytes */
     FORGET_ADD,
-    RECYCLE_EARLY, /* the newest checkpoint's floor instead of the older one's */
+    RECYCLE_EARLY, /* whatever nothing is live in, without waiting for checkpoints */
     HALF_BATCH,
     REPLAY_TWICE,
     FORGET_DELETED,      /* of what a checkpoint says on top of its run */

@@ -16,7 +16,7 @@
 enum { CHAIN_MAX = 12, WATCHERS = SIM_WATCHERS };
 
 /* Payloads with a number up to SAME_NUMBERS are large, and equal when the number is. */
-enum { SIM_CHUNK_BYTES_MIN = 100, SAME_NUMBERS = 5 };
+enum { SIM_CHUNK_BYTES_MIN = 100, SAME_NUMBERS = 5, NUMBERS_MAX = 16384 };
 
 typedef struct Whole {
     uint64_t seed;
@@ -33,6 +33,8 @@ typedef struct Whole {
     bool is_apart;        /* streams may be at different steps of the chain */
     bool is_copy_settled; /* the copying stream has nothing to wait for */
     uint32_t number_last;
+    /* Which numbers were sent to a stream since it was made, accepted or not: bits of subjects. */
+    uint8_t sent[LEDGER_STREAMS][NUMBERS_MAX];
     int64_t wall_max_ns; /* the latest time of day there was */
     uint64_t watched[WATCHERS];
     uint64_t lines;       /* that the server logged as warnings and errors */
