@@ -11,8 +11,8 @@ Catalogue *catalogue_new(JetStream *js);
 void catalogue_free(Catalogue *catalogue);
 Group *catalogue_group(Catalogue *catalogue);
 
-/* In recovery: the config of a stream as of the catalogue's entries so far; NULL when there is none.
- * Borrowed. */
+/* In recovery: the config of a stream as of the catalogue's entries so far; NULL when there is
+ * none. Borrowed. */
 const StreamConfig *catalogue_config_of(const Catalogue *catalogue, Slice account, Slice stream);
 
 /* After recovery: starts streams, mends what a crash left between the catalogue's and a stream's
