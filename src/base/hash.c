@@ -23,6 +23,10 @@ __attribute__((constructor)) static void choose_seed(void) {
     seed = XXH3_64bits(&now, sizeof now) ^ (uint64_t)getpid() * 0x9e3779b97f4a7c15u;
 }
 
+void hash_set_seed(uint64_t value) {
+    seed = value;
+}
+
 uint64_t hash_slice(Slice slice) {
     return XXH3_64bits_withSeed(slice.ptr, slice.len, seed);
 }

@@ -11,6 +11,9 @@
 uint64_t hash_slice(Slice slice);
 uint64_t hash_u64(uint64_t value);
 
+/* Before any map is made: for tests that must take the same course again. */
+void hash_set_seed(uint64_t seed);
+
 /* XXH3-64, the same everywhere: for checksums on disk. */
 uint64_t hash_checksum(const void *bytes, size_t len);
 

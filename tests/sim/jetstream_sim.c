@@ -9,6 +9,7 @@
 #include "base/vec.h"
 #include "io/clock.h"
 #include "offload_sim.h"
+#include "random_sim.h"
 #include "store/log.h"
 #include "stream/jetstream.h"
 
@@ -30,6 +31,7 @@ static struct {
     bool is_open;
     Offload *offload;
     Rand rand;
+    uint64_t seed; /* of the workers' own; another one at each start */
     CipherOptions cipher;
 } sim;
 
@@ -66,6 +68,8 @@ static void forget(SimMsgs *msgs) {
 void sim_seed(uint64_t seed) {
     static const unsigned one_in[] = {1, 4, 64};
     rand_init(&sim.rand, seed);
+    sim.seed = seed << 32;
+    random_sim_reset(seed);
     sim.job_one_in = one_in[rand_below(&sim.rand, 3)];
     /* Every fifth is encrypted. */
     sim.cipher = seed % 5 == 3
@@ -130,6 +134,8 @@ bool sim_open(const SimOptions *options) {
         abort();
     for (unsigned i = 0; i < sim.workers; i++)
         (void)bus_new(sim.all[i], names, 1);
+    for (unsigned i = 0; i < sim.workers; i++)
+        rand_init(&sim.all[i]->rand, ++sim.seed);
     sim.store = NULL;
     if (jetstream_open(&sim.options, sim.all, &sim.store) != OK) {
         offload_stop(sim.offload);
