@@ -106,6 +106,8 @@ Status workers_start(Worker **all) {
     unsigned count = all[0]->count;
     ASSERT(!atomic_load(&is_running));
     current = all[count];
+    for (unsigned i = 0; i < count; i++)
+        loop_post_mail(all[i]->loop);
     atomic_store(&is_running, true);
     for (unsigned i = 0; i < count; i++) {
         char name[16];

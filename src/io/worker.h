@@ -44,7 +44,8 @@ struct Worker {
 /* Creates count workers and the main one. ERR_IO when the OS refuses. */
 MUST_CHECK Status workers_new(unsigned count, Worker ***out_all);
 
-/* Starts the count threads. From now on only the workers touch what they own. */
+/* Starts the count threads. From now on only the workers touch what they own. What they have mailed
+ * to each other before arrives before anything that is mailed from now on, by whomever. */
 MUST_CHECK Status workers_start(Worker **all);
 
 /* Runs the main worker's loop on the calling thread until worker_quit(main). */

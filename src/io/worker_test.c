@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -272,6 +273,44 @@ static void mail_goes_round_between_sleeping_workers(void **state) {
     assert_int_equal(ball.visits[2], 1001);
 }
 
+static void quit_arrive(Worker *here, Mail *mail) {
+    (void)mail;
+    worker_quit(here);
+}
+
+typedef struct Signal {
+    Mail waits, tells;
+    int fd;
+    bool has_come;
+} Signal;
+
+static void wait_arrive(Worker *here, Mail *mail) {
+    Signal *signal = CONTAINER_OF(mail, Signal, waits);
+    struct pollfd poll_fd = {.fd = signal->fd, .events = POLLIN};
+    signal->has_come = poll(&poll_fd, 1, 2000) == 1;
+    worker_post(here, here->all[2], mail);
+    mail->arrive = quit_arrive;
+}
+
+static void tell_arrive(Worker *here, Mail *mail) {
+    (void)here;
+    assert_int_equal(eventfd_write(CONTAINER_OF(mail, Signal, tells)->fd, 1), 0);
+}
+
+static void mail_of_before_the_start_does_not_wait_for_its_sender(void **state) {
+    (void)state;
+    Signal signal = {.fd = eventfd(0, EFD_CLOEXEC)};
+    signal.waits.arrive = wait_arrive;
+    signal.tells.arrive = tell_arrive;
+    worker_post(all[0], all[1], &signal.tells);
+    worker_post_now(all[0], &signal.waits);
+    assert_int_equal(workers_start(all), OK);
+    worker_run(all[2]);
+    workers_join(all);
+    assert_true(signal.has_come);
+    close(signal.fd);
+}
+
 static void forward_arrive(Worker *here, Mail *mail) {
     step_arrive(here, mail);
     mail->arrive = step_arrive;
@@ -298,6 +337,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_watch_that_was_removed_does_not_fire, set_up, tear_down),
         cmocka_unit_test_setup_teardown(mail_goes_round_between_sleeping_workers, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(mail_of_before_the_start_does_not_wait_for_its_sender,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(mail_left_over_is_handed_out_by_drain, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
