@@ -73,6 +73,7 @@ Cleaner *cleaner_new(JournalStore *store, uint64_t interval_ns) {
 void cleaner_free(Cleaner *cleaner) {
     if (cleaner == NULL)
         return;
+    timer_cancel(cleaner->store->all[0], &cleaner->timer);
     clean_round_free(cleaner->round);
     vec_done(&cleaner->tried);
     mem_free(cleaner);
