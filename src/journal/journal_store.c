@@ -215,6 +215,11 @@ static Status load_checkpoint(Replay *replay) {
     bool is_absent = status == ERR_NOT_FOUND;
     if (status != OK && !is_absent)
         return status;
+    bool has_more = is_complete || checkpoint_has_older(store->dir, generation);
+    if (replay->status == ERR_CORRUPT && has_more) {
+        checkpoint_set_aside(store->dir, generation); /* what is left has all of it too */
+        return ERR_AGAIN;
+    }
     if (replay->status != OK)
         return replay->status;
     if (store->is_run_lost && is_whole && checkpoint_has_older(store->dir, generation)) {

@@ -103,12 +103,15 @@ static void tally_save(Group *group, Buf *out) {
 }
 
 static bool does_load_ask_for_records;
+static uint64_t sum_not_understood;
 
 static Status tally_load(Group *group, Slice state) {
     Tally *tally = (Tally *)group;
     if (state.len != 16 + sizeof tally->live)
         return ERR_CORRUPT;
     memcpy(&tally->sum, state.ptr, 8);
+    if (sum_not_understood && tally->sum == sum_not_understood)
+        return ERR_CORRUPT;
     memcpy(&tally->entries, state.ptr + 8, 8);
     memcpy(tally->live, state.ptr + 16, sizeof tally->live);
     group->needs_log = does_load_ask_for_records;
@@ -196,6 +199,16 @@ static void close_store(void) {
     for (size_t at = 0; map64_next(&tallies, &at, &id, &tally);)
         mem_free(tally);
     map64_done(&tallies);
+}
+
+/* What a start does that is to be tried again with one checkpoint fewer. */
+static void give_up_a_checkpoint(void) {
+    JournalRecovery recovery = {.find = find, .damaged = on_damaged};
+    open_store(1024 * 1024);
+    (void)tally_new(1, 0, false);
+    assert_int_equal(journal_store_recover(store, &recovery), ERR_AGAIN);
+    log_report_done(&report);
+    close_store();
 }
 
 static int make_dir(void **state) {
@@ -551,6 +564,46 @@ static void a_checkpoint_that_is_asked_for_is_made_though_little_is_new(void **s
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
 
+static bool is_set_aside(unsigned generation) {
+    char path[100];
+    (void)snprintf(path, sizeof path, "%s/bad/checkpoint.%u", dir, generation);
+    return access(path, F_OK) == 0;
+}
+
+static void
+a_state_that_is_not_understood_gives_way_to_the_one_before_and_to_the_log(void **state) {
+    (void)state;
+    open_store(1024 * 1024);
+    Tally *one = tally_new(1, 0, false);
+    start();
+    for (uint64_t i = 1; i <= 3; i++) {
+        append(one, 10 * i);
+        turns_until_applied(one);
+        if (i < 3)
+            ask_for_checkpoint();
+    }
+    close_store();
+
+    sum_not_understood = 30; /* of the second checkpoint */
+    give_up_a_checkpoint();
+    assert_true(is_set_aside(2) && !is_set_aside(1));
+    open_store(1024 * 1024);
+    one = tally_new(1, 0, false);
+    start();
+    assert_true(one->group.index_loaded == 1 && one->sum == 60 && one->entries == 3);
+    close_store();
+
+    sum_not_understood = 10; /* of the first: the log has everything */
+    give_up_a_checkpoint();
+    assert_true(is_set_aside(1));
+    open_store(1024 * 1024);
+    one = tally_new(1, 0, false);
+    start();
+    assert_true(one->group.index_loaded == 0 && one->sum == 60 && one->entries == 3);
+    close_store();
+    sum_not_understood = 0;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(entries_are_applied_after_the_sync_and_again_after_a_restart),
@@ -564,6 +617,7 @@ int main(void) {
         TEST(an_entry_that_is_too_large_is_refused),
         TEST(checkpoints_free_the_log_and_are_what_a_restart_begins_with),
         TEST(a_worker_that_sleeps_makes_checkpoints_of_what_others_write),
+        TEST(a_state_that_is_not_understood_gives_way_to_the_one_before_and_to_the_log),
         TEST(a_checkpoint_that_is_asked_for_is_made_though_little_is_new),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
