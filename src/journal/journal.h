@@ -141,7 +141,8 @@ typedef struct JournalRecovery {
     Group *(*find)(void *cookie, uint32_t id);
     void (*damaged)(void *cookie, Place at, uint64_t bytes);
 } JournalRecovery;
-/* ERR_AGAIN: the newest checkpoint lacks a file and was set aside; close, and open anew. */
+/* ERR_AGAIN: the newest checkpoint lacks a file, or is not understood, and was set aside; close,
+ * and open anew. */
 MUST_CHECK Status journal_store_recover(JournalStore *store, const JournalRecovery *recovery);
 /* From ops->load: a run that the checkpoint needs is lost, or a part of it that cannot be had from
  * the log. An older checkpoint stands on another one. */
