@@ -37,13 +37,11 @@ static int run_seeds(Mutation which, uint64_t first) {
     mutation = which;
     for (uint64_t seed = first; seed < first + SEEDS_MAX; seed++) {
         (void)alarm(SEED_SECONDS_MAX); /* one that never ends is caught as well */
-        (void)printf("%-60s seed %llu: ", names[which], (unsigned long long)seed);
         if (!whole_seed(seed, false, false, problem, sizeof problem)) {
-            (void)printf("%s\n", problem);
+            (void)printf("%-60s seed %llu: %s\n", names[which], (unsigned long long)seed, problem);
             (void)fflush(stdout);
             return CAUGHT;
         }
-        (void)printf("\r");
     }
     return MISSED;
 }
