@@ -179,6 +179,17 @@ bool permissions_may_publish(Permissions *permissions, Slice subject) {
     return verdict;
 }
 
+bool permissions_may_publish_all(const Permissions *permissions, Slice pattern) {
+    const Rules *rules = &permissions->publish;
+    bool is_allowed = !rules->has_allow;
+    for (size_t i = 0; i < rules->deny_count; i++)
+        if (subject_overlaps(rules->deny[i].subject, pattern))
+            return false;
+    for (size_t i = 0; i < rules->allow_count && !is_allowed; i++)
+        is_allowed = subject_is_subset(pattern, rules->allow[i].subject);
+    return is_allowed;
+}
+
 bool permissions_may_receive(Permissions *permissions, Slice subject) {
     const Rules *rules = &permissions->subscribe;
     uint64_t hash = hash_slice(subject);

@@ -41,6 +41,9 @@ void permissions_free(Permissions *permissions);
  * ns when cached. */
 bool permissions_may_publish(Permissions *permissions, Slice subject);
 
+/* The same of all that pattern covers. Not cached. */
+bool permissions_may_publish_all(const Permissions *permissions, Slice pattern);
+
 typedef enum SubVerdict {
     SUB_DENIED,
     SUB_ALLOWED,

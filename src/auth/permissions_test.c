@@ -33,6 +33,28 @@ static void deny_wins_over_allow_for_publishing(void **state) {
     permissions_free(permissions);
 }
 
+static void all_of_a_pattern_may_be_published_only_when_nothing_of_it_is_denied(void **state) {
+    (void)state;
+    static const Slice all[] = {{"get.>", 5}}, one[] = {{"get.a", 5}}, other[] = {{"put.a", 5}};
+    static const struct {
+        PermissionsOptions options;
+        bool want;
+    } cases[] = {
+        {{.publish = {all, NULL, 1, 0, true}}, true},
+        {{.publish = {one, NULL, 1, 0, true}}, false},
+        {{.publish = {NULL, NULL, 0, 0, false}}, true},
+        {{.publish = {all, one, 1, 1, true}}, false},
+        {{.publish = {NULL, one, 0, 1, false}}, false},
+        {{.publish = {NULL, other, 0, 1, false}}, true},
+        {{.has_responses = true}, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Permissions *permissions = make(&cases[i].options);
+        assert_int_equal(permissions_may_publish_all(permissions, LIT("get.*")), cases[i].want);
+        permissions_free(permissions);
+    }
+}
+
 static void cache_keeps_right_when_subjects_fight_for_slots(void **state) {
     (void)state;
     static const Slice allow[] = {{"*.even", 6}};
@@ -136,6 +158,7 @@ static void responses_have_defaults_and_close_publishing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deny_wins_over_allow_for_publishing),
+        cmocka_unit_test(all_of_a_pattern_may_be_published_only_when_nothing_of_it_is_denied),
         cmocka_unit_test(cache_keeps_right_when_subjects_fight_for_slots),
         cmocka_unit_test(without_lists_everything_is_allowed),
         cmocka_unit_test(an_empty_allow_list_allows_nothing),

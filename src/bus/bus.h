@@ -73,6 +73,11 @@ typedef struct PortOps {
     /* May be NULL. Appends a subject that has a subscriber, from the end of this turn on, exactly
      * as long as the one behind the port is connected. */
     void (*presence)(Port *port, Buf *out);
+    /* May be NULL: no. The one behind the port may not publish everywhere. */
+    bool (*is_restricted)(Port *port);
+    /* Together with is_restricted. Asked where a request makes others write in its name: whether
+     * the one behind the port may publish there itself; if not, is_told tells it that. */
+    bool (*may_publish)(Port *port, Slice subject, bool is_told);
 } PortOps;
 
 struct Port {

@@ -465,6 +465,8 @@ static void run_call(ApiPort *port, const Message *message) {
         api_reply_error(call, error);
         return;
     }
+    if (call->endpoint->flags & API_WRITES && !api_is_permitted(call, message->from))
+        return;
     Worker *place = place_of_call(call);
     if (place == call->home)
         api_run(call);

@@ -30,6 +30,7 @@ enum {
     API_BY_CONSUMER = 64, /* the handler says everything, since the original's consumer does */
     API_INITIATED = 128,  /* success is called "initiated" */
     API_OF_ACCOUNT = 256, /* asked in the system account, its own figures */
+    API_WRITES = 512, /* its body names subjects that are written: who asks must be allowed to */
 };
 
 typedef struct ApiEndpoint {
@@ -91,6 +92,9 @@ bool api_read_body(ApiCall *call, const JsonSchema *schema, JsonMode mode, void 
 void api_move(ApiCall *call, Worker *to);
 /* On the worker that its endpoint names. */
 void api_run(ApiCall *call);
+/* api_permit.c: of a call with API_WRITES, on the worker of who asks (NULL: a part of the server
+ * itself, which may everything). False: answered, call is gone. */
+MUST_CHECK bool api_is_permitted(ApiCall *call, Port *from);
 /* The same for a call that travels inside other mail: before it leaves, when it has come. */
 void api_detach(ApiCall *call);
 void api_attach(ApiCall *call, Worker *here);
@@ -122,6 +126,8 @@ void api_on_consumer_reset(ApiCall *call);
 void api_on_hw_keys(ApiCall *call);
 void api_on_hw_object_get(ApiCall *call);
 void api_on_hw_touch(ApiCall *call);
+/* The subject that it touches, when its body can be read. */
+Slice api_touched_subject(ApiCall *call);
 
 /* DIRECT.GET on the stream's home. rest: the subject behind the stream's name, or empty. */
 void api_direct_get(Api *api, Stream *stream, Slice rest, const Message *message);

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "io/clock.h"
+#include "proto/subject.h"
 #include "stream/catalogue.h"
 
 Rig rig;
@@ -30,7 +31,23 @@ static void on_message(Port *port, Sub *sub, const Message *message) {
     };
 }
 
-static const PortOps port_ops = {.kind = PORT_CLIENT, .deliver = on_message};
+static bool is_restricted(Port *port) {
+    (void)port;
+    return rig.denied != NULL;
+}
+
+static bool may_publish(Port *port, Slice subject, bool is_told) {
+    (void)port;
+    bool may = !subject_matches(slice_of_text(rig.denied), subject);
+    if (!may && is_told)
+        (void)snprintf(rig.refused, sizeof rig.refused, "%.*s", SLICE_ARG(subject));
+    return may;
+}
+
+static const PortOps port_ops = {.kind = PORT_CLIENT,
+                                 .deliver = on_message,
+                                 .is_restricted = is_restricted,
+                                 .may_publish = may_publish};
 
 void rig_new(void) {
     rig = (Rig){.dir = "/tmp/holdwater_api_XXXXXX", .arena = arena_new()};
@@ -201,6 +218,7 @@ static const char *ask(size_t account, const char *subject, const char *headers,
         .reply = LIT("_INBOX.x"),
         .headers = slice_of_text(headers),
         .payload = slice_of_text(body),
+        .from = &rig.port,
     };
 
     rig.got_seen = rig.got_count;

@@ -22,7 +22,9 @@ typedef struct Rig {
     Sub *sub;
     RigReply *got; /* what came to "_INBOX.>" and whatever else was subscribed */
     size_t got_count, got_seen;
-    Arena *arena; /* of texts given out */
+    Arena *arena;       /* of texts given out */
+    const char *denied; /* where the port may not publish, or NULL */
+    char refused[128];  /* what it was told last that it may not */
 } Rig;
 extern Rig rig;
 

@@ -11,8 +11,8 @@
 
 /* Longer verbs stand before those that begin them. */
 static const ApiEndpoint endpoints[] = {
-    {LIT("HW.TXN"), 0, 0, API_BODY_REQUIRED, API_CATALOGUE, 0, LIT("hw_transaction_response"),
-     NO_FIELDS, txn_on_request},
+    {LIT("HW.TXN"), 0, 0, API_BODY_REQUIRED, API_CATALOGUE, API_WRITES,
+     LIT("hw_transaction_response"), NO_FIELDS, txn_on_request},
     {LIT("INFO"), 0, 0, API_BODY_FREE, API_CATALOGUE, API_OF_ACCOUNT, LIT("account_info_response"),
      NO_FIELDS, catalogue_on_account_info},
     {LIT("STREAM.CREATE"), 1, 1, API_BODY_FREE, API_CATALOGUE, 0, LIT("stream_create_response"),
@@ -61,8 +61,8 @@ static const ApiEndpoint endpoints[] = {
      LIT("hw_keys_response"), NO_FIELDS, api_on_hw_keys},
     {LIT("HW.OBJECT.GET"), 1, 1, API_BODY_FREE, API_ANYWHERE, API_QUIET,
      LIT("hw_object_get_response"), NO_FIELDS, api_on_hw_object_get},
-    {LIT("HW.TOUCH"), 1, 1, API_BODY_REQUIRED, API_STREAM, API_QUIET, LIT("hw_touch_response"),
-     NO_FIELDS, api_on_hw_touch},
+    {LIT("HW.TOUCH"), 1, 1, API_BODY_REQUIRED, API_STREAM, API_QUIET | API_WRITES,
+     LIT("hw_touch_response"), NO_FIELDS, api_on_hw_touch},
 
     {LIT("STREAM.LEADER.STEPDOWN"), 1, 1, 0, API_ANYWHERE, API_CLUSTER,
      LIT("stream_leader_stepdown_response"), NO_FIELDS, NULL},

@@ -21,6 +21,14 @@ static const JsonField touch_rows[] = {
 };
 static const JsonSchema touch_schema = JSON_SCHEMA("TouchRequest", touch_rows);
 
+Slice api_touched_subject(ApiCall *call) {
+    TouchBody body = {0};
+    Buf why = {0};
+    Status status = json_read(call->body, &touch_schema, JSON_LOOSE, api_arena(call), &body, &why);
+    buf_done(&why);
+    return status ? (Slice){0} : body.subject;
+}
+
 void api_on_hw_touch(ApiCall *call) {
     TouchBody body = {0};
     TouchRequest request;

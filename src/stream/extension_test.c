@@ -291,6 +291,21 @@ static void a_touched_key_lives_as_long_as_it_was_told(void **state) {
     wait_until_gone("a");
 }
 
+static void who_may_not_publish_a_key_may_not_touch_it(void **state) {
+    (void)state;
+    make_bucket(",\"allow_msg_ttl\":true");
+    put("$KV.b.k", "v", 1);
+    rig.denied = "$KV.b.k";
+    const char *got = TOUCH("{\"subject\":\"$KV.b.k\",\"ttl\":\"1s\"}");
+    rig.denied = NULL;
+    assert_non_null(strstr(got, "\"code\":403,\"err_code\":19120,"));
+    assert_string_equal(rig.refused, "$KV.b.k");
+    rig.denied = "$KV.b.other";
+    assert_string_equal(TOUCH("{\"subject\":\"$KV.b.k\",\"ttl\":\"1h\"}"),
+                        TOUCHED ",\"expires\":\"T\"}");
+    rig.denied = NULL;
+}
+
 static void a_touch_needs_a_stream_with_times_to_live(void **state) {
     (void)state;
     make_bucket("");
@@ -480,6 +495,7 @@ int main(void) {
         TEST(keys_show_the_past_and_say_when_it_is_not_whole),
         TEST(a_key_is_read_as_it_was),
         TEST(a_touched_key_lives_as_long_as_it_was_told),
+        TEST(who_may_not_publish_a_key_may_not_touch_it),
         TEST(a_touch_needs_a_stream_with_times_to_live),
         TEST(a_range_of_an_object_is_read),
         TEST(a_lease_is_had_by_one_and_ends_with_its_time),

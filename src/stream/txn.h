@@ -40,4 +40,7 @@ typedef struct TxnRequest {
     size_t count;
 } TxnRequest;
 MUST_CHECK bool txn_request_read(ApiCall *call, Arena *arena, TxnRequest *out_request);
+/* Whether who asks may publish each message itself, and publish or get what is checked; false:
+ * answered. */
+MUST_CHECK bool txn_request_is_permitted(ApiCall *call, Port *from);
 void txn_refuse(ApiCall *call, size_t number, ApiError error, const uint64_t *current_seq);

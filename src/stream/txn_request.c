@@ -68,6 +68,17 @@ static bool is_header(const JsonPair *pair) {
     return pair->key.len > 0;
 }
 
+static Slice stream_of(Arena *arena, const OpRow *row) {
+    return row->bucket.len ? joined(arena, (const Slice[]){LIT("KV_"), row->bucket}, 2)
+                           : arena_copy(arena, row->stream);
+}
+
+static Slice subject_of(Arena *arena, const OpRow *row) {
+    return row->bucket.len
+               ? joined(arena, (const Slice[]){LIT("$KV."), row->bucket, LIT("."), row->key}, 4)
+               : arena_copy(arena, row->subject);
+}
+
 /* What is wrong, or NULL. */
 static const char *read_headers(Arena *arena, const OpRow *row, TxnOp *op) {
     bool is_delete = slice_equal(row->op, LIT("delete")),
@@ -113,15 +124,11 @@ static const char *read_op(Arena *arena, const OpRow *row, TxnOp *op, Slice *out
     if (row->bucket.len) {
         if (row->stream.len || row->subject.len || !row->key.len)
             return "a bucket goes with a key and nothing else";
-        *out_stream = joined(arena, (const Slice[]){LIT("KV_"), row->bucket}, 2);
-        op->subject =
-            joined(arena, (const Slice[]){LIT("$KV."), row->bucket, LIT("."), row->key}, 4);
-    } else {
-        if (!row->stream.len || row->key.len)
-            return "stream and subject, or bucket and key are needed";
-        *out_stream = arena_copy(arena, row->stream);
-        op->subject = arena_copy(arena, row->subject);
+    } else if (!row->stream.len || row->key.len) {
+        return "stream and subject, or bucket and key are needed";
     }
+    *out_stream = stream_of(arena, row);
+    op->subject = subject_of(arena, row);
     if (!subject_is_literal(op->subject))
         return "the subject is not valid";
     bool is_check = slice_equal(row->op, LIT("check"));
@@ -171,5 +178,36 @@ bool txn_request_read(ApiCall *call, Arena *arena, TxnRequest *out_request) {
         }
     }
     *out_request = request;
+    return true;
+}
+
+/* A check tells the last sequence of a subject, which its readers may know too. */
+static bool may_check(Arena *arena, const OpRow *row, const PortOps *ops, Port *from) {
+    Slice stream = stream_of(arena, row), subject = subject_of(arena, row);
+    Slice get = joined(arena, (const Slice[]){LIT("$JS.API.STREAM.MSG.GET."), stream}, 2);
+    Slice direct =
+        joined(arena, (const Slice[]){LIT("$JS.API.DIRECT.GET."), stream, LIT("."), subject}, 4);
+    return ops->may_publish(from, subject, false) || ops->may_publish(from, get, false) ||
+           ops->may_publish(from, direct, false);
+}
+
+bool txn_request_is_permitted(ApiCall *call, Port *from) {
+    const PortOps *ops = from->ops;
+    Arena *arena = api_arena(call);
+    Body body = {0};
+    Buf why = {0};
+    Status status = json_read(call->body, &body_schema, JSON_LOOSE, arena, &body, &why);
+    buf_done(&why);
+    /* What cannot be read, or is too much, is refused as a whole later. */
+    size_t count = status || body.op_count > TXN_OPS_MAX ? 0 : body.op_count;
+    for (size_t i = 0; i < count; i++) {
+        const OpRow *row = &body.ops[i];
+        Slice subject = subject_of(arena, row);
+        if ((slice_equal(row->op, LIT("check")) && may_check(arena, row, ops, from)) ||
+            ops->may_publish(from, subject, true))
+            continue;
+        txn_refuse(call, i, api_error_with(arena, HWNotPermittedF, subject), NULL);
+        return false;
+    }
     return true;
 }

@@ -105,6 +105,54 @@ static void one_that_fails_stores_nothing(void **state) {
     key_holds("b", "k", "old");
 }
 
+static void who_may_not_publish_a_message_may_not_do_it_in_a_transaction(void **state) {
+    (void)state;
+    static const struct {
+        const char *denied, *op, *want; /* NULL: it is done */
+    } cases[] = {
+        {"$KV.b.k", "{\"bucket\":\"b\",\"key\":\"k\",\"text\":\"x\"}", "$KV.b.k"},
+        {"$KV.b.k", "{\"stream\":\"KV_b\",\"subject\":\"$KV.b.k\",\"text\":\"x\"}", "$KV.b.k"},
+        {"$KV.b.>", "{\"bucket\":\"b\",\"key\":\"j\",\"op\":\"purge\"}", "$KV.b.j"},
+        {"$KV.b.>", "{\"bucket\":\"b\",\"key\":\"j\",\"op\":\"delete\"}", "$KV.b.j"},
+        {"l.>", "{\"stream\":\"L\",\"subject\":\"l.x\",\"text\":\"x\"}", "l.x"},
+        {"$KV.b.k", "{\"bucket\":\"b\",\"key\":\"m\",\"text\":\"x\"}", NULL},
+        /* What may be got may be checked. */
+        {"$KV.b.k", "{\"bucket\":\"b\",\"key\":\"k\",\"op\":\"check\",\"expected_seq\":0}", NULL},
+        {"*.b.>", "{\"bucket\":\"b\",\"key\":\"k\",\"op\":\"check\",\"expected_seq\":0}", NULL},
+    };
+    char body[512], want[256];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        snprintf(body, sizeof body,
+                 "{\"ops\":[{\"bucket\":\"a\",\"key\":\"k\",\"text\":\"1\"},%s]}", cases[i].op);
+        rig.denied = cases[i].denied;
+        rig.refused[0] = 0;
+        const char *got = rig_ask(TXN, body);
+        rig.denied = NULL;
+        assert_string_equal(rig.refused, cases[i].want ? cases[i].want : "");
+        if (!cases[i].want) {
+            assert_non_null(strstr(got, "\"results\""));
+            continue;
+        }
+        snprintf(want, sizeof want,
+                 TYPE
+                 ",\"error\":{\"code\":403,\"err_code\":19120,\"description\":\"no permission to "
+                 "publish to \\\"%s\\\"\"},\"failed\":{\"op\":1}}",
+                 cases[i].want);
+        assert_string_equal(got, want);
+        assert_non_null(strstr(rig_ask("$JS.API.DIRECT.GET.KV_a.$KV.a.k", ""), "404"));
+    }
+}
+
+static void who_may_neither_publish_nor_get_may_not_check(void **state) {
+    (void)state;
+    rig.denied = "*.>"; /* all but the request itself, which the rig does not ask about */
+    const char *got = rig_ask(TXN, "{\"ops\":[{\"bucket\":\"b\",\"key\":\"k\",\"op\":\"check\","
+                                   "\"expected_seq\":0}]}");
+    rig.denied = NULL;
+    assert_non_null(strstr(got, "\"err_code\":19120"));
+    assert_string_equal(rig.refused, "$KV.b.k");
+}
+
 static void writes_wait_and_keep_their_order(void **state) {
     (void)state;
     for (int i = 0; i < 20; i++) {
@@ -256,6 +304,8 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, with_streams, rig_teardown)
         TEST(all_is_stored_and_survives),
         TEST(one_that_fails_stores_nothing),
+        TEST(who_may_not_publish_a_message_may_not_do_it_in_a_transaction),
+        TEST(who_may_neither_publish_nor_get_may_not_check),
         TEST(writes_wait_and_keep_their_order),
         TEST(other_accounts_have_other_streams),
         TEST(one_on_its_way_ends_with_the_server),

@@ -315,3 +315,47 @@ def extensions_ranges_of_objects_are_read(context, conf):
         server.kill()
         server.start()
         play(story, server)
+
+
+LIMITED = '''accounts { A { jetstream: enabled
+  mappings = { "mapped.k": "$KV.b.k" }
+  users: [ {user: all, password: p}
+    {user: limited, password: p, permissions: { publish: { allow: ["$JS.API.HW.>", "$JS.ACK.>", "mapped.>", "$KV.b.mine.>"] } } }
+    {user: reader, password: p, permissions: { publish: { allow: ["$JS.API.>", "$KV.b.mine.>"] } } } ] } }
+'''
+
+
+@test(workers=(1, 4))
+def extensions_no_request_writes_what_its_user_may_not(context, conf):
+    key = lambda name: {"ops": [{"bucket": "b", "key": "mine.x", "text": "1"}, {"bucket": "b", "key": name, "text": "2"}]}
+
+    def wire(server, user):
+        return Wire(server.port, {"user": user, "pass": "p"})
+
+    with Server(context.binary, conf=conf + LIMITED, jetstream=True) as server:
+        with wire(server, "all") as owner:
+            made = owner.api("STREAM.CREATE.KV_b", {"name": "KV_b", "subjects": ["$KV.b.>"], "allow_msg_ttl": True, "max_msgs_per_subject": 1, "allow_direct": True})
+            assert "error" not in made, made
+            owner.request("$KV.b.secret", b"s3cret")
+            for name in ("limited", "reader"):
+                with wire(server, name) as user:
+                    got = user.api("HW.TXN", key("k"))
+                    assert got["error"]["err_code"] == 19120 and got["failed"] == {"op": 1}, got
+                    got = user.api("HW.TOUCH.KV_b", {"subject": "$KV.b.secret", "ttl": "1s"})
+                    assert got["error"]["err_code"] == 19120, got
+                    told = [op for op in user.pending if isinstance(op, str) and op.startswith("-ERR")]
+                    assert told == [f"-ERR 'Permissions Violation for Publish to \"$KV.b.{k}\"'" for k in ("k", "secret")], told
+                    assert "results" in user.api("HW.TXN", key("mine.y"))
+            info = owner.api("STREAM.INFO.KV_b", {"subjects_filter": ">"})
+            assert set(info["state"]["subjects"]) == {"$KV.b.secret", "$KV.b.mine.x", "$KV.b.mine.y"}, info
+            # A mapping lets a publish through, under the name that is allowed; a transaction names the stream's own.
+            with wire(server, "limited") as user:
+                assert b"seq" in user.request("mapped.k", b"x").data
+                assert user.api("HW.TXN", key("k"))["error"]["err_code"] == 19120
+                # What may only be written is not read by way of a refusal.
+                headers = {"Nats-Expected-Last-Subject-Sequence": "99", "Nats-Expected-Last-Subject-Sequence-Subject": "$KV.b.secret", "HW-Want-Current": "value"}
+                got = user.request("$KV.b.mine.x", b"x", headers=headers)
+                assert b"current" not in got.data and b"10071" in got.data, got
+            with wire(server, "reader") as user:
+                got = user.request("$KV.b.mine.x", b"x", headers=headers)
+                assert base64.b64encode(b"s3cret") in got.data, got

@@ -4,8 +4,16 @@
 static void deliver(Port *port, Sub *sub, const Message *message);
 static bool is_congested(Port *port);
 
-const PortOps CLIENT_PORT_OPS = {PORT_CLIENT,     deliver,         is_congested,
-                                 client_describe, client_identify, client_presence};
+const PortOps CLIENT_PORT_OPS = {
+    .kind = PORT_CLIENT,
+    .deliver = deliver,
+    .is_congested = is_congested,
+    .describe = client_describe,
+    .identify = client_identify,
+    .presence = client_presence,
+    .is_restricted = client_is_restricted,
+    .may_publish = client_may_publish,
+};
 
 static Client *client_of(Port *port) {
     return CONTAINER_OF(port, Client, port);

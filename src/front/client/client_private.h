@@ -228,6 +228,10 @@ Trace *client_trace_message(Client *client, const NatsOp *op, const TraceWish *w
 void client_describe(Port *port, Buf *out);
 void client_identify(Port *port, Buf *out);
 
+/* client_publish.c */
+bool client_is_restricted(Port *port);
+bool client_may_publish(Port *port, Slice subject, bool is_told);
+
 /* client_presence.c */
 void client_presence(Port *port, Buf *out);
 void client_end_presence(const Client *client);
