@@ -19,6 +19,7 @@ static void on_turn(TurnHook *hook);
 static void on_more(Task *task);
 static void hand_over(Journal *journal, ChunkKind kind);
 static void deliver(JournalChunk *chunk);
+static void recycle(JournalChunk *chunk);
 
 void journal_init(Journal *journal, JournalStore *store, Worker *home, uint64_t cache_bytes) {
     *journal = (Journal){.home = home, .store = store};
@@ -103,6 +104,8 @@ static JournalChunk *open_chunk(Journal *journal, ChunkKind kind) {
     chunk->journal = journal;
     chunk->kind = kind;
     chunk->log.home = journal->home;
+    chunk->log.source = &journal->source;
+    chunk->log.refusals_seen = journal->refusals_seen;
     if (journal->scratch[kind] == NULL)
         journal->scratch[kind] = shared_new(first_bytes(journal, kind));
     chunk->log.bytes = journal->scratch[kind];
@@ -162,7 +165,7 @@ static Status refusal(const Journal *journal, const Group *group, const Record *
     if (group->is_memory)
         return OK;
     const Log *log = journal->store->log;
-    if (log_is_failed(log))
+    if (log_is_failed(log) || journal->is_refusing || journal->refused != 0)
         return ERR_IO;
     return log_is_full(log) && !is_small ? ERR_FULL : OK;
 }
@@ -194,6 +197,10 @@ void journal_append(Journal *journal, Group *group, const Record *draft, const T
     chunk->log.len += bytes;
     chunk->log.record_count++;
     push_ticket(&chunk->tickets, group, ticket, why);
+    if (why == ERR_IO) {
+        chunk->refused++;
+        journal->refused++;
+    }
 }
 
 /* --- handing over --- */
@@ -217,6 +224,11 @@ static void on_committed(Worker *home, LogChunk *log_chunk) {
     (void)home;
     JournalChunk *chunk = (JournalChunk *)log_chunk;
     chunk->journal->submitted--;
+    if (chunk->is_void) { /* its entries were refused when the refusal before it came */
+        ASSERT(log_chunk->status != OK);
+        recycle(chunk);
+        return;
+    }
     if (log_chunk->status == OK)
         log_reader_keep(chunk->journal->reader, log_chunk);
     deliver(chunk);
@@ -283,6 +295,7 @@ static bool next_entry(const JournalChunk *chunk, size_t *record_at, size_t *tic
 
 static void recycle(JournalChunk *chunk) {
     Journal *journal = chunk->journal;
+    journal->refused -= chunk->refused;
     list_remove(&chunk->link);
     shared_unref(chunk->log.bytes);
     Buf tickets = chunk->tickets;
@@ -293,8 +306,9 @@ static void recycle(JournalChunk *chunk) {
     list_push_front(&journal->unused, &chunk->link);
 }
 
-/* Takes chunk. The callbacks may append, and may remove groups, even the one that is called. */
-static void deliver(JournalChunk *chunk) {
+/* The callbacks may append, and may remove groups, even the one that is called. why: of all entries
+ * of a chunk for the log. */
+static void deliver_entries(JournalChunk *chunk, Status why_all) {
     Record record;
     TicketHead *head;
     Ticket ticket;
@@ -306,7 +320,7 @@ static void deliver(JournalChunk *chunk) {
             continue;
         group->in_flight--;
         Status why = chunk->kind == CHUNK_REFUSED ? (Status)head->why
-                     : chunk->kind == CHUNK_LOG   ? chunk->log.status
+                     : chunk->kind == CHUNK_LOG   ? why_all
                                                   : OK;
         if (why != OK) {
             group->ops->refused(group, &record, &ticket, why);
@@ -316,7 +330,42 @@ static void deliver(JournalChunk *chunk) {
         Place place = chunk->kind == CHUNK_LOG ? chunk->log.place + at : 0;
         group->ops->apply(group, &record, place, chunk->log.bytes, &ticket);
     }
+}
+
+static JournalChunk *first_untold(Journal *journal) {
+    LIST_FOR_EACH(link, &journal->in_flight) {
+        JournalChunk *chunk = CONTAINER_OF(link, JournalChunk, link);
+        if (chunk->is_void && chunk->record_at < chunk->log.len)
+            return chunk;
+    }
+    return NULL;
+}
+
+/* What was made before the refusal was known will be refused by the log: said now, so that the
+ * groups know of all of it before they make anything new. */
+static void deliver_refusal(JournalChunk *chunk) {
     Journal *journal = chunk->journal;
+    Status why = chunk->log.status;
+    journal->refusals_seen++;
+    journal->is_refusing = true;
+    hand_over(journal, CHUNK_LOG);
+    LIST_FOR_EACH(link, &journal->in_flight) {
+        JournalChunk *later = CONTAINER_OF(link, JournalChunk, link);
+        later->is_void = later != chunk && later->kind == CHUNK_LOG;
+    }
+    deliver_entries(chunk, why);
+    for (JournalChunk *later; (later = first_untold(journal)) != NULL;)
+        deliver_entries(later, why);
+    journal->is_refusing = false;
+}
+
+/* Takes chunk. */
+static void deliver(JournalChunk *chunk) {
+    Journal *journal = chunk->journal;
+    if (chunk->kind == CHUNK_LOG && chunk->log.status != OK)
+        deliver_refusal(chunk);
+    else
+        deliver_entries(chunk, OK);
     recycle(chunk);
     if (!list_is_empty(&journal->holds))
         journal_check_holds(journal);

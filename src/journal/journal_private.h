@@ -40,6 +40,8 @@ struct JournalChunk {
     size_t record_at, ticket_at; /* the next entry to deliver */
     Buf tickets;
     ChunkKind kind;
+    uint32_t refused; /* entries of Journal.refused */
+    bool is_void;     /* refused by what was refused before it, while it is with the log */
 };
 
 struct Journal {
@@ -54,9 +56,13 @@ struct Journal {
     JournalChunk *open[CHUNK_KINDS]; /* NULL: nothing appended since the last one */
     Shared *scratch[CHUNK_KINDS];    /* a buffer to encode into, kept from an earlier chunk */
     size_t len_last[CHUNK_KINDS];
-    List in_flight;     /* with the log, or being delivered */
-    unsigned submitted; /* of these, with the log */
-    List ready;         /* memory chunks and refusals, to be delivered at the submit step */
+    LogSource source;
+    uint64_t refusals_seen; /* of source */
+    bool is_refusing;       /* groups are being told of a refusal */
+    uint64_t refused;       /* entries that the log never saw, as it had failed; not yet told */
+    List in_flight;         /* with the log, or being delivered */
+    unsigned submitted;     /* of these, with the log */
+    List ready;             /* memory chunks and refusals, to be delivered at the submit step */
     List unused;
     Mail nudge; /* to all[0], which may sleep while others fill the log */
     Place nudged_at;

@@ -450,6 +450,33 @@ static void an_entry_that_is_too_large_is_refused(void **state) {
     close_store();
 }
 
+static void what_was_made_before_a_refusal_was_known_is_refused_too(void **state) {
+    (void)state;
+    open_store(512 * 1024);
+    Tally *large = tally_new(1, 0, false), *small = tally_new(2, 0, false);
+    start();
+    append_bytes(large, 1, 1200 * 1024); /* fits into no segment, and fills a chunk */
+    append(small, 2);
+    append(small, 4);
+    turns_until_applied(large);
+    turns_until_applied(small);
+    assert_int_equal(large->refused, 1);
+    assert_int_equal(large->why, ERR_FULL);
+    assert_int_equal(small->refused, 2);
+    assert_int_equal(small->sum, 0);
+    turns(20); /* what was refused comes back from the log */
+    append(small, 8);
+    turns_until_applied(small);
+    assert_int_equal(small->sum, 8);
+    close_store();
+
+    open_store(512 * 1024);
+    small = tally_new(2, 0, false);
+    start();
+    assert_int_equal(small->sum, 8);
+    close_store();
+}
+
 static void checkpoints_free_the_log_and_are_what_a_restart_begins_with(void **state) {
     (void)state;
     open_store(1024 * 1024);
@@ -615,6 +642,7 @@ int main(void) {
         TEST(a_group_that_leaves_has_its_entries_refused),
         TEST(a_group_may_leave_while_its_chunk_is_applied),
         TEST(an_entry_that_is_too_large_is_refused),
+        TEST(what_was_made_before_a_refusal_was_known_is_refused_too),
         TEST(checkpoints_free_the_log_and_are_what_a_restart_begins_with),
         TEST(a_worker_that_sleeps_makes_checkpoints_of_what_others_write),
         TEST(a_state_that_is_not_understood_gives_way_to_the_one_before_and_to_the_log),

@@ -63,6 +63,13 @@ MUST_CHECK Status log_start(Log *log);
 /* Commits what was submitted, syncs, ends the thread. */
 void log_stop(Log *log);
 
+/* Whose chunks build on one another: what was made before a refusal was known is refused too, so
+ * that nothing counts whose ground was refused. Zero-initialised; the log's once a chunk was
+ * submitted. */
+typedef struct LogSource {
+    uint64_t refusals; /* chunks refused though all refusals before were seen */
+} LogSource;
+
 /* A chunk: whole records, back to back, each padded to 8 bytes, written by one worker. */
 typedef struct LogChunk LogChunk;
 struct LogChunk {
@@ -75,7 +82,9 @@ struct LogChunk {
     Status status; /* out: OK = durable (or written, with sync_interval); ERR_FULL, ERR_IO: nothing
                       of it counts */
     void (*done)(Worker *home, LogChunk *chunk); /* on home; takes chunk */
-    Log *log;                                    /* private */
+    LogSource *source;                           /* NULL: its chunks do not build on one another */
+    uint64_t refusals_seen; /* of source, when the first record of it was made */
+    Log *log;               /* private */
 };
 
 /* Any worker. len <= RECORD_BYTES_MAX + some; a worker keeps its chunks below 4 MiB unless one

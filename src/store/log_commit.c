@@ -109,12 +109,24 @@ static void on_back(Worker *here, Mail *mail) {
     chunk->done(here, chunk);
 }
 
+/* It was made before its source knew of a refusal. */
+static bool is_stale(const LogChunk *chunk) {
+    return chunk->source && chunk->refusals_seen != chunk->source->refusals;
+}
+
+static void note_refusal(LogChunk *chunk) {
+    if (chunk->source && !is_stale(chunk))
+        chunk->source->refusals++;
+}
+
 static void give_back(Log *log, Batch *batch, Status status) {
     Mail *mail = batch->first;
     while (mail) {
         Mail *next = mail->next;
         LogChunk *chunk = (LogChunk *)mail;
         chunk->status = status;
+        if (status != OK)
+            note_refusal(chunk);
         if (!log->is_threaded) {
             chunk->done(chunk->home, chunk);
         } else {
@@ -149,7 +161,8 @@ static void gather(Log *log, Batch *batch) {
     take_chunk(log, batch);
     while (log->pending_first) {
         uint64_t body_len = batch->body_len + ((LogChunk *)log->pending_first)->len;
-        if (body_len > LOG_BLOCK_BYTES_MAX || block_bytes(body_len) > room)
+        if (body_len > LOG_BLOCK_BYTES_MAX || block_bytes(body_len) > room ||
+            is_stale((LogChunk *)log->pending_first))
             break;
         take_chunk(log, batch);
     }
@@ -240,6 +253,10 @@ static void log_commit_block(Log *log) {
         refuse_first(log, ERR_IO);
         return;
     }
+    if (is_stale((LogChunk *)log->pending_first)) {
+        refuse_first(log, ERR_FULL);
+        return;
+    }
     uint64_t body_len = ((LogChunk *)log->pending_first)->len + log_cipher_overhead(log);
     Status status = log_make_room(log, block_bytes(body_len));
     if (status == OK && log_is_failed(log))
@@ -300,8 +317,10 @@ bool log_write_here(Log *log, LogChunk *chunk) {
     bool may = may_write_here(log, chunk);
     if (may) {
         chunk->status = write_one(log, chunk) ? OK : ERR_IO;
-        if (chunk->status != OK)
+        if (chunk->status != OK) {
+            note_refusal(chunk);
             log_wake(log); /* going on is the log thread's to do */
+        }
         log_publish_head(log);
     }
     baton_release(log->baton);

@@ -44,31 +44,46 @@ static void consume_up_to(Consumer *consumer, uint64_t sseq) {
         stream_on_consumed(stream, consumer, seq);
 }
 
-static void retell_one(Consumer *consumer, uint64_t sseq, uint64_t dseq, uint64_t deliveries) {
-    DeltaWriter *writer = &consumer->delta->writer;
+static void retell_one(DeltaWriter *writer, const Consumer *consumer, uint64_t sseq, uint64_t dseq,
+                       uint64_t deliveries) {
     delta_add(writer, &(DeltaOp){DELTA_DELIVERED, dseq, sseq, 0});
     if (deliveries > 1)
         delta_add(writer,
                   &(DeltaOp){DELTA_REDELIVERED, consumer->delivered.dseq, sseq, deliveries});
 }
 
-/* Deliveries cannot be taken back when their entry is refused: what is awaited is told once more,
- * in order, before anything that builds on it. What the log has already counts once. */
-static void retell(Consumer *consumer) {
+static void tell_all(DeltaWriter *writer, const Consumer *consumer) {
     Acks *acks = consumer->acks;
     size_t i = 0, count = acks ? acks->given_up.len : 0;
-    consumer->is_untold = false;
     for (PendingEntry *entry = acks ? pending_above(&acks->pending, 0) : NULL;
          entry || i < count;) {
         if (entry && (i == count || entry->sseq < acks->given_up.at[i].sseq)) {
-            retell_one(consumer, entry->sseq, entry->dseq, entry->deliveries);
+            retell_one(writer, consumer, entry->sseq, entry->dseq, entry->deliveries);
             entry = pending_above(&acks->pending, entry->sseq);
             continue;
         }
         const GivenUp *given_up = &acks->given_up.at[i++];
-        retell_one(consumer, given_up->sseq, given_up->dseq, 1);
-        delta_add(&consumer->delta->writer, &(DeltaOp){DELTA_GIVEN_UP, 0, given_up->sseq, 0});
+        retell_one(writer, consumer, given_up->sseq, given_up->dseq, 1);
+        delta_add(writer, &(DeltaOp){DELTA_GIVEN_UP, 0, given_up->sseq, 0});
     }
+}
+
+/* Deliveries cannot be taken back when their entry is refused: what is awaited is told once more,
+ * in order, before anything that builds on it, also before what was collected since. What the log
+ * has already counts once. */
+static void retell(Consumer *consumer) {
+    DeltaWriter whole = {0}, *since = &consumer->delta->writer;
+    DeltaOp op;
+    consumer->is_untold = false;
+    tell_all(&whole, consumer);
+    if (!delta_is_empty(since)) {
+        DeltaReader reader = delta_read(delta_finish(since));
+        while (delta_next(&reader, &op))
+            delta_add(&whole, &op);
+    }
+    delta_clear(since);
+    buf_done(&since->ops);
+    *since = whole;
 }
 
 void consumer_log_op(Consumer *consumer, DeltaKind kind, uint64_t dseq, uint64_t sseq,
@@ -78,8 +93,6 @@ void consumer_log_op(Consumer *consumer, DeltaKind kind, uint64_t dseq, uint64_t
     if (!consumer->is_logged && (kind != DELTA_POSITION || consumer->delta == NULL))
         return;
     Delta *delta = consumer_need_delta(consumer);
-    if (__builtin_expect(consumer->is_untold, 0) && stream_log_works(consumer_stream(consumer)))
-        retell(consumer);
     delta_add(&delta->writer, &(DeltaOp){kind, dseq, sseq, count});
     worker_soon(consumer->home, &delta->soon);
 }
@@ -91,6 +104,19 @@ void consumer_log_reply(Consumer *consumer, Slice reply) {
     buf_append_char(&consumer->delta->replies, 0);
 }
 
+static void refuse_ops(Consumer *consumer, Slice payload) {
+    DeltaReader reader = delta_read(payload);
+    DeltaOp op;
+    while (delta_next(&reader, &op)) {
+        if (op.kind == DELTA_RESET)
+            consumer->is_resetting = false;
+        else
+            consumer_ack_refused(consumer, op.kind, op.sseq);
+        consumer->is_untold |=
+            op.kind == DELTA_DELIVERED || op.kind == DELTA_REDELIVERED || op.kind == DELTA_GIVEN_UP;
+    }
+}
+
 void consumer_log_flush(Consumer *consumer) {
     Delta *delta = consumer->delta;
     if (delta == NULL || delta_is_empty(&delta->writer))
@@ -100,6 +126,15 @@ void consumer_log_flush(Consumer *consumer) {
         delta_clear(&delta->writer);
         consume_up_to(consumer, consumer->delivered.sseq);
         return;
+    }
+    if (__builtin_expect(consumer->is_untold, 0)) {
+        if (!stream_log_works(consumer_stream(consumer))) { /* the same will happen again */
+            refuse_ops(consumer, delta_finish(&delta->writer));
+            delta_clear(&delta->writer);
+            buf_clear(&delta->replies);
+            return;
+        }
+        retell(consumer);
     }
     ConsumerProposal proposal = {
         .type = RECORD_CONSUMER_STATE,
@@ -319,20 +354,6 @@ void consumer_set_apply(ConsumerSet *set, const Record *record, ApiCall *call, S
     }
 }
 
-static void refuse_state(ConsumerSet *set, const Record *record) {
-    Consumer *consumer = consumer_set_find(set, record->subject);
-    DeltaReader reader = delta_read(record->payload);
-    DeltaOp op;
-    while (consumer && delta_next(&reader, &op)) {
-        if (op.kind == DELTA_RESET)
-            consumer->is_resetting = false;
-        else
-            consumer_ack_refused(consumer, op.kind, op.sseq);
-        consumer->is_untold |=
-            op.kind == DELTA_DELIVERED || op.kind == DELTA_REDELIVERED || op.kind == DELTA_GIVEN_UP;
-    }
-}
-
 static ApiError refusal(Status why) {
     if (why == ERR_FULL)
         return api_error(JSStorageResourcesExceededErr);
@@ -344,8 +365,8 @@ static ApiError refusal(Status why) {
 void consumer_set_refused(ConsumerSet *set, const Record *record, ApiCall *call, Status why) {
     ASSERT_HOME(set);
     Consumer *consumer = consumer_set_find(set, record->subject);
-    if (record->type == RECORD_CONSUMER_STATE)
-        refuse_state(set, record);
+    if (record->type == RECORD_CONSUMER_STATE && consumer)
+        refuse_ops(consumer, record->payload);
     else if (record->type == RECORD_CONSUMER_DELETE && consumer)
         consumer->is_deleting = false;
     if (call)

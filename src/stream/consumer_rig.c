@@ -337,13 +337,19 @@ void rig_pull(Rig *r, const char *name, const char *inbox, const char *body) {
     rig_run(r);
 }
 
-bool rig_ack(Rig *r, const char *name, const char *tokens, const char *body, const char *reply) {
+bool rig_collect_ack(Rig *r, const char *name, const char *tokens, const char *body,
+                     const char *reply) {
     Message message = {.reply = slice_of_text(reply), .payload = slice_of_text(body)};
     Buf all = {0};
     /* "deliveries.sseq.dseq" is completed */
     buf_printf(&all, "%s.1700000000000000000.0", tokens);
     bool is_taken = consumer_on_ack(rig_consumer(r, name), buf_slice(&all), &message);
     buf_done(&all);
+    return is_taken;
+}
+
+bool rig_ack(Rig *r, const char *name, const char *tokens, const char *body, const char *reply) {
+    bool is_taken = rig_collect_ack(r, name, tokens, body, reply);
     rig_run(r);
     return is_taken;
 }

@@ -96,6 +96,9 @@ Consumer *rig_consumer(Rig *rig, const char *name);
 void rig_pull(Rig *rig, const char *name, const char *inbox, const char *body);
 /* reply may be "". False: 503. */
 bool rig_ack(Rig *rig, const char *name, const char *tokens, const char *body, const char *reply);
+/* The same, but its turn has not ended yet. */
+bool rig_collect_ack(Rig *rig, const char *name, const char *tokens, const char *body,
+                     const char *reply);
 void rig_flow_reply(Rig *rig, const char *name, const char *headers);
 /* "delivered 1/2 floor 0/0 ack 1 redelivered 0 waiting 0 pending 3" */
 const char *rig_info(Rig *rig, const char *name);

@@ -201,6 +201,36 @@ static void deliveries_whose_entry_was_refused_are_told_again(void **state) {
     rig_free(rig);
 }
 
+/* An ack that came in the turn in which the refusal becomes known. */
+static void
+what_was_collected_before_a_refusal_was_known_stands_behind_what_is_told_again(void **state) {
+    (void)state;
+    (void)rig_new(STORAGE_FILE, RETENTION_WORKQUEUE);
+    rig_sub(rig, "in");
+    store("abcd");
+    create("C", "{" EXPLICIT "}");
+    rig->holds_commits = true;
+    rig_pull(rig, "C", "in", "3");
+    rig_collect_ack(rig, "C", "1.2.2", "", "r");
+    rig_refuse(rig, ERR_FULL);
+    rig->holds_commits = false;
+    rig_trace(rig);
+    rig_run(rig);
+    sent("r -\n");
+    info("C", "delivered 3/3 floor 0/0 ack 2 redelivered 0 waiting 0 pending 1");
+
+    ConsumerSet *other = rig_other_set(rig);
+    rig_replay(rig, other, 0);
+    consumer_set_start(other);
+    Consumer *consumer = consumer_set_find(other, LIT("C"));
+    assert_non_null(consumer);
+    assert_int_equal(consumer->delivered.sseq, 3);
+    assert_int_equal(consumer_pending_count(consumer), 2);
+    assert_null(pending_find(&consumer->acks->pending, 2));
+    consumer_set_free(other);
+    rig_free(rig);
+}
+
 static void what_the_disk_does_not_give_is_delivered_later(void **state) {
     (void)state;
     FOR_EACH_STORAGE(RETENTION_LIMITS) {
@@ -746,6 +776,8 @@ int main(void) {
         cmocka_unit_test(what_is_answered),
         cmocka_unit_test(acks_count_when_they_are_durable),
         cmocka_unit_test(deliveries_whose_entry_was_refused_are_told_again),
+        cmocka_unit_test(
+            what_was_collected_before_a_refusal_was_known_stands_behind_what_is_told_again),
         cmocka_unit_test(what_the_disk_does_not_give_is_delivered_later),
         cmocka_unit_test(naks_are_redelivered_in_their_order_before_anything_new),
         cmocka_unit_test(progress_restarts_the_deadline_and_backoff_counts),
