@@ -182,6 +182,7 @@ def step_crash():
     path = binary()
     if path:
         totals("crash", [PYTHON, "tests/crash/crash.py", "--binary", path, "--rounds", os.environ.get("CRASH_ROUNDS", "50")])
+        totals("crash, small segments", [PYTHON, "tests/crash/crash.py", "--binary", path, "--rounds", os.environ.get("CRASH_ROUNDS", "30"), "--segment-bytes", "1048576", "--checkpoint-bytes", "1000000"])
         totals("flipped bits", [PYTHON, "tests/crash/flip.py", "--binary", path])
         totals("crash, encrypted", [PYTHON, "tests/crash/crash.py", "--binary", path, "--rounds", "12", "--checkpoint-bytes", "1000000", "--key"])
         totals("flipped bits, encrypted", [PYTHON, "tests/crash/flip.py", "--binary", path, "--rounds", "12", "--key"])

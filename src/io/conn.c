@@ -271,18 +271,6 @@ void conn_flush_later(Conn *conn) {
         list_push_back(&conn->home->loop->flush, &conn->flush_link);
 }
 
-void conn_flush(Conn *conn) {
-    ASSERT_HOME(conn);
-    if ((conn->state != CONN_OPEN && conn->state != CONN_FLUSHING) || !has_output(conn))
-        return;
-    loop_post_mail(conn->home->loop);
-    write_out(conn);
-    note_drained(conn);
-    bool is_step_due = conn->is_drain_due || conn->state == CONN_FLUSHING;
-    if (is_step_due && !link_is_listed(&conn->flush_link))
-        list_push_back(&conn->home->loop->flush, &conn->flush_link);
-}
-
 static void flush_one(Conn *conn) {
     write_out(conn);
     if (conn->state == CONN_FLUSHING && conn->pending_bytes == 0) {

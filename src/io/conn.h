@@ -113,9 +113,6 @@ void conn_close(Conn *conn, ConnEnd end);
 /* What is pending is written first, for write_deadline at most (5 s when there is none). No more
  * on_data; what is appended afterwards is dropped. */
 void conn_close_after_flush(Conn *conn);
-/* Writes what the socket takes, now; mail gathered in this turn is posted before. on_drained still
- * comes at the end of the turn. */
-void conn_flush(Conn *conn);
 
 static inline bool conn_is_congested(const Conn *conn) {
     return conn->is_congested;

@@ -355,7 +355,6 @@ static void the_owner_may_close_inside_on_data(void **state) {
     memset(conn_reserve(&owner.conn, 1000), 'x', 1000);
     conn_commit(&owner.conn, 1000);
     conn_close(&owner.conn, CONN_END_PEER);
-    conn_flush(&owner.conn);
     turn();
     assert_int_equal(owner.closed, 1);
     assert_int_equal(owner.conn.pending_bytes, 0);
@@ -413,8 +412,6 @@ static void output_of_all_kinds_comes_out_in_order(void **state) {
             turn();
         if (i % 170 == 0)
             drain_peer(&owner, &got);
-        if (i % 300 == 0)
-            conn_flush(&owner.conn);
     }
     assert_int_equal(got.len + owner.conn.pending_bytes <= want.len, 1);
     assert_int_equal(conn_pending_total(all[0]), owner.conn.pending_bytes);

@@ -31,6 +31,7 @@ struct Checkpointer {
     unsigned requested; /* that many more, at once */
     CheckpointWriter *writer;
     struct Saving *saving;
+    struct WriteJob *write;   /* PHASE_WRITING */
     RunNames runs_last, runs; /* files that the newest one needs, that the one being made needs */
     CheckpointAsk *ask;       /* NULL: nobody waits */
     bool is_asked;            /* the one that is being made is for it */
@@ -65,6 +66,7 @@ typedef struct WriteJob {
     uint64_t index_bytes;
 } WriteJob;
 
+static void write_free(WriteJob *write);
 static void begin(Checkpointer *checkpointer);
 static void rest(Checkpointer *checkpointer, Phase phase);
 
@@ -84,6 +86,8 @@ void checkpointer_free(Checkpointer *checkpointer) {
         buf_done(&checkpointer->saving->freeze.state);
         mem_free(checkpointer->saving);
     }
+    if (checkpointer->write) /* it was written; nobody was there to hear of it */
+        write_free(checkpointer->write);
     vec_done(&checkpointer->runs_last);
     vec_done(&checkpointer->runs);
     mem_free(checkpointer);
@@ -376,6 +380,11 @@ static void write_run(OffloadJob *job) {
         LOG_DEBUG("runs not listed", "dir=%s", write->run_dir);
 }
 
+static void write_free(WriteJob *write) {
+    vec_done(&write->needed);
+    mem_free(write);
+}
+
 static void write_done(Worker *here, OffloadJob *job) {
     (void)here;
     WriteJob *write = (WriteJob *)job;
@@ -393,8 +402,8 @@ static void write_done(Worker *here, OffloadJob *job) {
         LOG_WARNING("checkpoint not written", "dir=%s why=%s", checkpointer->store->dir,
                     status_text(write->status));
     }
-    vec_done(&write->needed);
-    mem_free(write);
+    checkpointer->write = NULL;
+    write_free(write);
     rest(checkpointer, PHASE_IDLE);
 }
 
@@ -412,6 +421,7 @@ static void write_out(Checkpointer *checkpointer) {
         vec_push(&write->needed, checkpointer->runs_last.at[i]);
     for (size_t i = 0; i < checkpointer->runs.len; i++)
         vec_push(&write->needed, checkpointer->runs.at[i]);
+    checkpointer->write = write;
     write->writer = checkpointer->writer;
     checkpointer->writer = NULL;
     if (store->offload) {

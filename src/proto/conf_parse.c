@@ -427,6 +427,8 @@ static bool parse_environment(Parser *parser, Slice name, const char *text, Conf
         (void)fail_plain(parser,
                          "variable reference for '%.*s' on line %u could not be parsed: %.*s",
                          SLICE_ARG(name), scan->line, SLICE_ARG(buf_slice(&error)));
+    if (whole.len)
+        explicit_bzero(whole.ptr, whole.len);
     buf_done(&whole);
     buf_done(&error);
     return is_good;

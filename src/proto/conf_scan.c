@@ -100,6 +100,7 @@ static bool ends_word(int c) {
  * closing quote. *out_is_plain: no escape was in it. */
 static bool scan_escaped(ConfScan *scan, const char *begin, bool is_quoted, Slice *out_text,
                          bool *out_is_plain) {
+    const char *text_begin = begin;
     Buf parts = {0};
     bool is_good = true;
 
@@ -128,6 +129,9 @@ static bool scan_escaped(ConfScan *scan, const char *begin, bool is_quoted, Slic
         if (!*out_is_plain) {
             buf_append(&parts, *out_text);
             *out_text = arena_copy(scan->conf->arena, buf_slice(&parts));
+            /* A secret must be in one place, so that it can be wiped there. */
+            explicit_bzero((char *)(uintptr_t)text_begin, (size_t)(scan->at - text_begin));
+            explicit_bzero(parts.ptr, parts.len);
         }
         if (scan_peek(scan) == (is_quoted ? '"' : '\''))
             scan->at++;

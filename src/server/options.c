@@ -26,6 +26,7 @@ static Status read_file(void *cookie, const char *path, Buf *out_text, Buf *out_
 
     if (status == OK) {
         buf_append_bytes(out_text, text, len);
+        explicit_bzero(text, len); /* there may be keys in it */
         mem_free(text);
         return OK;
     }
@@ -51,6 +52,7 @@ static const char *environment(void *cookie, const char *name) {
 void options_free(Options *options) {
     if (options == NULL)
         return;
+    options_forget_keys(options);
     for (size_t i = 0; i < options->accounts.len; i++)
         vec_done(&options->accounts.at[i].mappings);
     vec_done(&options->accounts);
@@ -70,11 +72,12 @@ size_t options_find_account(const Options *options, Slice name) {
 }
 
 /* "sha256:" of the values' JSON and a newline. */
-static void make_digest(Options *options) {
+static void make_digest(Options *options, size_t text_len) {
     unsigned char hash[EVP_MAX_MD_SIZE];
     unsigned len = 0;
     Buf json = {0};
 
+    (void)buf_reserve(&json, text_len * 2 + 4096); /* so that it need not move: keys are in it */
     conf_write_json(&json, conf_root(options->conf));
     buf_append_char(&json, '\n');
     if (EVP_Digest(json.ptr, json.len, hash, &len, EVP_sha256(), NULL) == 1) {
@@ -83,6 +86,7 @@ static void make_digest(Options *options) {
         for (unsigned i = 0; i < len && i < 32; i++)
             to += snprintf(to, 3, "%02x", hash[i]);
     }
+    explicit_bzero(json.ptr, json.len);
     buf_done(&json);
 }
 
@@ -190,7 +194,7 @@ static Status parse_conf(Options *options, Slice file_name, Slice text, const Co
         buf_append_char(errors, '\n');
         return status;
     }
-    make_digest(options);
+    make_digest(options, text.len);
     if (conf_root(options->conf)->list.count == 0)
         buf_printf(warnings, "%.*s: config has no values or is empty\n", SLICE_ARG(file_name));
     return OK;
@@ -222,6 +226,7 @@ static Status build(const CommandLine *line, const Options *previous, Slice file
         command_line_apply(line, options);
     fill_defaults(options);
     resolve(options);
+    options_hide_keys(options);
     *out_options = options;
     return OK;
 }
@@ -248,6 +253,8 @@ Status options_load(const CommandLine *line, const Options *previous, Buf *out_e
         status = build(line, previous, line->config_file, buf_slice(&text), &source, out_errors,
                        out_warnings, out_options);
     mem_free(path);
+    if (text.len)
+        explicit_bzero(text.ptr, text.len);
     buf_done(&text);
     return status;
 }

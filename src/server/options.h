@@ -98,16 +98,18 @@ typedef struct JetStreamServerOptions {
     bool is_enabled, is_not_strict;
     Slice store_dir; /* as configured; empty = the default */
     Slice domain;
-    int64_t max_memory, max_file; /* -1 = derived from the machine */
-    int64_t sync_interval_ns;     /* 0 = always */
-    int64_t checkpoint_bytes;     /* of log between two checkpoints; 0 = the store's default */
-    int64_t scrub_interval_ns;    /* 0 = off */
-    int64_t scrub_rate;           /* bytes a second */
-    Slice cipher;                 /* CIPHER_NAME_CHACHA or CIPHER_NAME_AES */
-    Slice key, key_before;        /* empty = none */
-    bool dedup;                   /* large payloads that are equal are stored once */
-    int64_t segment_bytes;        /* of the log; 0 = the store's default */
-    bool clean;                   /* what is live moves out of segments that hold little of it */
+    int64_t max_memory, max_file;    /* -1 = derived from the machine */
+    int64_t sync_interval_ns;        /* 0 = always */
+    int64_t checkpoint_bytes;        /* of log between two checkpoints; 0 = the store's default */
+    int64_t scrub_interval_ns;       /* 0 = off */
+    int64_t scrub_rate;              /* bytes a second */
+    Slice cipher;                    /* CIPHER_NAME_CHACHA or CIPHER_NAME_AES */
+    Slice key, key_before;           /* empty = none; only their lengths once they are forgotten */
+    Slice key_mark, key_before_mark; /* what equal keys have in common */
+    bool is_key_shared, is_key_before_shared; /* something else has the same bytes */
+    bool dedup;                               /* large payloads that are equal are stored once */
+    int64_t segment_bytes;                    /* of the log; 0 = the store's default */
+    bool clean; /* what is live moves out of segments that hold little of it */
     int64_t max_buffered_msgs, max_buffered_bytes; /* of one stream; 0 = ours */
     JetStreamLimitsOptions limits;
 } JetStreamServerOptions;
@@ -164,6 +166,10 @@ MUST_CHECK Status options_parse(const CommandLine *line, const Options *previous
                                 Slice text, const ConfSource *source, Buf *out_errors,
                                 Buf *out_warnings, Options **out_options);
 void options_free(Options *options);
+/* The keys of encryption were used: overwrites them. They are compared by their marks. */
+void options_forget_keys(Options *options);
+/* Part of building: from here on only key and key_before tell them. */
+void options_hide_keys(Options *options);
 
 /* What must hold for a start, beyond the syntax: -t does not ask. ERR_SYNTAX: text in out_error. */
 MUST_CHECK Status options_check_start(const Options *options, Buf *out_error);

@@ -195,14 +195,14 @@ static bool is_limits_same(const JetStreamLimitsOptions *a, const JetStreamLimit
  * shown. */
 static Status compare_keys(const JetStreamServerOptions *old, const JetStreamServerOptions *now,
                            Buf *error, Buf *changed) {
-    if (slice_equal(old->key, now->key))
+    if (slice_equal(old->key_mark, now->key_mark))
         return OK;
     if (old->key.len == 0 || now->key.len == 0) {
         buf_printf(error, "config reload not supported for JetStreamKey: a store %s",
                    now->key.len ? "is given its first key at a start" : "keeps its key");
         return ERR_UNSUPPORTED;
     }
-    if (!slice_equal(old->key, now->key_before)) {
+    if (!slice_equal(old->key_mark, now->key_before_mark)) {
         buf_append_lit(error, "config reload not supported for JetStreamKey: prev_key is not the "
                               "key in use");
         return ERR_UNSUPPORTED;

@@ -449,6 +449,51 @@ static void a_reload_takes_what_it_can_and_refuses_the_rest(void **state) {
     }
 }
 
+static bool holds(Slice text, const char *word) {
+    return memmem(text.ptr, text.len, word, strlen(word)) != NULL;
+}
+
+static void keys_are_forgotten_and_still_compared(void **state) {
+    static const struct {
+        const char *old, *now;
+        Status status;
+        const char *changed;
+    } cases[] = {
+        {"jetstream { key: one }", "jetstream { key: one }", OK, ""},
+        {"K: one\njetstream { key: $K }", "K: one\njetstream { key: $K }", OK, ""},
+        {"jetstream { key: one }", "jetstream { key: \"tw\\x6f\", prev_key: one }", OK,
+         "key\njetstream\n"},
+        {"jetstream { key: one }", "jetstream { key: two, prev_key: three }", ERR_UNSUPPORTED, ""},
+        {"jetstream { key: one }", "jetstream { key: two }", ERR_UNSUPPORTED, ""},
+        {"jetstream { key: one }", "jetstream {}", ERR_UNSUPPORTED, ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Buf error = {0}, changed = {0}, warnings = {0}, shown = {0};
+        Options *old = must_load(cases[i].old), *now = NULL;
+        assert_true(slice_equal(old->jetstream.key, LIT("one")));
+        options_forget_keys(old);
+        assert_int_equal(old->jetstream.key.len, 3);
+        assert_false(holds(old->jetstream.key, "one"));
+        conf_write_json(&shown, conf_root(old->conf));
+        assert_false(holds(buf_slice(&shown), "one"));
+        assert_int_equal(load(cases[i].now, NULL, old, &error, &warnings, &now), OK);
+        assert_int_equal(options_compare(old, now, &error, &changed), cases[i].status);
+        if (cases[i].status == OK)
+            assert_string_equal(buf_text(&changed), cases[i].changed);
+        options_free(old);
+        options_free(now);
+        buf_done(&error);
+        buf_done(&changed);
+        buf_done(&warnings);
+        buf_done(&shown);
+    }
+    Options *shared = must_load("K: one\njetstream { key: $K }\n"
+                                "authorization { user: a, password: $K }");
+    options_forget_keys(shared);
+    assert_true(slice_equal(shared->authorization.password, LIT("one")));
+    options_free(shared);
+}
+
 static void accounts_keep_their_indexes_over_a_reload(void **state) {
     Buf error = {0}, warnings = {0};
     Options *old = must_load("accounts { A {}, B {} }"), *now = NULL;
@@ -494,6 +539,7 @@ int main(void) {
         cmocka_unit_test(the_command_line_wins),
         cmocka_unit_test(starts_are_refused_when_options_contradict),
         cmocka_unit_test(a_reload_takes_what_it_can_and_refuses_the_rest),
+        cmocka_unit_test(keys_are_forgotten_and_still_compared),
         cmocka_unit_test(accounts_keep_their_indexes_over_a_reload),
         cmocka_unit_test(the_digest_is_that_of_the_values),
     };

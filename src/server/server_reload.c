@@ -119,11 +119,12 @@ void server_reload(Server *server) {
     if (status == OK)
         status = options_compare(server->options, now, &error, &changed);
     bool is_key_new =
-        status == OK && !slice_equal(server->options->jetstream.key, now->jetstream.key);
+        status == OK && !slice_equal(server->options->jetstream.key_mark, now->jetstream.key_mark);
     if (status == OK)
         status = apply(server, now, &error);
     if (status == OK && is_key_new && server->store != NULL)
         journal_store_set_key(server->store, server->options->jetstream.key);
+    options_forget_keys(server->options);
     if (status != OK) {
         log_failure(&error);
         options_free(now);

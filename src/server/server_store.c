@@ -92,10 +92,12 @@ Status server_begin_store(Server *server) {
     char reason[128];
 
     if (!server->options->jetstream.is_enabled) {
+        options_forget_keys(server->options);
         server_on_store(server);
         return server->exit_code ? ERR_IO : OK;
     }
     wiring_jetstream_options(server->options, &server->facts, server->arena, js);
+    options_forget_keys(server->options); /* js has them until the store is open */
     js->offload = server->offload;
     js->progress = &server->recovery;
     if (js->max_memory < 0)

@@ -469,6 +469,19 @@ void log_helper_run(void *cookie) {
     }
 }
 
+/* Nobody is there to do them any more. */
+static void drop_jobs(Log *log) {
+    for (Mail *mail = mailbox_take(log->helper_box), *next; mail; mail = next) {
+        next = mail->next;
+        HelperJob *job = (HelperJob *)mail;
+        if (job->kind == JOB_SYNC && job->is_last_use)
+            disk_close(job->file);
+        log->jobs_out--;
+        mem_free(job->path);
+        mem_free(job);
+    }
+}
+
 void log_helper_stop(Log *log) {
     if (log->helper != NULL) {
         HelperJob *job = mem_zalloc(sizeof *job);
@@ -480,6 +493,7 @@ void log_helper_stop(Log *log) {
         thread_join(log->helper);
         log->helper = NULL;
         log_take_mail(log);
+        drop_jobs(log); /* what these answers asked for */
     }
     mailbox_close(log->helper_box);
     log->helper_box = NULL;

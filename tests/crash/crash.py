@@ -3,7 +3,7 @@
 
 After each restart: every acknowledged write is there with its sequence and content, nothing that was not acknowledged is half there,
 objects verify by their digest, and what was removed stays removed (evicted revisions, purged keys and chunks, expired messages,
-confirmed consumer acks).   crash.py --binary PATH [--rounds 50] [--seed N] [--checkpoint-bytes N] [--key]"""
+confirmed consumer acks).   crash.py --binary PATH [--rounds 50] [--seed N] [--checkpoint-bytes N] [--segment-bytes N] [--key]"""
 import argparse, base64, hashlib, json, os, random, sys, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -90,6 +90,42 @@ class Publisher(Writer):
             data = base64.b64decode(wire.api(f"STREAM.MSG.GET.{self.name}", {"seq": seq})["message"]["data"]).decode()
             must(data in self.sent, self.name, "half a message at", seq)
             self.known[seq] = data
+
+
+class Churn(Writer):
+    """Large values of a few keys, one over the other, and small ones that stay: segments hold little that is live, and cleaning moves it."""
+    WINDOW, KEYS, EVERY = 16, 10, 40
+
+    def setup(self, wire):
+        wire.api(f"STREAM.CREATE.{self.name}", {"name": self.name, "subjects": [f"{self.name}.>"], "max_msgs_per_subject": 1, "allow_direct": True})
+        self.known, self.sent, self.count = {}, {}, 0
+
+    def work(self):
+        waiting, inbox = {}, f"_INBOX.{self.name}"
+        self.wire.sub(inbox + ".*")
+        while True:
+            while len(waiting) < self.WINDOW:
+                self.count += 1
+                stays = self.count % self.EVERY == 0
+                subject, payload = f"{self.name}.{'old' + str(self.count) if stays else 'hot' + str(self.count % self.KEYS)}", f"{self.count} " + "x" * (200 if stays else 8000)
+                self.sent[self.count] = subject
+                waiting[str(self.count)] = subject
+                self.wire.pub(subject, payload, f"{inbox}.{self.count}")
+            msg = self.wire.take(lambda op: isinstance(op, Msg))
+            number = msg.subject.rsplit(".", 1)[1]
+            self.known[waiting.pop(number)] = (self.ack(msg), int(number))
+
+    def check(self, wire):
+        old = [subject for subject in self.known if ".old" in subject]
+        for subject in [s for s in self.known if ".hot" in s] + self.random.sample(old, min(150, len(old))):
+            seq, number = self.known[subject]
+            msg = wire.request(f"$JS.API.DIRECT.GET.{self.name}.{subject}")
+            must("404" not in msg.headers.split("\r\n")[0], self.name, subject, "is gone")
+            have, of = int(msg.headers.split("Nats-Sequence: ")[1].split("\r\n")[0]), int(msg.data.split(b" ")[0])
+            must((have, of) == (seq, number) or have > seq and of > number and self.sent.get(of) == subject, self.name, subject, "is", (have, of), "not", (seq, number))
+            self.known[subject] = (have, of)
+        messages = wire.api(f"STREAM.INFO.{self.name}")["state"]["messages"]
+        must(len(self.known) <= messages <= len(set(self.sent.values())), self.name, messages, "messages of", len(self.known))
 
 
 class Copied(Publisher):
@@ -357,9 +393,19 @@ class Transactions(Writer):
 def jetstream(options, number):
     """The block's lines; the key is one after the other, the one before is named, the cipher changes now and then."""
     text = f" checkpoint_bytes: {options.checkpoint_bytes}\n"
+    if options.segment_bytes:
+        text += f" segment_bytes: {options.segment_bytes}\n"
     if options.key:
         text += f" key: key{number}\n prev_key: key{number - 1}\n cipher: {('aes', 'chacha')[number // 3 % 2]}\n"
     return text
+
+
+def moved_by(server):
+    """Records that cleaning has moved since the start, as far as that can still be asked."""
+    try:
+        return server.get("/jsz")["hw_store"]["moved_records"]
+    except (OSError, ValueError, KeyError):
+        return 0
 
 
 def main():
@@ -369,13 +415,16 @@ def main():
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--conf", default="")
     parser.add_argument("--checkpoint-bytes", type=int, default=0, help="many checkpoints: one after each so many bytes of log")
+    parser.add_argument("--segment-bytes", type=int, default=0, help="many segments, so that cleaning takes part (at least 1 MiB); how much it moved is printed")
     parser.add_argument("--key", action="store_true", help="the store is encrypted, with another key after each kill")
     options = parser.parse_args()
     print("seed", options.seed, flush=True)
     chance = random.Random(options.seed)
-    server = Server(options.binary, conf=options.conf, jetstream=jetstream(options, 0))
+    server = Server(options.binary, conf=options.conf, jetstream=jetstream(options, 0), monitor=options.segment_bytes > 0)
     writers = [Publisher("P1", 1), Publisher("P2", 2), Bucket("B1", 3), Bucket("B2", 4), Objects("O1", 5), Objects("O2", 11), Queue("Q1", 6), Limits("L1", 7), Copied("C1", 8), Batches("A1", 8), Transactions("T", 9)]
-    passed = failed = 0
+    if options.segment_bytes:
+        writers = [writer for writer in writers if writer.name not in ("P2", "B2", "O2", "C1")] + [Churn("H1", 10), Churn("H2", 11)]
+    passed = failed = moved = 0
     try:
         server.start()
         with Wire(server.port) as wire:
@@ -384,8 +433,9 @@ def main():
         for round_number in range(options.rounds):
             for writer in writers:
                 writer.again(server.port)
-            time.sleep(chance.uniform(0.05, 0.6))  # the moment of the kill is what is random
+            time.sleep(chance.uniform(0.05, 2.5 if options.segment_bytes else 0.6))  # the moment of the kill is what is random
             ended = server.process.poll()
+            moved += moved_by(server) if options.segment_bytes and ended is None else 0
             server.kill()
             for writer in writers:
                 writer.join()
@@ -405,6 +455,8 @@ def main():
                         raise SystemExit from failure
             passed += 1
         idle = [writer.name for writer in writers if not writer.acked]
+        if options.segment_bytes:
+            print("records moved by cleaning:", moved)
         if idle and options.rounds >= 10:
             failed += 1
             print("FAILED: nothing was ever acknowledged to", *idle)
