@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -18,6 +19,8 @@ enum {
     ACCEPTS_PER_TURN = 64,
     BACKLOG = 4096, /* cut to what the OS allows */
     PAUSE_NS = 100 * NS_PER_MS,
+    PATIENCE_NS = 500 * NS_PER_MS, /* for a port in use */
+    RETRY_NS = 10 * NS_PER_MS,
 };
 
 typedef union Address {
@@ -118,6 +121,21 @@ static void read_bound_address(Listener *listener, const char *host) {
         (void)inet_ntop(address.any.sa_family, bytes, listener->host, sizeof listener->host);
 }
 
+static Status open_socket(const char *host, uint16_t port, int *out_fd) {
+    return is_any_address(host) ? open_any(port, out_fd) : open_named(host, port, out_fd);
+}
+
+/* Whoever had the port may be just about to end. */
+static Status open_socket_in_time(const char *host, uint16_t port, int *out_fd) {
+    uint64_t until = clock_mono_ns() + PATIENCE_NS;
+    for (;;) {
+        Status status = open_socket(host, port, out_fd);
+        if (status != ERR_IO || errno != EADDRINUSE || clock_mono_ns() >= until)
+            return status;
+        (void)nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);
+    }
+}
+
 Status listener_open(Worker *worker, const char *host, int port,
                      void (*on_accept)(Listener *, int fd), void *cookie, Listener **out_listener) {
     ASSERT(worker_is_current(worker));
@@ -125,7 +143,7 @@ Status listener_open(Worker *worker, const char *host, int port,
         return ERR_RANGE;
     uint16_t number = port > 0 ? (uint16_t)port : 0;
     int fd;
-    Status status = is_any_address(host) ? open_any(number, &fd) : open_named(host, number, &fd);
+    Status status = open_socket_in_time(host, number, &fd);
     if (status != OK)
         return status;
 

@@ -10,7 +10,8 @@ typedef struct Listener Listener;
 
 /* on_accept takes fd, which is non-blocking, close-on-exec and without delay. port -1 or 0 = any
  * free one. host is an address or a name; "", "0.0.0.0" and "::" mean all addresses, IPv6 included
- * where there is any. Names are looked up, blocking. ERR_NOT_FOUND: no such host. Text of the OS
+ * where there is any. Names are looked up, blocking. A port in use is waited for, half a
+ * second at most: who had it may be just about to end. ERR_NOT_FOUND: no such host. Text of the OS
  * error in errno when ERR_IO. */
 MUST_CHECK Status listener_open(Worker *worker, const char *host, int port,
                                 void (*on_accept)(Listener *, int fd), void *cookie,

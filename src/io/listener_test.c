@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "io/conn.h"
@@ -97,6 +99,34 @@ static void a_port_in_use_and_a_host_unknown_are_told_apart(void **state) {
     assert_null(second);
     listener_close(first);
     listener_close(NULL);
+}
+
+static int held_fd;
+
+static void let_go(int signal) {
+    (void)signal;
+    (void)close(held_fd);
+}
+
+static void a_port_that_is_let_go_is_waited_for(void **state) {
+    (void)state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    held_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(held_fd >= 0);
+    assert_int_equal(bind(held_fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(held_fd, 1), 0);
+    assert_int_equal(getsockname(held_fd, (struct sockaddr *)&address, &len), 0);
+
+    struct sigaction action = {.sa_handler = let_go}, before;
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    struct itimerval soon = {.it_value.tv_usec = 30000};
+    assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+    Listener *listener = NULL;
+    assert_int_equal(
+        listener_open(all[0], "0.0.0.0", ntohs(address.sin_port), on_accept, NULL, &listener), OK);
+    assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+    listener_close(listener);
 }
 
 static void without_descriptors_it_pauses_and_goes_on_later(void **state) {
@@ -184,6 +214,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(it_accepts_on_every_kind_of_address, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_port_in_use_and_a_host_unknown_are_told_apart, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_port_that_is_let_go_is_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_descriptors_it_pauses_and_goes_on_later, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_peer_reads_our_last_words_though_it_sent_more, set_up,
