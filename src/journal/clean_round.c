@@ -26,7 +26,7 @@ struct CleanRound {
     Task task;
     GroupMove move;
     bool is_moving;
-    void (*done)(void *cookie, bool is_cut_short);
+    void (*done)(void *cookie, const GroupMove *move);
     void *cookie;
 };
 
@@ -57,13 +57,17 @@ static uint64_t entry_bytes_max(const JournalStore *store) {
 }
 
 CleanRound *clean_round_begin(JournalStore *store, const CleanOrder *order,
-                              void (*done)(void *cookie, bool is_cut_short), void *cookie) {
+                              void (*done)(void *cookie, const GroupMove *move), void *cookie) {
     CleanRound *round = mem_zalloc(sizeof *round);
     round->store = store;
     round->order = *order;
     round->done = done;
     round->cookie = cookie;
-    round->move = (GroupMove){.segments = round->order.segments,
+    round->move = (GroupMove){.kind = order->kind,
+                              .from_segment = order->from_segment,
+                              .to_segment = order->to_segment,
+                              .floor_segment = order->floor_segment,
+                              .segments = round->order.segments,
                               .segment_count = order->count,
                               .bytes_left = order->bytes_max,
                               .entry_bytes = entry_bytes_max(store),
@@ -113,7 +117,9 @@ static void on_done(Worker *here, Mail *mail) {
     }
     (void)counter_add(&store->moved_records, round->move.records);
     (void)counter_add(&store->moved_bytes, round->move.bytes);
-    round->done(round->cookie, round->move.is_cut_short);
+    (void)counter_add(&store->packed_bytes, round->move.packed_bytes);
+    (void)counter_add(&store->frame_bytes, round->move.frame_bytes);
+    round->done(round->cookie, &round->move);
     clean_round_free(round);
 }
 
@@ -164,4 +170,12 @@ uint64_t journal_move_pause_ns(Journal *journal, GroupMove *move) {
     if (!is_busy)
         return taken_ns / 4 < 20 * NS_PER_MS ? taken_ns / 4 : 0;
     return own * NS_PER_S / ROUND_BUSY_BYTES_PER_S;
+}
+
+void journal_ask_pack(Journal *journal, bool has_old) {
+    Counter *asks = &journal->store->pack_asks;
+    if (has_old)
+        (void)counter_add(asks, 1);
+    else
+        (void)counter_raise(asks, 1);
 }

@@ -51,6 +51,7 @@ struct Cleaner {
     unsigned idle_looks;
     CleanRound *round;
     CleanOrder order;
+    Packer packer;
     VEC(Tried) tried;
 };
 
@@ -188,13 +189,18 @@ static void note_left(Cleaner *cleaner, const LogSegment *segment) {
              (unsigned long long)segment->number, (unsigned long long)segment->live);
 }
 
-static void on_round_done(void *cookie, bool is_cut_short) {
+static void on_round_done(void *cookie, const GroupMove *move) {
     Cleaner *cleaner = cookie;
     const Log *log = cleaner->store->log;
     LogSegment segment;
     cleaner->round = NULL;
     forget_gone(cleaner);
-    for (size_t i = 0; i < cleaner->order.count && !is_cut_short; i++)
+    if (move->kind != MOVE_OUT) {
+        Look seen;
+        look(cleaner, &seen);
+        packer_note(&cleaner->packer, &cleaner->order, move, worthwhile(cleaner, &seen));
+    }
+    for (size_t i = 0; i < cleaner->order.count && !move->is_cut_short; i++)
         if (log_segment_at(log, cleaner->order.segments[i], &segment) &&
             segment.number == cleaner->order.segments[i] && segment.live)
             note_left(cleaner, &segment);
@@ -203,7 +209,7 @@ static void on_round_done(void *cookie, bool is_cut_short) {
 }
 
 static bool begin(Cleaner *cleaner) {
-    if (cleaner->order.count == 0)
+    if (cleaner->order.kind == MOVE_OUT && cleaner->order.count == 0)
         return false;
     cleaner->round = clean_round_begin(cleaner->store, &cleaner->order, on_round_done, cleaner);
     return true;
@@ -240,14 +246,17 @@ static uint64_t fitting_bytes(const Cleaner *cleaner, uint64_t live) {
     return least(bytes, max);
 }
 
+static void roll(Cleaner *cleaner, uint64_t bytes) {
+    log_shrink(cleaner->store->log, bytes);
+    append_filler(cleaner);
+}
+
 static bool shrink(Cleaner *cleaner, const Look *seen) {
     uint64_t fitting = fitting_bytes(cleaner, seen->live);
-    Log *log = cleaner->store->log;
     if (seen->head.bytes <= fitting ||
         seen->head.bytes - least(seen->head.live, seen->head.bytes) <= fitting * 2)
         return false;
-    log_shrink(log, fitting);
-    append_filler(cleaner);
+    roll(cleaner, fitting);
     return true;
 }
 
@@ -277,6 +286,35 @@ static bool make_room(Cleaner *cleaner, const Look *seen) {
     return begin(cleaner);
 }
 
+/* False: the head is as small as a segment gets. */
+static bool roll_early(Cleaner *cleaner, const Look *seen) {
+    uint64_t bytes = least(fitting_bytes(cleaner, seen->live), seen->head.bytes / 4);
+    uint64_t min = least(CLEAN_SEGMENT_BYTES_MIN, log_segment_bytes(cleaner->store->log));
+    if (bytes < min)
+        bytes = min;
+    if (bytes >= seen->head.bytes)
+        return false;
+    roll(cleaner, bytes);
+    return true;
+}
+
+static bool pack(Cleaner *cleaner, const Look *seen) {
+    switch (packer_choose(&cleaner->packer, cleaner->store, worthwhile(cleaner, seen),
+                          &cleaner->order)) {
+    case PACK_ROUND:
+        return begin(cleaner);
+    case PACK_CHECKPOINT:
+        return ask_for_checkpoint(cleaner);
+    case PACK_ROLL:
+        if (!roll_early(cleaner, seen))
+            packer_note_unrolled(&cleaner->packer);
+        return true;
+    case PACK_NOTHING:
+        break;
+    }
+    return false;
+}
+
 static bool tidy(Cleaner *cleaner, const Look *seen) {
     uint64_t waste = seen->used - least(seen->live, seen->used);
     uint64_t min = worthwhile(cleaner, seen);
@@ -291,6 +329,8 @@ static bool tidy(Cleaner *cleaner, const Look *seen) {
         if (begin(cleaner))
             return true;
     }
+    if (pack(cleaner, seen))
+        return true;
     return shrink(cleaner, seen);
 }
 
@@ -310,7 +350,10 @@ static bool decide(Cleaner *cleaner) {
         choose(cleaner, CLEAN_LIVE_PERCENT, UINT64_MAX, CLEAN_ROUND_BYTES);
         if (begin(cleaner))
             return true;
+        cleaner->packer.is_due = true;
     }
+    if (packer_choose_old(&cleaner->packer, cleaner->store, &cleaner->order))
+        return begin(cleaner);
     return cleaner->idle_looks >= CLEAN_IDLE_LOOKS && tidy(cleaner, &seen);
 }
 

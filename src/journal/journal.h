@@ -38,16 +38,29 @@ struct GroupFreeze {
     void (*done)(GroupFreeze *freeze); /* on home; takes freeze */
 };
 
-/* Segments of the log that shall be given up, and how their live records move out. */
+typedef enum GroupMoveKind {
+    MOVE_OUT,  /* segments shall be given up: their live records move out */
+    MOVE_PACK, /* records that are not compressed, and could be, are: in segments
+                  [from_segment, to_segment). What would not be smaller stays */
+    MOVE_LOOK, /* counts what the same might move */
+} GroupMoveKind;
+
+/* Records of groups that are appended anew. */
 typedef struct GroupMove GroupMove;
 struct GroupMove {
-    const uint64_t *segments; /* ascending */
+    GroupMoveKind kind;
+    const uint64_t *segments; /* MOVE_OUT: ascending */
     size_t segment_count;
-    uint64_t bytes_left;           /* of log that may still be written */
-    uint64_t records, bytes;       /* out: that were moved, and of log that it took */
-    uint64_t entry_bytes;          /* of an entry, about; changed by journal_move_pause_ns */
-    bool is_cut_short;             /* out: there may be more */
-    void (*done)(GroupMove *move); /* on home */
+    uint64_t from_segment, to_segment;
+    uint64_t floor_segment;             /* MOVE_LOOK */
+    uint64_t plain_bytes;               /* MOVE_LOOK, out: of records, */
+    uint64_t plain_new_bytes;           /* and of these, from floor_segment on */
+    uint64_t packed_bytes, frame_bytes; /* out: of records that were compressed; what they take */
+    uint64_t bytes_left;                /* of log that may still be written */
+    uint64_t records, bytes;            /* out: that were moved, and of log that it took */
+    uint64_t entry_bytes;               /* of an entry, about; changed by journal_move_pause_ns */
+    bool is_cut_short;                  /* out: there may be more */
+    void (*done)(GroupMove *move);      /* on home */
     /* Private: what journal_move_pause_ns knew last. */
     Place head;
     uint64_t bytes_seen, seen_ns, busy_ns;
@@ -215,6 +228,9 @@ Offload *journal_offload(const Journal *journal);
  * keep most of the disk; 0 = go on. */
 uint64_t journal_move_pause_ns(Journal *journal, GroupMove *move);
 
+/* A group wants its old records compressed (MOVE_PACK). has_old: it did not before. Any thread. */
+void journal_ask_pack(Journal *journal, bool has_old);
+
 /* OK, ERR_FULL or ERR_IO: whether a publish would be accepted now. */
 Status journal_health(const Journal *journal);
 
@@ -226,6 +242,8 @@ typedef struct JournalSpace {
     uint64_t live_bytes;                 /* of records, in segments */
     uint64_t dead_bytes;                 /* of records that two more checkpoints will give up */
     uint64_t moved_records, moved_bytes; /* by cleaning, since the start */
+    uint64_t packed_bytes, frame_bytes;  /* of records that were compressed, since the start; what
+                                            they took */
     uint64_t index_bytes;                /* files of index runs, as of the newest checkpoint */
 } JournalSpace;
 void journal_store_space(const JournalStore *store, JournalSpace *out_space);

@@ -85,6 +85,8 @@ struct JournalStore {
     uint64_t checkpoint_bytes;
     Counter is_hurried;
     Counter moved_records, moved_bytes, index_bytes;
+    Counter packed_bytes, frame_bytes; /* records that were compressed; what they take */
+    Counter pack_asks;                 /* groups want compression that did not before */
     bool is_started;
     bool is_run_lost; /* recovery: see journal_note_run_lost */
 };
@@ -132,16 +134,41 @@ void cleaner_consider(Cleaner *cleaner);
 /* clean_round.c: asks all groups, one after the other, to move out of the segments. On all[0]. */
 enum { CLEAN_SEGMENTS_MAX = 16 };
 typedef struct CleanOrder {
-    uint64_t segments[CLEAN_SEGMENTS_MAX]; /* ascending */
+    GroupMoveKind kind;
+    uint64_t segments[CLEAN_SEGMENTS_MAX]; /* MOVE_OUT: ascending */
     size_t count;
-    uint64_t bytes_max; /* of log that it may take */
+    uint64_t from_segment, to_segment, floor_segment; /* else */
+    uint64_t bytes_max;                               /* of log that it may take */
 } CleanOrder;
+/* done: move says what was done; borrowed. */
 CleanRound *clean_round_begin(JournalStore *store, const CleanOrder *order,
-                              void (*done)(void *cookie, bool is_cut_short), void *cookie);
+                              void (*done)(void *cookie, const GroupMove *move), void *cookie);
 /* After the workers were joined. NULL-safe. */
 void clean_round_free(CleanRound *round);
 /* On group's home: it leaves. */
 void clean_round_forget(CleanRound *round, const Group *group);
+
+/* clean_pack.c: when records of groups that want compression are compressed. On all[0]; part of
+ * the cleaner. */
+typedef struct Packer {
+    uint64_t asks;      /* when packed_to was last set back */
+    uint64_t packed_to; /* segments before it were packed: what is not compressed there stays so */
+    uint64_t target;    /* the floor shall come so far; 0 = wherever it is */
+    unsigned waited;    /* checkpoints that were asked for to that end */
+    Place looked_head;  /* of the log, when groups were asked last; 0 = never */
+    bool is_due;        /* a round pays, or was cut short */
+    bool is_roll_due;   /* it would, if the floor had passed what is there now */
+} Packer;
+typedef enum PackStep { PACK_NOTHING, PACK_ROUND, PACK_CHECKPOINT, PACK_ROLL } PackStep;
+/* Before the floor, after a checkpoint. True: *out_order. */
+bool packer_choose_old(Packer *packer, const JournalStore *store, CleanOrder *out_order);
+/* While clients are idle; worth: of bytes. PACK_ROLL: the log shall go on in another segment. */
+PackStep packer_choose(Packer *packer, const JournalStore *store, uint64_t worth,
+                       CleanOrder *out_order);
+/* A round of that order ended. */
+void packer_note(Packer *packer, const CleanOrder *order, const GroupMove *move, uint64_t worth);
+/* PACK_ROLL could not be: the head is small. */
+void packer_note_unrolled(Packer *packer);
 
 /* journal_hold.c */
 struct GroupHold {

@@ -15,6 +15,7 @@ typedef struct Replay {
     Status status;
     Place from;         /* where replay begins */
     bool is_whole;      /* the checkpoint; else, with all of the log there, it is not used */
+    bool is_newer;      /* a record of a type that is not known */
     bool is_log_needed; /* a group wants records that its checkpoint covers */
     uint64_t damages, damaged_bytes;
     RecordType stray; /* of the last damaged record that found no group; 0 = not known */
@@ -174,6 +175,14 @@ static void explain_gap(Replay *replay, Group *group, const Record *record) {
     replay->stray = 0;
 }
 
+/* Of a later version: what it says cannot be guessed, and must not be left out. */
+static void note_unknown(Replay *replay, const Record *record, Place at) {
+    if (!replay->is_newer)
+        LOG_ERR("the log holds entries of a later version", "type=%d place=%llx", (int)record->type,
+                (unsigned long long)at);
+    replay->is_newer = true;
+}
+
 static void on_record(void *cookie, const Record *record, Place at, uint64_t damaged_bytes) {
     Replay *replay = cookie;
     const JournalRecovery *recovery = replay->recovery;
@@ -184,6 +193,10 @@ static void on_record(void *cookie, const Record *record, Place at, uint64_t dam
     Group *group = recovery->find(recovery->cookie, record->group);
     if (group == NULL || group->is_memory)
         return;
+    if (!record_type_is_known((uint8_t)record->type)) {
+        note_unknown(replay, record, at);
+        return;
+    }
     if (record->index <= group->index_loaded) {
         if (group->needs_log || record->type == RECORD_TRANSACTION)
             group->ops->place(group, record, at);
@@ -254,6 +267,8 @@ Status journal_store_recover(JournalStore *store, const JournalRecovery *recover
         buf_done(&store->report->text);
         store->report->text = text;
     }
+    if (status == OK && replay.is_newer)
+        status = ERR_VERSION;
     shared_unref(replay.buffer);
     journal_progress_enter(store->progress, STAGE_STARTING);
     return status;
@@ -350,6 +365,8 @@ void journal_store_space(const JournalStore *store, JournalSpace *out_space) {
     *out_space = (JournalSpace){.spare_bytes = log_spare_bytes(store->log),
                                 .moved_records = counter_get(&store->moved_records),
                                 .moved_bytes = counter_get(&store->moved_bytes),
+                                .packed_bytes = counter_get(&store->packed_bytes),
+                                .frame_bytes = counter_get(&store->frame_bytes),
                                 .index_bytes = counter_get(&store->index_bytes)};
     for (uint64_t n = 0; log_segment_at(store->log, n, &segment); n = segment.number + 1) {
         out_space->log_bytes += segment.bytes;

@@ -183,11 +183,12 @@ static void write_store(Jsz *all, Buf *out) {
     buf_printf(out,
                ",\"hw_store\":{\"log_bytes\":%llu,\"spare_bytes\":%llu,\"live_bytes\":%llu,"
                "\"dead_bytes\":%llu,\"index_bytes\":%llu,\"moved_records\":%llu,"
-               "\"moved_bytes\":%llu}",
+               "\"moved_bytes\":%llu,\"packed_bytes\":%llu,\"frame_bytes\":%llu}",
                (unsigned long long)space.log_bytes, (unsigned long long)space.spare_bytes,
                (unsigned long long)space.live_bytes, (unsigned long long)space.dead_bytes,
                (unsigned long long)space.index_bytes, (unsigned long long)space.moved_records,
-               (unsigned long long)space.moved_bytes);
+               (unsigned long long)space.moved_bytes, (unsigned long long)space.packed_bytes,
+               (unsigned long long)space.frame_bytes);
 }
 
 static void finish(Gather *gather) {

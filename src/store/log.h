@@ -177,8 +177,12 @@ void log_reader_free(LogReader *reader);
 /* Puts a durable chunk into the cache (takes a reference of its own). */
 void log_reader_keep(LogReader *reader, const LogChunk *chunk);
 
+/* A record whose length is not known takes no more than this. */
+enum { LOG_UNSIZED_MAX = 64 * 1024 };
+
 /* OK: *out_record borrows from *out_hold, which the caller unrefs. ERR_AGAIN: not in memory: use
- * log_reader_fetch. ERR_CORRUPT: damaged. bytes = record_bytes of it, as known when it was written.
+ * log_reader_fetch. ERR_CORRUPT: damaged. bytes = record_bytes of it, as known when it was written;
+ * 0: not known (LOG_UNSIZED_MAX), likewise below.
  */
 MUST_CHECK Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out_record,
                                   Shared **out_hold);

@@ -55,7 +55,7 @@ typedef struct FetchJob {
     LogReader *reader;
     Link link;
     Place place;
-    size_t bytes;
+    size_t bytes;      /* 0 = not known */
     SegmentFile *file; /* NULL: the job opens it */
     bool is_direct;
     /* What lies behind a record that is read alone comes into the page cache at least: it costs the
@@ -238,18 +238,22 @@ static Range *range_add(LogReader *reader, Range range) {
     return &reader->ranges[0];
 }
 
+/* bytes 0: not known; all of it is in the range. */
 static Status range_parse(Range *range, Place place, size_t bytes, Record *out_record,
                           Shared **out_hold) {
     size_t used;
+    bool is_unsized = bytes == 0;
+    if (is_unsized)
+        bytes = range->end - place;
     Slice slice = slice_from(range->at + (place - range->start), bytes);
     bool is_checked = place == range->checked;
     Status status = is_checked ? record_parse_trusted(slice, out_record, &used)
                                : record_parse(slice, out_record, &used);
-    if (status != OK || used != bytes)
+    if (status != OK || (used != bytes && !is_unsized))
         return ERR_CORRUPT;
     range->checked = place;
-    if (place + bytes > range->used_to)
-        range->used_to = place + bytes;
+    if (place + used > range->used_to)
+        range->used_to = place + used;
     *out_hold = shared_ref(range->bytes);
     return OK;
 }
@@ -281,6 +285,7 @@ static bool is_worth_direct(const LogReader *reader, size_t ahead) {
 
 /* What to read for a record, in whole pages. Nothing at or after the head, except the record
  * itself: it may be written later, and a copy of what was there before must not stay in the cache.
+ * bytes 0: not known; then it lies before the head.
  */
 static void range_bounds(const LogReader *reader, Place place, size_t bytes, uint64_t file_bytes,
                          size_t ahead, Place *out_start, Place *out_end) {
@@ -288,6 +293,8 @@ static void range_bounds(const LogReader *reader, Place place, size_t bytes, uin
     Place start = place & ~(Place)(BLOCK_ALIGN - 1);
     Place end = start + (ahead ? ahead : BLOCK_ALIGN);
     Place head = log_head(reader->log);
+    if (bytes == 0 && end < place + LOG_UNSIZED_MAX)
+        end = (place + LOG_UNSIZED_MAX + BLOCK_ALIGN - 1) & ~(Place)(BLOCK_ALIGN - 1);
     if (end > head)
         end = head;
     if (end > segment + file_bytes)
@@ -429,6 +436,46 @@ static Status open_now(LogReader *reader, uint64_t segment, SegmentFile **out_fi
 
 /* --- reading --- */
 
+/* What the record's first bytes say; unchecked. */
+static Status read_len(LogReader *reader, SegmentFile *file, Place place, bool is_cached_only,
+                       size_t *out_bytes) {
+    uint32_t len;
+    uint64_t offset = place_offset(place);
+    if (offset + RECORD_HEADER_BYTES > file->bytes)
+        return ERR_CORRUPT;
+    Status status = is_cached_only ? disk_read_cached(file->file, &len, sizeof len, offset)
+                                   : disk_read(file->file, &len, sizeof len, offset);
+    if (status != OK)
+        return is_cached_only ? ERR_AGAIN : status;
+    status = decrypt(reader, file, offset, (char *)&len, sizeof len);
+    if (status != OK || len < RECORD_HEADER_BYTES || len > LOG_UNSIZED_MAX)
+        return ERR_CORRUPT;
+    *out_bytes = ((size_t)len + 7) & ~(size_t)7;
+    return OK;
+}
+
+static Status peek_unsized(LogReader *reader, Place place, Record *out_record, Shared **out_hold) {
+    size_t bytes;
+    if (log_reader_look(reader, place, out_record, out_hold) == OK)
+        return OK;
+    SegmentFile *file = file_find(reader, place_segment(place));
+    if (file == NULL || file->file == NULL)
+        return ERR_AGAIN;
+    Status status = read_len(reader, file, place, true, &bytes);
+    return status == OK ? read_from_disk(reader, place, bytes, true, out_record, out_hold) : status;
+}
+
+static Status read_unsized(LogReader *reader, Place place, Record *out_record, Shared **out_hold) {
+    size_t bytes;
+    SegmentFile *file;
+    Status status = open_now(reader, place_segment(place), &file);
+    if (status == OK)
+        status = read_len(reader, file, place, false, &bytes);
+    if (status != OK)
+        return status == ERR_NOT_FOUND || status == ERR_RANGE ? ERR_CORRUPT : status;
+    return read_from_disk(reader, place, bytes, false, out_record, out_hold);
+}
+
 Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out_record,
                        Shared **out_hold) {
     ASSERT_READER_HOME(reader);
@@ -442,6 +489,8 @@ Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out
             *out_hold = shared_ref(chunk->bytes);
         return status;
     }
+    if (bytes == 0)
+        return peek_unsized(reader, place, out_record, out_hold);
     Range *range = range_find(reader, place, bytes);
     if (range)
         return range_parse(range, place, bytes, out_record, out_hold);
@@ -471,6 +520,8 @@ Status log_reader_read(LogReader *reader, Place place, size_t bytes, Record *out
     Status status = log_reader_peek(reader, place, bytes, out_record, out_hold);
     if (status != ERR_AGAIN)
         return status;
+    if (bytes == 0)
+        return read_unsized(reader, place, out_record, out_hold);
     return read_from_disk(reader, place, bytes, false, out_record, out_hold);
 }
 
@@ -564,7 +615,7 @@ static void fetch_run(OffloadJob *job) {
     Place segment_end = fetch->start - place_offset(fetch->start) + fetch->file_bytes;
     if (fetch->end > segment_end)
         fetch->end = segment_end;
-    if (fetch->place + fetch->bytes > fetch->end) {
+    if (fetch->place + (fetch->bytes ? fetch->bytes : RECORD_HEADER_BYTES) > fetch->end) {
         fetch->status = ERR_RANGE;
         return;
     }

@@ -53,6 +53,12 @@ void record_write(const Record *record, char *to) {
     memcpy(to + offsetof(RecordHead, crc), &head.crc, sizeof head.crc);
 }
 
+bool record_type_is_known(uint8_t type) {
+    return (type >= RECORD_PUBLISH && type <= RECORD_CONSUMER_RESTORE) ||
+           (type >= RECORD_COUNTER_BASE && type <= RECORD_SCHEDULE_FIRE) ||
+           (type >= RECORD_BATCH && type <= RECORD_CHUNK);
+}
+
 Status record_parse_trusted(Slice bytes, Record *out_record, size_t *out_used) {
     RecordHead head;
     if (bytes.len < sizeof head)

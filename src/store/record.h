@@ -52,9 +52,14 @@ typedef enum RecordType {
                           one behind the other; headers: which and where (stream/moved_entry.h).
                           Each can be read by its own place. Type and group of a record that nobody
                           reads (RECORD_FILLER_GROUP) too */
+    RECORD_FRAME = 33, /* group: stream. As RECORD_MOVED, the records compressed
+                          (stream/frame_entry.h). A place in it has PLACE_FRAME */
     RECORD_SCHEDULE_FIRE = 22, /* group: stream. payload: seq of a schedule, i64 when it is due
                                   next; the next entry is its message (RECORD_FIRED) */
 } RecordType;
+
+/* A type that this version knows. */
+bool record_type_is_known(uint8_t type);
 
 /* Record.flags of RECORD_PUBLISH. */
 enum {
@@ -82,14 +87,25 @@ typedef struct Record {
 /* Place: where a record lies: log segment number and offset, 0 = nowhere. Ordered like the log. */
 typedef uint64_t Place;
 enum { PLACE_OFFSET_BITS = 28 };
+
+/* A Place in an index with this bit: the record is in the RECORD_FRAME entry that lies there, found
+ * by its sequence. Entries lie at multiples of 8: the lowest bits say what it counts as
+ * (stream/frame_entry.h). */
+#define PLACE_FRAME (1ull << 61)
+enum { PLACE_SHARE_MASK = 7 };
 static inline Place place_of(uint64_t segment, uint64_t offset) {
     return segment << PLACE_OFFSET_BITS | offset;
 }
 static inline uint64_t place_segment(Place place) {
-    return place >> PLACE_OFFSET_BITS;
+    return (place & (PLACE_FRAME - 1)) >> PLACE_OFFSET_BITS;
 }
 static inline uint64_t place_offset(Place place) {
     return place & ((1u << PLACE_OFFSET_BITS) - 1);
+}
+
+/* Where the frame lies. */
+static inline Place place_of_frame(Place place) {
+    return place & ~(PLACE_FRAME | PLACE_SHARE_MASK);
 }
 
 /* A Place in an index with this bit: its record has RECORD_REF. */

@@ -313,10 +313,24 @@ void scrub_damages_done(ScrubDamages *damages) {
     vec_done(damages);
 }
 
+/* What is damaged begins where a block does, and a record lies in one block. */
+static bool hits_unsized(const ScrubDamage *damage, Place place, Place start, Place stop) {
+    Record record;
+    size_t used;
+    if (place < start || place >= stop)
+        return false;
+    if (damage->content == NULL)
+        return true;
+    Slice bytes = slice_from(shared_bytes(damage->content) + (place - start), stop - place);
+    return record_parse(bytes, &record, &used) != OK;
+}
+
 bool scrub_damage_hits(const ScrubDamage *damage, Place place, size_t record_bytes_) {
     Place start = place_of(damage->file.number, damage->offset), stop = start + damage->bytes;
     Record record;
     size_t used;
+    if (damage->file.kind == SCRUB_SEGMENT && record_bytes_ == 0)
+        return hits_unsized(damage, place, start, stop);
     if (damage->file.kind != SCRUB_SEGMENT || place + record_bytes_ <= start || place >= stop)
         return false;
     if (damage->content == NULL || place < start || place + record_bytes_ > stop)

@@ -61,5 +61,5 @@ void scrub_take(Scrub *scrub, ScrubDamages *out_damages);
 void scrub_damages_done(ScrubDamages *damages);
 
 /* Whether the record that lies at place is damaged too: it lies in the damaged bytes, in part at
- * least, and does not stand there whole. */
+ * least, and does not stand there whole. record_bytes 0: not known. */
 bool scrub_damage_hits(const ScrubDamage *damage, Place place, size_t record_bytes);

@@ -27,6 +27,8 @@ typedef struct Walk {
     uint64_t hits;        /* in that stream */
     Buf seqs;             /* the first of them */
     uint64_t messages, streams;
+    Place frame; /* that was looked at last, and what was found */
+    bool is_frame_hit;
 } Walk;
 
 struct DamageWatch {
@@ -103,11 +105,21 @@ static bool is_ref_hit(const Walk *walk, Stream *stream, uint64_t seq, const Msg
     return true;
 }
 
-static bool is_hit(const Walk *walk, Stream *stream, uint64_t seq, const MsgSlot *slot) {
+/* One that is hit is so for all of its records. */
+static bool is_hit_in_frame(Walk *walk, Place frame) {
+    if (walk->frame != frame)
+        walk->is_frame_hit = is_hit_at(walk, frame, 0);
+    walk->frame = frame;
+    return walk->is_frame_hit;
+}
+
+static bool is_hit(Walk *walk, Stream *stream, uint64_t seq, const MsgSlot *slot) {
     if (slot->place & MSG_IN_HEAP || slot->size & (MSG_DAMAGED | MSG_UNSEEN) || !slot->subject)
         return false;
     if (!(slot->place & MSG_REF) && place_segment(slot->place) != walk->damage.file.number)
         return false;
+    if (slot->place & MSG_FRAME)
+        return is_hit_in_frame(walk, place_of_frame(slot->place));
     Slice subject =
         subject_entry_text(subject_index_entry(&stream->parts->subjects, slot->subject));
     if (slot->place & MSG_REF)

@@ -9,6 +9,7 @@
 #include "stream/api.h"
 #include "stream/catalogue.h"
 #include "stream/damage.h"
+#include "stream/frame_read.h"
 #include "stream/pull.h"
 #include "stream/stream.h"
 #include "stream/usage.h"
@@ -226,6 +227,7 @@ static void free_on_worker(Worker *worker) {
     map_done(&js->directory);
     map64_done(&js->streams);
     usage_table_free(js->held);
+    frame_cache_free(js->frames);
     mem_free(js->usage);
     mem_free(js);
     worker->jetstream = NULL;

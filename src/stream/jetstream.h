@@ -100,6 +100,7 @@ struct JetStream {
     BatchCounts *batch_counts;  /* one for all workers */
     struct DamageWatch *damage; /* damage.h; on worker 0 */
     struct ChunkTable *chunks;  /* one for all workers */
+    struct FrameCache *frames;  /* frame_read.h; NULL until the first was read */
 };
 
 /* Set-up: opens the store, replays it, creates streams on their homes and the API ports. options

@@ -163,9 +163,10 @@ static void add_bytes(MsgBase *base, uint64_t place, uint64_t bytes) {
     base->segments[base->segment_count++] = (RunSegment){place_segment(place), bytes};
 }
 
-void msg_base_move_bytes(MsgBase *base, uint64_t from, uint64_t to, uint64_t bytes) {
-    msg_base_drop_bytes(base, from & ~MSG_REF, bytes);
-    add_bytes(base, to & ~MSG_REF, bytes);
+void msg_base_move_bytes(MsgBase *base, uint64_t from, uint64_t to, uint64_t bytes_from,
+                         uint64_t bytes_to) {
+    msg_base_drop_bytes(base, from & ~MSG_REF, bytes_from);
+    add_bytes(base, to & ~MSG_REF, bytes_to);
 }
 
 void msg_base_move(MsgBase *base, size_t page, unsigned i, uint64_t place) {

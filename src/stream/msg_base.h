@@ -58,7 +58,8 @@ void msg_base_settle(MsgBase *base);
 
 /* Its record lies elsewhere from now on; with msg_base_move_bytes. */
 void msg_base_move(MsgBase *base, size_t page, unsigned i, uint64_t place);
-void msg_base_move_bytes(MsgBase *base, uint64_t from, uint64_t to, uint64_t bytes);
+void msg_base_move_bytes(MsgBase *base, uint64_t from, uint64_t to, uint64_t bytes_from,
+                         uint64_t bytes_to);
 /* What was moved up to now is in frozen. No run is being made. */
 void msg_base_freeze_moved(MsgBase *base);
 /* The i-th of the page is live: where it was moved; 0 = it was not. */

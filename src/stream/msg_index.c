@@ -339,14 +339,15 @@ MsgSlot *msg_index_edit(MsgIndex *index, uint64_t seq) {
     return settled(index, page, &page->slots[page_slot_at(page, i)]);
 }
 
-void msg_index_move(MsgIndex *index, uint64_t seq, uint64_t place, uint64_t bytes) {
+void msg_index_move(MsgIndex *index, uint64_t seq, uint64_t place, uint64_t bytes_from,
+                    uint64_t bytes_to) {
     size_t at;
     unsigned i = seq % MSG_PAGE_SLOTS;
     const uint64_t from = msg_index_get(index, seq)->place;
     if (index->aside && seq < index->aside->cut)
-        vec_push(&index->aside->moved, ((MsgMove){seq, from, place, bytes}));
+        vec_push(&index->aside->moved, ((MsgMove){seq, from, place, bytes_from, bytes_to}));
     if (is_in_base(index, seq, &at)) {
-        msg_base_move_bytes(index->base, from, place, bytes);
+        msg_base_move_bytes(index->base, from, place, bytes_from, bytes_to);
         msg_base_move(index->base, at, i, place);
         return;
     }

@@ -43,6 +43,9 @@ enum {
 /* A place with this bit is that of a record which refers to a chunk (stream_chunk.h). */
 #define MSG_REF (1ull << 62)
 
+/* A place with this bit: the record is in a frame (frame_entry.h). */
+#define MSG_FRAME PLACE_FRAME
+
 enum { MSG_NEXT_FAR = INT32_MAX };
 
 typedef struct __attribute__((packed, aligned(4))) MsgSlot {
@@ -91,8 +94,10 @@ MsgSlot *msg_index_get(const MsgIndex *index, uint64_t seq);
 /* seq is live: its slot, to be changed. */
 MsgSlot *msg_index_edit(MsgIndex *index, uint64_t seq);
 
-/* seq is live, its record in the log: it lies elsewhere from now on. */
-void msg_index_move(MsgIndex *index, uint64_t seq, uint64_t place, uint64_t bytes);
+/* seq is live, its record in the log: it lies elsewhere from now on. What it counted as there, and
+ * counts as here. */
+void msg_index_move(MsgIndex *index, uint64_t seq, uint64_t place, uint64_t bytes_from,
+                    uint64_t bytes_to);
 
 /* First live one at or above seq, last live one at or below it; 0 when there is none. */
 uint64_t msg_index_next(const MsgIndex *index, uint64_t seq);
@@ -114,7 +119,7 @@ typedef struct MsgDead {
 } MsgDead;
 
 typedef struct MsgMove {
-    uint64_t seq, from, to, bytes;
+    uint64_t seq, from, to, bytes_from, bytes_to;
 } MsgMove;
 
 /* What was set aside, and what became of it since. */

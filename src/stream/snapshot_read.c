@@ -109,8 +109,7 @@ static void on_fetched(void *cookie, Status status) {
 static void fetch_removed(Snapshot *snapshot, Place place, size_t bytes) {
     snapshot->fetch = mem_alloc(sizeof *snapshot->fetch);
     snapshot->fetch->snapshot = snapshot;
-    log_reader_fetch(journal_reader(snapshot->stream->js->journal), place, bytes, on_fetched,
-                     snapshot->fetch);
+    stream_fetch_record(snapshot->stream, place, bytes, on_fetched, snapshot->fetch);
 }
 
 static Status read_removed_ref(Snapshot *snapshot, const RemovedMsg *removed, StoredMsg *out_msg) {
@@ -126,7 +125,6 @@ static Status read_removed_ref(Snapshot *snapshot, const RemovedMsg *removed, St
 }
 
 static Status read_removed(Snapshot *snapshot, const RemovedMsg *removed, StoredMsg *out_msg) {
-    LogReader *reader = journal_reader(snapshot->stream->js->journal);
     *out_msg = (StoredMsg){.seq = removed->seq, .time_ns = removed->time_ns};
     if (removed->place & MSG_IN_HEAP) {
         heap_msg_get(shared_ref((Shared *)(uintptr_t)(removed->place & ~MSG_IN_HEAP)), out_msg);
@@ -136,7 +134,8 @@ static Status read_removed(Snapshot *snapshot, const RemovedMsg *removed, Stored
         return read_removed_ref(snapshot, removed, out_msg);
     Record record;
     Shared *hold;
-    Status status = log_reader_peek(reader, removed->place, removed->bytes, &record, &hold);
+    Status status = stream_peek_record(snapshot->stream, removed->seq, removed->place,
+                                       removed->bytes, &record, &hold);
     if (status == ERR_AGAIN)
         fetch_removed(snapshot, removed->place, removed->bytes);
     if (status != OK)

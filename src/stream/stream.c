@@ -86,6 +86,8 @@ Stream *stream_new(JetStream *js, Account *account, uint32_t group, StreamConfig
     stream->consumers = consumer_set_new(stream);
     copies_configure(stream);
 
+    if (config->compression_s2 && stream_is_file(stream))
+        journal_ask_pack(js->journal, false);
     parts->usage->streams++;
     *reserved_of(stream) += stream_config_reserves(config);
     journal_add_group(js->journal, &stream->group);

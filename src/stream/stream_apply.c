@@ -336,6 +336,10 @@ static void apply_config(Stream *stream, const Record *record, const Ticket *tic
     *reserved_of(stream) += stream_config_reserves(config);
     *reserved_of(stream) -= stream_config_reserves(old);
     stream_config_took_effect(stream);
+    if (config->compression_s2 && !old->compression_s2 && stream_is_file(stream)) {
+        stream->parts->is_unpackable = false;
+        journal_ask_pack(stream->js->journal, true);
+    }
     if (!stream_has_markers(stream))
         stream_expire(stream, record->time_ns, UINT64_MAX);
     stream_trim(stream);
@@ -379,6 +383,11 @@ static void apply_by_type(Stream *stream, const Record *record, Place place, Sha
         break;
     case RECORD_MOVED:
         stream_apply_moved(stream, record, place);
+        if (ticket)
+            stream_move_landed(stream, OK);
+        break;
+    case RECORD_FRAME:
+        stream_apply_frame(stream, record, place);
         if (ticket)
             stream_move_landed(stream, OK);
         break;

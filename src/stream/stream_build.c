@@ -442,7 +442,7 @@ static bool find_next(const MsgBase *next, uint64_t seq, size_t *out_page) {
 
 static void carry_move(StreamBuild *build, const MsgMove *move) {
     size_t page;
-    msg_base_move_bytes(build->next, move->from, move->to, move->bytes);
+    msg_base_move_bytes(build->next, move->from, move->to, move->bytes_from, move->bytes_to);
     if (find_next(build->next, move->seq, &page))
         msg_base_move(build->next, page, move->seq % MSG_PAGE_SLOTS, move->to);
 }

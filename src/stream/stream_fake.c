@@ -270,6 +270,10 @@ uint64_t journal_move_pause_ns(Journal *journal, GroupMove *move) {
     return 0;
 }
 
+void journal_ask_pack(Journal *journal, bool has_old) {
+    (void)journal, (void)has_old;
+}
+
 Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out_record,
                        Shared **out_hold) {
     (void)reader;
@@ -284,7 +288,7 @@ Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out
     if (at >= len ||
         record_parse(slice_from(shared_bytes(entry->bytes) + at, len - at), out_record, &used))
         return ERR_CORRUPT;
-    if (bytes != record_bytes(out_record))
+    if (bytes && bytes != record_bytes(out_record))
         return ERR_CORRUPT;
     *out_hold = shared_ref(entry->bytes);
     return OK;
@@ -473,6 +477,7 @@ void world_end(void) {
     }
     mem_free(world.entries);
     usage_table_free(world.js.held);
+    frame_cache_free(world.js.frames);
     for (size_t i = 0; i < world.sent_count; i++) {
         mem_free(world.sent[i].to);
         mem_free(world.sent[i].headers);

@@ -24,8 +24,10 @@ size_t stream_record_bytes(size_t subject_len, uint32_t slot_size) {
 }
 
 size_t stream_live_bytes(size_t subject_len, uint64_t place, uint32_t slot_size) {
-    return place & MSG_REF ? chunk_msg_bytes(subject_len, 0)
-                           : stream_record_bytes(subject_len, slot_size);
+    if (place & MSG_REF)
+        return chunk_msg_bytes(subject_len, 0);
+    size_t bytes = stream_record_bytes(subject_len, slot_size);
+    return place & MSG_FRAME ? frame_share_bytes(bytes, place) : bytes;
 }
 
 /* A message whose record never came counts as a message of no bytes. */

@@ -2,50 +2,26 @@
 
 #include "base/mem.h"
 #include "io/clock.h"
-#include "stream/msg_base.h"
+#include "stream/stream_move_private.h"
 
 enum {
-    SLICE_NS = 500 * 1000, /* of a turn */
-    SLICE_LOOK = 16,       /* messages between two looks at the clock */
-    SLICE_PAGES = 4,       /* pages, likewise */
+    SLICE_LOOK = 16, /* messages between two looks at the clock */
+    /* What so many frames in a row were not worth is hardly worth the next: one piece of so many is
+     * tried from then on. */
+    PACK_FAILURES_MAX = 8,
+    PACK_SAMPLE = 16,
 };
-
-/* The message's record, or the chunk that it refers to. */
-typedef struct Candidate {
-    uint64_t seq;
-    Place place;
-    bool is_chunk;
-} Candidate;
-
-typedef enum Phase { PHASE_WALKING, PHASE_READING, PHASE_LANDING } Phase;
-
-struct StreamMove {
-    Stream *stream;
-    Phase phase;
-    GroupMove *move;
-    Task task;
-    Timer timer;
-    uint64_t seq;            /* all below it were looked at */
-    VEC(Candidate) found;    /* to be read, in order */
-    size_t read_at;          /* in found */
-    uint64_t found_bytes;    /* of their records */
-    MovedWriter entry;       /* being made */
-    struct MoveFetch *fetch; /* NULL: none under way */
-    unsigned in_flight;      /* entries that were appended */
-    bool has_failed;         /* one was refused */
-    bool is_walked;          /* nothing more will be found */
-};
-
-/* Outlives the move when that ends first. */
-typedef struct MoveFetch {
-    StreamMove *move;
-    uint64_t seq;
-    Place place;
-    bool is_chunk;
-} MoveFetch;
 
 static void run_slice(Task *task);
 static void on_timer(Timer *timer);
+
+/* Whether looking for more of it pays. */
+static void note_success(StreamMove *self) {
+    if (self->frames)
+        self->stream->parts->is_unpackable = false;
+    else if (self->move->kind == MOVE_PACK && self->failures >= PACK_FAILURES_MAX)
+        self->stream->parts->is_unpackable = true;
+}
 
 /* Ends; the caller touches nothing of it any more. */
 static void finish(StreamMove *self) {
@@ -58,15 +34,10 @@ static void finish(StreamMove *self) {
         self->fetch->move = NULL;
     vec_done(&self->found);
     moved_writer_done(&self->entry);
+    frame_writer_done(&self->frame);
+    note_success(self);
     mem_free(self);
     move->done(move);
-}
-
-static bool has_time(uint64_t began_ns, unsigned look, unsigned *left) {
-    if (--*left)
-        return true;
-    *left = look;
-    return clock_mono_ns() - began_ns < SLICE_NS;
 }
 
 static void append(StreamMove *self, const Record *draft) {
@@ -79,104 +50,78 @@ static void append(StreamMove *self, const Record *draft) {
     journal_append(self->stream->js->journal, &self->stream->group, draft, &ticket, true);
 }
 
-/* ---- finding ---- */
+/* ---- writing ---- */
 
-static bool is_leaving(const GroupMove *move, Place place) {
-    uint64_t segment = place_segment(place);
-    size_t low = 0, high = move->segment_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (move->segments[middle] < segment)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < move->segment_count && move->segments[low] == segment;
-}
-
-/* Whether one between the two places may be leaving. */
-static bool may_leave(const GroupMove *move, Place least, Place greatest) {
-    for (size_t i = 0; i < move->segment_count; i++)
-        if (move->segments[i] >= place_segment(least) &&
-            move->segments[i] <= place_segment(greatest))
-            return true;
-    return false;
-}
-
-/* What is only in memory, or known to be damaged, stays. */
-static void look_at(StreamMove *self, uint64_t seq, const MsgSlot *slot) {
-    if (slot->place & MSG_IN_HEAP || slot->size & (MSG_DAMAGED | MSG_UNSEEN) ||
-        !is_leaving(self->move, slot->place))
+static void append_moved(StreamMove *self) {
+    MovedWriter *entry = &self->entry;
+    if (!entry->count)
         return;
-    vec_push(&self->found, ((Candidate){seq, slot->place}));
-    Slice subject = {0};
-    if (slot->subject)
-        subject =
-            subject_entry_text(subject_index_entry(&self->stream->parts->subjects, slot->subject));
-    self->found_bytes += stream_record_bytes(subject.len, slot->size);
+    Record draft = {.type = RECORD_MOVED,
+                    .time_ns = stream_clock(self->stream),
+                    .headers = buf_slice(&entry->heads),
+                    .payload = buf_slice(&entry->records)};
+    self->move->records += entry->count;
+    append(self, &draft);
+    moved_writer_clear(entry);
 }
 
-static bool has_enough(const StreamMove *self) {
-    return self->found_bytes >= self->move->entry_bytes;
+static void take_as_it_is(StreamMove *self, uint64_t seq, Place from, Slice raw) {
+    moved_writer_add(&self->entry, seq, from, raw);
+    if (self->entry.records.len >= self->move->entry_bytes)
+        append_moved(self);
 }
 
-/* A page of the base that holds nothing that leaves is passed as a whole. The first sequence to
- * look at, not below from. */
-static uint64_t skip_pages(const StreamMove *self, uint64_t from) {
-    const MsgBase *base = self->stream->index->base;
-    size_t page = msg_base_lower(base, from / MSG_PAGE_SLOTS);
-    Place least, greatest;
-    if (page == base->len)
-        return msg_index_base_end(self->stream->index);
-    const MsgBasePage *at = &base->pages[page];
-    uint64_t begin = at->number * MSG_PAGE_SLOTS;
-    bool may = at->has_moves || at->has_edits ||
-               (run_page_places(base->run, &base->written[page], &least, &greatest) &&
-                (greatest >= MSG_REF || may_leave(self->move, least, greatest)));
-    if (at->count && may)
-        return from > begin ? from : begin;
-    return begin + MSG_PAGE_SLOTS;
-}
-
-/* From self->seq on to the end of its page. */
-static void walk_page(StreamMove *self) {
-    const MsgIndex *index = self->stream->index;
-    uint64_t end = (self->seq / MSG_PAGE_SLOTS + 1) * MSG_PAGE_SLOTS, seq;
-    MsgScan scan;
-    const MsgSlot *slot;
-    msg_scan_up(&scan, index, self->seq);
-    self->seq = end;
-    while ((slot = msg_scan_next_up(&scan, &seq))) {
-        if (seq >= end) { /* the next page that is there, of the base or not */
-            self->seq = seq < msg_index_base_end(index) ? end : seq;
-            return;
-        }
-        look_at(self, seq, slot);
-        if (has_enough(self)) {
-            self->seq = seq + 1;
-            return;
+static void append_frame(StreamMove *self) {
+    FrameWriter *frame = &self->frame;
+    GroupMove *move = self->move;
+    Record draft;
+    if (!frame->members.len)
+        return;
+    if (frame_writer_make(frame, &draft)) {
+        draft.time_ns = stream_clock(self->stream);
+        move->records += frame->members.len;
+        move->packed_bytes += frame->records.len;
+        move->frame_bytes += record_bytes(&draft);
+        append(self, &draft);
+        self->frames++;
+        self->failures = 0;
+    } else {
+        self->failures++;
+        Slice rest = buf_slice(&frame->records);
+        for (size_t i = 0; i < frame->members.len && move->kind == MOVE_OUT; i++) {
+            const FrameMember *member = &frame->members.at[i];
+            take_as_it_is(self, member->seq, member->from, slice_first(rest, member->bytes));
+            rest = slice_from_at(rest, member->bytes);
         }
     }
-    self->is_walked = true;
+    frame_writer_clear(frame);
 }
 
-/* False: there was no time for more. */
-static bool walk_some(StreamMove *self, uint64_t began_ns) {
-    unsigned left = SLICE_PAGES;
-    while (!self->is_walked && !has_enough(self)) {
-        if (!has_time(began_ns, SLICE_PAGES, &left))
-            return false;
-        uint64_t base_end = msg_index_base_end(self->stream->index);
-        if (self->seq < base_end) {
-            uint64_t seq = skip_pages(self, self->seq);
-            if (seq != self->seq && seq % MSG_PAGE_SLOTS == 0) {
-                self->seq = seq;
-                continue;
-            }
-        }
-        walk_page(self);
+/* An entry must fit into any segment. */
+static bool has_room(const StreamMove *self, size_t bytes) {
+    const FrameWriter *frame = &self->frame;
+    return !frame->members.len || (frame_writer_has_room(frame, bytes) &&
+                                   frame->records.len + bytes <= self->move->entry_bytes);
+}
+
+/* raw: the record. */
+static void take(StreamMove *self, const Candidate *one, Slice raw, bool is_ref) {
+    if (is_ref || !self->stream->config->compression_s2 || !frame_takes(raw.len)) {
+        take_as_it_is(self, one->seq, one->place, raw);
+        return;
     }
-    return true;
+    if (!has_room(self, raw.len))
+        append_frame(self);
+    frame_writer_add(&self->frame, one->seq, one->place, raw);
+}
+
+/* What was found was read. A frame that is not full goes on with what is found next. */
+static void end_piece(StreamMove *self) {
+    if (self->is_walked || !self->move->bytes_left)
+        append_frame(self);
+    append_moved(self);
+    vec_clear(&self->found);
+    self->read_at = self->found_bytes = 0;
 }
 
 /* ---- reading ---- */
@@ -199,8 +144,7 @@ static void fetch_one(StreamMove *self, const Candidate *one, size_t bytes) {
     MoveFetch *fetch = mem_alloc(sizeof *fetch);
     *fetch = (MoveFetch){self, one->seq, one->place, one->is_chunk};
     self->fetch = fetch;
-    log_reader_fetch(journal_reader(self->stream->js->journal), one->place, bytes, on_fetched,
-                     fetch);
+    stream_fetch_record(self->stream, one->place, bytes, on_fetched, fetch);
 }
 
 /* A chunk is an entry of its own, behind which all that refer to it find it. */
@@ -245,13 +189,14 @@ static bool read_one(StreamMove *self, const Candidate *one) {
         return read_chunk(self, one);
     if (!slot || (slot->place & ~MSG_REF) != one->place)
         return true; /* removed meanwhile */
+    bool slot_is_ref = slot->place & MSG_REF;
     Status status = stream_read_record(stream, one->seq, &stored);
     if (status == ERR_AGAIN) {
         fetch_one(self, one, stored.bytes);
         return false;
     }
     if (status == OK) {
-        moved_writer_add(&self->entry, one->seq, one->place, record_raw(&stored.record));
+        take(self, one, record_raw(&stored.record), slot_is_ref);
         shared_unref(stored.hold);
     }
     return true;
@@ -263,34 +208,22 @@ static bool read_some(StreamMove *self, uint64_t began_ns) {
     while (self->read_at < self->found.len) {
         if (self->fetch)
             return false;
-        if (!has_time(began_ns, SLICE_LOOK, &left)) {
+        if (!stream_move_has_time(began_ns, SLICE_LOOK, &left)) {
             worker_ready(self->stream->group.home, &self->task);
             return false;
         }
         Candidate one = self->found.at[self->read_at];
+        unsigned tries = self->frames + self->failures;
         if (!read_one(self, &one))
             return false; /* the fetch may be back already */
         self->read_at++;
+        if (tries != self->frames + self->failures)
+            left = 1; /* that took its time */
     }
     return true;
 }
 
-/* ---- writing ---- */
-
-static void append_entry(StreamMove *self) {
-    MovedWriter *entry = &self->entry;
-    self->move->records += entry->count;
-    vec_clear(&self->found);
-    self->read_at = self->found_bytes = 0;
-    if (!entry->count)
-        return;
-    Record draft = {.type = RECORD_MOVED,
-                    .time_ns = stream_clock(self->stream),
-                    .headers = buf_slice(&entry->heads),
-                    .payload = buf_slice(&entry->records)};
-    append(self, &draft);
-    moved_writer_clear(entry);
-}
+/* ---- the whole ---- */
 
 /* Everything that was found was appended, and came back. True: it is over. */
 static bool end_or_go_on(StreamMove *self) {
@@ -304,25 +237,41 @@ static bool end_or_go_on(StreamMove *self) {
     return false;
 }
 
+/* What will hardly become smaller is not read. */
+static void pass_over(StreamMove *self) {
+    if (self->move->kind != MOVE_PACK || self->failures < PACK_FAILURES_MAX)
+        return;
+    if (++self->passed % PACK_SAMPLE == 0)
+        return;
+    vec_clear(&self->found);
+    self->found_bytes = 0;
+}
+
 static void run_slice(Task *task) {
     StreamMove *self = CONTAINER_OF(task, StreamMove, task);
     uint64_t began_ns = clock_mono_ns();
+    unsigned left = 1;
     for (;;) {
         if (self->phase == PHASE_WALKING) {
-            if (!walk_some(self, began_ns)) {
+            if (!stream_move_find(self, began_ns)) {
                 worker_ready(self->stream->group.home, &self->task);
                 return;
             }
+            pass_over(self);
             self->phase = PHASE_READING;
         }
         if (self->phase == PHASE_READING) {
             if (!read_some(self, began_ns))
                 return;
-            append_entry(self);
+            end_piece(self);
             self->phase = PHASE_LANDING;
         }
         if (self->in_flight || end_or_go_on(self))
             return;
+        if (!stream_move_has_time(began_ns, 1, &left)) {
+            worker_ready(self->stream->group.home, &self->task);
+            return;
+        }
     }
 }
 
@@ -349,12 +298,16 @@ bool stream_move(Group *group, GroupMove *move) {
     Stream *stream = (Stream *)group;
     if (stream->parts->move || !stream->state.messages)
         return false;
+    if (move->kind != MOVE_OUT && !stream->config->compression_s2)
+        return false;
+    if (move->kind == MOVE_LOOK && stream->parts->is_unpackable)
+        return false;
     StreamMove *self = mem_zalloc(sizeof *self);
     self->stream = stream;
     self->move = move;
     task_init(&self->task, run_slice);
     timer_init(&self->timer, on_timer);
-    if (walk_some(self, clock_mono_ns()) && self->is_walked && !self->found.len) {
+    if (stream_move_find(self, clock_mono_ns()) && self->is_walked && !self->found.len) {
         vec_done(&self->found);
         mem_free(self);
         return false;

@@ -27,6 +27,7 @@ void stream_note_unreadable(Stream *stream, uint64_t seq, Place place);
 /* stream_move_apply.c: a message whose record lies where the entry says lies elsewhere from now on;
  * others (removed, or moved since) stay as they are. */
 void stream_apply_moved(Stream *stream, const Record *record, Place place);
+void stream_apply_frame(Stream *stream, const Record *record, Place place);
 
 /* An entry with TICKET_MOVED was applied (OK) or refused. */
 void stream_move_landed(Stream *stream, Status status);

@@ -17,12 +17,18 @@ static bool is_record_of(const Stream *stream, const MsgSlot *slot, Slice subjec
            member->bytes == chunk_msg_bytes(subject.len, use->headers_len);
 }
 
+static void land(Stream *stream, uint64_t seq, const MsgSlot *slot, size_t subject_len,
+                 uint64_t to) {
+    const uint64_t bytes_from = stream_live_bytes(subject_len, slot->place, slot->size);
+    const uint64_t bytes_to = stream_live_bytes(subject_len, to, slot->size);
+    msg_index_move(stream->index, seq, to, bytes_from, bytes_to);
+    stream_note_drop(stream, DROP_OF_MESSAGES, slot->place & ~MSG_REF, bytes_from);
+    log_add_live(journal_log(stream->js->journal), to & ~MSG_REF, bytes_to);
+}
+
 static void move(Stream *stream, const MsgSlot *slot, Slice subject, const MovedMember *member) {
-    const uint64_t bytes = stream_live_bytes(subject.len, slot->place, slot->size);
     const uint64_t ref = slot->place & MSG_REF;
-    msg_index_move(stream->index, member->seq, member->place | ref, bytes);
-    stream_note_drop(stream, DROP_OF_MESSAGES, member->from, bytes);
-    log_add_live(journal_log(stream->js->journal), member->place, bytes);
+    land(stream, member->seq, slot, subject.len, member->place | ref);
 }
 
 void stream_apply_moved(Stream *stream, const Record *record, Place place) {
@@ -37,5 +43,21 @@ void stream_apply_moved(Stream *stream, const Record *record, Place place) {
         Slice subject = subject_of(stream, &slot);
         if (is_record_of(stream, &slot, subject, &member))
             move(stream, &slot, subject, &member);
+    }
+}
+
+void stream_apply_frame(Stream *stream, const Record *record, Place place) {
+    FrameScan scan;
+    FrameMember member;
+    if (!frame_scan(&scan, record, place))
+        return;
+    while (frame_next(&scan, &member)) {
+        const MsgSlot *found = msg_index_get(stream->index, member.seq);
+        if (!found || found->place != member.from || found->size & MSG_UNSEEN)
+            continue; /* as above; one that refers to a chunk is in no frame */
+        const MsgSlot slot = *found;
+        size_t subject_len = subject_of(stream, &slot).len;
+        if (member.bytes == stream_record_bytes(subject_len, slot.size))
+            land(stream, member.seq, &slot, subject_len, member.place);
     }
 }

@@ -40,8 +40,8 @@ Status stream_read_record(Stream *stream, uint64_t seq, StoredRecord *out_stored
     if (slot->size & (MSG_DAMAGED | MSG_UNSEEN) || !expect(stream, seq, slot, &expected))
         return ERR_CORRUPT;
     out_stored->bytes = expected.bytes;
-    Status status = log_reader_peek(journal_reader(stream->js->journal), expected.place,
-                                    expected.bytes, &out_stored->record, &out_stored->hold);
+    Status status = stream_peek_record(stream, seq, expected.place, expected.bytes,
+                                       &out_stored->record, &out_stored->hold);
     if (status == OK && !is_it(stream, &expected, &out_stored->record)) {
         shared_unref(out_stored->hold);
         status = ERR_CORRUPT;

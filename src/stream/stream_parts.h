@@ -11,6 +11,7 @@
 #include "stream/copy_entry.h"
 #include "stream/counters.h"
 #include "stream/dup_window.h"
+#include "stream/frame_read.h"
 #include "stream/lease.h"
 #include "stream/msg_index.h"
 #include "stream/pub_headers.h"
@@ -144,6 +145,7 @@ struct StreamParts {
     StreamBuild *build;          /* NULL: none under way */
     StreamChunks chunks;
     struct StreamMove *move; /* stream_move.h; NULL: none under way */
+    bool is_unpackable;      /* compression was tried, and saved nothing */
     uint64_t heap_count;     /* live messages that are kept in memory */
     uint64_t run_generation; /* of the run that the index stands on; 0 = none */
     JetStreamUsage *usage;
@@ -169,7 +171,7 @@ uint64_t stream_accounted_bytes(const Stream *stream, size_t subject_len, uint32
 /* record_bytes of a stored message, unless it refers to a chunk (chunk_msg_bytes). */
 size_t stream_record_bytes(size_t subject_len, uint32_t slot_size);
 /* What its record counts as in the log's live bytes: of one that refers to a chunk, headers are not
- * counted. */
+ * counted; of one in a frame, its share. */
 size_t stream_live_bytes(size_t subject_len, uint64_t place, uint32_t slot_size);
 
 /* stream_publish.c */

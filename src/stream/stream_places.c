@@ -113,7 +113,7 @@ static Placing *placing_of(Stream *stream) {
     Placing *placing = parts->placing = mem_zalloc(sizeof *placing);
     msg_scan_up(&scan, stream->index, 0);
     while ((slot = msg_scan_next_up(&scan, &seq)))
-        if (slot->size & MSG_UNSEEN && slot->place && !(slot->place & MSG_IN_HEAP))
+        if (slot->size & MSG_UNSEEN && slot->place && !(slot->place & (MSG_IN_HEAP | MSG_FRAME)))
             vec_push(&placing->waiting, ((PlaceSeq){slot->place & ~MSG_REF, seq}));
     if (placing->waiting.len > 1)
         qsort(placing->waiting.at, placing->waiting.len, sizeof *placing->waiting.at, by_place);
@@ -184,6 +184,26 @@ static void place_message(Stream *stream, const Record *record, Place place) {
     }
 }
 
+/* Those in a frame are found by their sequences. */
+static void place_frame(Stream *stream, const Record *entry, Place place) {
+    FrameScan scan;
+    FrameMember member;
+    Frame frame;
+    Record message;
+    if (!frame_scan(&scan, entry, place) || frame_open(entry, &frame) != OK)
+        return;
+    for (const FrameRecord *at = frame.records; frame_next(&scan, &member); at++) {
+        MsgSlot *slot = msg_index_get(stream->index, member.seq);
+        if (!slot || slot->place != member.place || !(slot->size & MSG_UNSEEN) || slot->subject ||
+            !frame_record(&frame, at, &message))
+            continue;
+        if ((message.type == RECORD_PUBLISH || message.type == RECORD_COPY) &&
+            stream_unwrap_copy(&message, &(uint64_t){0}) && is_plausible(&message))
+            fill_slot(stream, member.seq, slot, &message);
+    }
+    frame_done(&frame);
+}
+
 void stream_place(Group *group, const Record *record, Place place) {
     Stream *stream = (Stream *)group;
     Record member;
@@ -201,6 +221,9 @@ void stream_place(Group *group, const Record *record, Place place) {
         moved_scan(&moved, record, place);
         while (moved_next(&moved, true, &moved_member))
             place_message(stream, &moved_member.record, moved_member.place);
+        break;
+    case RECORD_FRAME:
+        place_frame(stream, record, place);
         break;
     default:
         place_message(stream, record, place);

@@ -130,12 +130,11 @@ static Slice subject_of(const Stream *stream, const MsgSlot *slot) {
 
 /* Of a message whose subject would have to be looked up in the run: the record in memory says it
  * too. That it is the one is told by all else, its time in ns before all. ERR_AGAIN: not so. */
-static Status read_of_run(Stream *stream, const MsgSlot *slot, Record *out_record,
+static Status read_of_run(Stream *stream, uint64_t seq, const MsgSlot *slot, Record *out_record,
                           Shared **out_hold) {
     if (slot->size & MSG_IS_COPY || !subject_is_of_run(slot->subject))
         return ERR_AGAIN;
-    Status status =
-        log_reader_look(journal_reader(stream->js->journal), slot->place, out_record, out_hold);
+    Status status = stream_look_record(stream, seq, slot->place, out_record, out_hold);
     if (status != OK)
         return ERR_AGAIN;
     if (out_record->time_ns == slot->time_ns &&
@@ -145,14 +144,14 @@ static Status read_of_run(Stream *stream, const MsgSlot *slot, Record *out_recor
     return ERR_AGAIN;
 }
 
-static Status read_record(Stream *stream, const MsgSlot *slot, Record *out_record,
+static Status read_record(Stream *stream, uint64_t seq, const MsgSlot *slot, Record *out_record,
                           Shared **out_hold) {
-    if (read_of_run(stream, slot, out_record, out_hold) == OK)
+    if (read_of_run(stream, seq, slot, out_record, out_hold) == OK)
         return OK;
     Slice subject = subject_of(stream, slot);
     Status status =
-        log_reader_peek(journal_reader(stream->js->journal), slot->place,
-                        stream_record_bytes(subject.len, slot->size), out_record, out_hold);
+        stream_peek_record(stream, seq, slot->place, stream_record_bytes(subject.len, slot->size),
+                           out_record, out_hold);
     if (status != OK)
         return status;
     if (stream_unwrap_copy(out_record, &(uint64_t){0}) &&
@@ -208,7 +207,7 @@ Status stream_read(Stream *stream, uint64_t seq, StoredMsg *out_msg) {
 
     Record record;
     Shared *hold;
-    Status status = read_record(stream, slot, &record, &hold);
+    Status status = read_record(stream, seq, slot, &record, &hold);
     if (status == ERR_CORRUPT)
         (void)stream_mark_damaged(stream, seq);
     if (status)
@@ -319,16 +318,12 @@ Status stream_read_now(Stream *stream, uint64_t seq, StoredMsg *out_msg) {
     for (;;) {
         ChunkPart part;
         Chunk *chunk;
-        Record record;
-        Shared *hold;
         Status status = stream_read(stream, seq, out_msg);
         if (status != ERR_AGAIN || !part_to_fetch(stream, seq, &part, &chunk))
             return status;
-        status = log_reader_read(journal_reader(stream->js->journal), part.place, part.bytes,
-                                 &record, &hold);
+        status = stream_fetch_record_now(stream, part.place, part.bytes);
         if (status)
             return status;
-        shared_unref(hold);
     }
 }
 
@@ -354,8 +349,7 @@ void stream_fetch(Stream *stream, uint64_t seq, StreamWait *wait) {
     list_init(&fetch->waits);
     list_push_back(&fetch->waits, &wait->link);
     list_push_back(&parts->fetches, &fetch->link);
-    log_reader_fetch(journal_reader(stream->js->journal), part.place, part.bytes, on_fetched,
-                     fetch);
+    stream_fetch_record(stream, part.place, part.bytes, on_fetched, fetch);
 }
 
 void stream_cancel_wait(StreamWait *wait) {

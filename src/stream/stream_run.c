@@ -267,12 +267,14 @@ static bool apply_moved(Stream *stream, Slice from) {
         const MsgSlot *slot = msg_index_get(stream->index, seq);
         if (!slot || !slot->place || slot->place & MSG_IN_HEAP || !place || place & MSG_IN_HEAP)
             return false;
-        size_t bytes = stream_live_bytes(subject_of(stream, slot).len, slot->place, slot->size);
+        size_t subject_len = subject_of(stream, slot).len;
+        size_t bytes_from = stream_live_bytes(subject_len, slot->place, slot->size);
+        size_t bytes_to = stream_live_bytes(subject_len, place, slot->size);
         if (!(slot->size & MSG_UNSEEN)) {
-            log_drop_live(log, slot->place & ~MSG_REF, bytes);
-            log_add_live(log, place & ~MSG_REF, bytes);
+            log_drop_live(log, slot->place & ~MSG_REF, bytes_from);
+            log_add_live(log, place & ~MSG_REF, bytes_to);
         }
-        msg_index_move(stream->index, seq, place, bytes);
+        msg_index_move(stream->index, seq, place, bytes_from, bytes_to);
     }
     return true;
 }
