@@ -1,29 +1,10 @@
 """Disk space comes back: what was removed is given up, though something old stays in every segment of the log."""
-import glob, json, os, time
+import json, time
 
 from run import test
 from server import Server
+from space import SMALL, log_bytes, until_below
 from wire import Msg, Wire
-
-SMALL = " segment_bytes: 1M\n checkpoint_bytes: 1M\n"
-
-
-def log_bytes(server):
-    total = 0
-    for path in glob.glob(f"{server.dir}/store/**/log/*", recursive=True):
-        try:
-            total += os.path.getsize(path)
-        except FileNotFoundError:
-            pass  # given up just now
-    return total
-
-
-def until_below(server, most, seconds=60):
-    end = time.monotonic() + seconds
-    while log_bytes(server) > most:
-        assert time.monotonic() < end, (log_bytes(server), most, server.get("/jsz")["hw_store"])
-        time.sleep(0.2)
-
 
 @test(workers=(1, 2))
 def a_work_queue_that_was_consumed_leaves_almost_nothing(context, conf=""):
