@@ -99,6 +99,14 @@ uint64_t sim_moved(void) {
     return space.moved_records;
 }
 
+uint64_t sim_framed(void) {
+    JournalSpace space;
+    if (!sim.is_open)
+        return 0;
+    journal_store_space(sim.store, &space);
+    return space.frame_bytes;
+}
+
 bool sim_open(const SimOptions *options) {
     static const Slice names[] = {LIT("$G")};
     static JetStreamAccountLimits limits = {-1, -1, -1, -1, -1, -1, -1, false};

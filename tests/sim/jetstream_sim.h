@@ -28,6 +28,8 @@ void sim_seed(uint64_t seed);
 bool sim_open(const SimOptions *options);
 /* Records that were moved since it was opened. */
 uint64_t sim_moved(void);
+/* Bytes of frames that were written, since the start. */
+uint64_t sim_framed(void);
 /* As it would end when the process dies: nothing that waits is committed. Also in order, when the
  * disk works. Jobs that wait are run before. */
 void sim_close(void);

@@ -16,7 +16,7 @@ extern const char *const ledger_subjects[LEDGER_SUBJECTS];
 
 typedef struct LedgerConfig { /* 0 = none */
     uint32_t max_msgs, max_bytes, max_per_subject, max_age_s, marker_ttl_s, first_seq;
-    bool is_new, is_new_per_subject, has_ttl;
+    bool is_new, is_new_per_subject, has_ttl, is_compressed;
 } LedgerConfig;
 
 typedef struct LedgerMsg {

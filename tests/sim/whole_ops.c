@@ -36,6 +36,7 @@ static bool is_set_back(void) {
 /* ---- configs ---- */
 
 static void draw_config(unsigned s, LedgerConfig *config) {
+    config->is_compressed = whole.has_frames && pick(4);
     if (s >= 2)
         return;
     config->max_msgs = pick(3) ? 0 : 4 + pick(12);
@@ -54,14 +55,15 @@ static void write_config(unsigned s, char body[768]) {
         "\"allow_atomic\":%s,\"allow_batched\":%s,\"allow_msg_counter\":%s,\"allow_msg_ttl\":%s,"
         "\"subject_delete_marker_ttl\":%llu,\"max_msgs\":%d,\"max_bytes\":%d,\"max_msgs_per_"
         "subject\":%d,\"max_age\":%llu,\"discard\":\"%s\",\"discard_new_per_subject\":%s,"
-        "\"duplicate_window\":%llu,\"first_seq\":%u}",
+        "\"duplicate_window\":%llu,\"first_seq\":%u,\"compression\":\"%s\"}",
         ledger_names[s], ledger_names[s], s < 2 ? "true" : "false", s < 2 ? "true" : "false",
         s < 2 ? "true" : "false", s == 2 ? "true" : "false", config->has_ttl ? "true" : "false",
         config->marker_ttl_s * 1000000000ull, config->max_msgs ? (int)config->max_msgs : -1,
         config->max_bytes ? (int)config->max_bytes : -1,
         config->max_per_subject ? (int)config->max_per_subject : -1,
         config->max_age_s * 1000000000ull, config->is_new ? "new" : "old",
-        config->is_new_per_subject ? "true" : "false", WINDOW_S * 1000000000ull, config->first_seq);
+        config->is_new_per_subject ? "true" : "false", WINDOW_S * 1000000000ull, config->first_seq,
+        config->is_compressed ? "s2" : "none");
 }
 
 static bool op_create(unsigned s) {
@@ -88,11 +90,13 @@ static bool op_create_copy(void) {
     whole.now.streams[m] =
         (LedgerStream){.exists = true, .kind = pick(2) ? LEDGER_MIRROR : LEDGER_SOURCED};
     whole_tell("create M\n");
-    return op_judge(ask("STREAM.CREATE", m,
-                        whole.now.streams[m].kind == LEDGER_MIRROR
-                            ? "{\"name\":\"M\",\"allow_direct\":true,\"mirror\":{\"name\":\"A\"}}"
-                            : "{\"name\":\"M\",\"allow_direct\":true,\"sources\":[{\"name\":"
-                              "\"A\"}]}"));
+    char body[256];
+    bool is_mirror = whole.now.streams[m].kind == LEDGER_MIRROR;
+    (void)snprintf(body, sizeof body,
+                   "{\"name\":\"M\",\"allow_direct\":true,\"compression\":\"%s\",%s}",
+                   whole.has_frames ? "s2" : "none",
+                   is_mirror ? "\"mirror\":{\"name\":\"A\"}" : "\"sources\":[{\"name\":\"A\"}]");
+    return op_judge(ask("STREAM.CREATE", m, body));
 }
 
 void op_create_streams(void) {

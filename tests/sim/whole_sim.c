@@ -44,6 +44,7 @@ static void on_line(LogLevel level, const char *event, const char *facts) {
 /* ---- lives ---- */
 
 static void end_process(bool has_power_cut) {
+    whole.framed += sim_framed();
     sim_close();
     if (has_power_cut)
         disk_sim_power_cut();
@@ -243,6 +244,7 @@ bool whole_seed(uint64_t seed, bool is_telling, bool is_careful, char *out_probl
         .checkpoint_bytes = UINT64_C(16384) << pick(4),
     };
     whole.has_chunks = pick(2);
+    whole.has_frames = seed % 2 == 0;
     whole.options.chunk_bytes_min = whole.has_chunks ? SIM_CHUNK_BYTES_MIN : 0;
     log_init(on_line, LOG_WARN);
     bool is_good = !setjmp(seed_end);

@@ -25,6 +25,8 @@ typedef struct Whole {
     bool is_careful; /* everything is looked at after each operation */
     SimOptions options;
     bool has_chunks;         /* some payloads are large and equal */
+    bool has_frames;         /* some streams want compression */
+    uint64_t framed;         /* bytes of frames */
     Ledger now;              /* after all that was done */
     Ledger chain[CHAIN_MAX]; /* what may be instead, when an operation is open: chain[0] before */
     unsigned chain_len;
