@@ -19,6 +19,10 @@ enum {
 
     /* A peer must take this much, or all there was, within each write deadline. */
     DEADLINE_BYTES = 1024 * 1024,
+
+    /* So many connections to flush are written to with one system call. */
+    WIDE_MIN = 16,
+    WIDE_BYTES_MAX = 8 * 1024, /* of those that have no more to say: then the way counts */
 };
 
 static const uint64_t CLOSE_FLUSH_NS = 5ull * NS_PER_S;
@@ -222,11 +226,29 @@ static bool has_output(const Conn *conn) {
     return conn->pending_bytes != 0 || (conn->codec && conn_has_replies(conn));
 }
 
+/* Of bytes that were to go n went, or none because of why (errno). False: that is all for now, and
+ * conn is in the list where it belongs. */
+static bool note_written(Conn *conn, ssize_t n, int why, size_t bytes, size_t *written) {
+    if (n < 0 && why == EINTR)
+        return true;
+    if (n < 0 && why != EAGAIN) {
+        conn_close(conn, conn->state == CONN_FLUSHING ? conn->end : CONN_END_WRITE_ERROR);
+        return false;
+    }
+    if (n > 0) {
+        consume(conn, (size_t)n);
+        *written += (size_t)n;
+    }
+    if (n >= 0 && (size_t)n == bytes)
+        return true;
+    set_blocked(conn, *written);
+    return false;
+}
+
 /* Leaves conn in the list where it belongs: to flush when its share of the turn is used up,
- * blocked, closing, or none. */
-static void write_out(Conn *conn) {
+ * blocked, closing, or none. written: in this flush before. */
+static void write_out(Conn *conn, size_t written) {
     struct iovec parts[OUT_PARTS_MAX];
-    size_t written = 0;
 
     list_remove(&conn->flush_link);
     while (has_output(conn)) {
@@ -240,20 +262,8 @@ static void write_out(Conn *conn) {
         int count;
         size_t bytes = parts_of(conn, parts, &count);
         ssize_t n = write_parts(conn->watch.fd, parts, count);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno != EAGAIN) {
-            conn_close(conn, conn->state == CONN_FLUSHING ? conn->end : CONN_END_WRITE_ERROR);
+        if (!note_written(conn, n, errno, bytes, &written))
             return;
-        }
-        if (n > 0) {
-            consume(conn, (size_t)n);
-            written += (size_t)n;
-        }
-        if (n < 0 || (size_t)n < bytes) {
-            set_blocked(conn, written);
-            return;
-        }
     }
     set_unblocked(conn);
 }
@@ -271,8 +281,7 @@ void conn_flush_later(Conn *conn) {
         list_push_back(&conn->home->loop->flush, &conn->flush_link);
 }
 
-static void flush_one(Conn *conn) {
-    write_out(conn);
+static void finish_flush(Conn *conn) {
     if (conn->state == CONN_FLUSHING && conn->pending_bytes == 0) {
         conn_close(conn, conn->end);
         return;
@@ -286,12 +295,86 @@ static void flush_one(Conn *conn) {
     }
 }
 
+/* Many at once. */
+
+/* Little, and in one piece. */
+static bool is_simple(const Conn *conn) {
+    return conn->codec == NULL && conn->pending_bytes != 0 &&
+           conn->pending_bytes <= WIDE_BYTES_MAX && conn->out_first->len == conn->pending_bytes;
+}
+
+static bool is_wide(const List *due) {
+    const Link *link = due->next;
+    for (unsigned i = 0; i < WIDE_MIN; i++, link = link->next)
+        if (link == due)
+            return false;
+    return true;
+}
+
+static SendRing *ring_of(WorkerLoop *loop) {
+    if (loop->ring == NULL && !loop->is_ringless) {
+        loop->ring = send_ring_new();
+        loop->is_ringless = loop->ring == NULL;
+    }
+    return loop->ring;
+}
+
+static void drop_ring(WorkerLoop *loop) {
+    send_ring_free(loop->ring);
+    loop->ring = NULL;
+    loop->is_ringless = true;
+}
+
+/* All have been written to before the owner of any is told. */
+static void flush_together(WorkerLoop *loop, Conn **conns, SendJob *jobs, unsigned count) {
+    if (!send_ring_run(loop->ring, jobs, count))
+        drop_ring(loop);
+    for (unsigned i = 0; i < count; i++) {
+        size_t written = 0;
+        ssize_t n = jobs[i].sent < 0 ? -1 : jobs[i].sent;
+        if (note_written(conns[i], n, (int)-jobs[i].sent, jobs[i].len, &written))
+            write_out(conns[i], written);
+    }
+    for (unsigned i = 0; i < count; i++)
+        finish_flush(conns[i]);
+}
+
+static void flush_wide(WorkerLoop *loop, List *due) {
+    Conn *conns[SEND_RING_JOBS_MAX];
+    SendJob jobs[SEND_RING_JOBS_MAX];
+    unsigned count = 0;
+    List rest;
+
+    list_init(&rest);
+    for (Link *link; count < SEND_RING_JOBS_MAX && (link = list_pop_front(due));) {
+        Conn *conn = CONTAINER_OF(link, Conn, flush_link);
+        if (!is_simple(conn)) {
+            list_push_back(&rest, link);
+            continue;
+        }
+        conns[count] = conn;
+        jobs[count++] = (SendJob){
+            .fd = conn->watch.fd, .bytes = conn->out_first->ptr, .len = conn->out_first->len};
+    }
+    flush_together(loop, conns, jobs, count);
+    for (Link *link; (link = list_pop_front(&rest));) {
+        Conn *conn = CONTAINER_OF(link, Conn, flush_link);
+        write_out(conn, 0);
+        finish_flush(conn);
+    }
+}
+
 /* What callbacks append now is flushed in the next turn, after its mail. */
 void conns_flush_all(WorkerLoop *loop) {
     List due;
     loop_move_list(&due, &loop->flush);
-    for (Link *link; (link = list_pop_front(&due));)
-        flush_one(CONTAINER_OF(link, Conn, flush_link));
+    while (is_wide(&due) && ring_of(loop) != NULL)
+        flush_wide(loop, &due);
+    for (Link *link; (link = list_pop_front(&due));) {
+        Conn *conn = CONTAINER_OF(link, Conn, flush_link);
+        write_out(conn, 0);
+        finish_flush(conn);
+    }
 }
 
 static void on_write_deadline(Timer *timer) {

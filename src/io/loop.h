@@ -10,6 +10,7 @@
 #include "io/linger.h"
 #include "io/mailbox.h"
 #include "io/outbox.h"
+#include "io/send_ring.h"
 #include "io/thread.h"
 #include "io/timer_heap.h"
 #include "io/worker.h"
@@ -63,6 +64,8 @@ struct WorkerLoop {
     size_t input_bytes;   /* read in this phase of the turn */
     uint64_t output_mark; /* out.appended at the start of the turn */
     OutPool out;
+    SendRing *ring;   /* NULL until many sockets are written to at once */
+    bool is_ringless; /* there is none to be had */
     Lingering lingering;
 
     struct epoll_event events[LOOP_EVENTS_PER_TURN];

@@ -34,6 +34,7 @@ static void worker_free(Worker *worker) {
     mailbox_close(loop->box);
     timer_heap_done(&loop->timers);
     out_pool_done(&loop->out);
+    send_ring_free(loop->ring);
     loop_free_lent(loop);
     mem_free(loop->batches);
     mem_free(loop->dirty);
