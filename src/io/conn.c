@@ -442,6 +442,12 @@ void conn_close_after_flush(Conn *conn) {
         conn_end_after_flush(conn, CONN_END_OURS);
 }
 
+void conn_reset_after_flush(Conn *conn) {
+    if (conn->state == CONN_OPEN)
+        conn->is_resetting = true;
+    conn_close_after_flush(conn);
+}
+
 void conn_end_by_peer(Conn *conn) {
     if (!has_output(conn) || conn->blocked_since_ns != 0) {
         conn_close(conn, CONN_END_PEER);
@@ -460,7 +466,7 @@ static void release(Conn *conn) {
         return; /* detached */
     if (conn->is_lingering) {
         watch_remove(conn->home, &conn->watch);
-        linger_start(conn->home, conn->watch.fd);
+        linger_start(conn->home, conn->watch.fd, conn->is_resetting);
     } else {
         (void)close(conn->watch.fd); /* leaves epoll by itself */
     }

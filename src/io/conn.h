@@ -71,6 +71,7 @@ struct Conn {
     bool is_kept_due;   /* private: kept was not offered to on_data yet */
     bool is_last_flush; /* private: what does not go at once is dropped */
     bool is_lingering;  /* private: closed by us after its last words were written */
+    bool is_resetting;  /* private: by conn_reset_after_flush */
     bool is_drain_due;  /* private: on_drained is to be called */
     bool is_ended;      /* private: the codec's last words were said */
     ConnEnd end;
@@ -113,6 +114,9 @@ void conn_close(Conn *conn, ConnEnd end);
 /* What is pending is written first, for write_deadline at most (5 s when there is none). No more
  * on_data; what is appended afterwards is dropped. */
 void conn_close_after_flush(Conn *conn);
+/* The same for a peer that is cut off in the middle of what it sends: it has a moment to read why,
+ * then the connection is reset, so that a write of it fails instead of going nowhere. */
+void conn_reset_after_flush(Conn *conn);
 
 static inline bool conn_is_congested(const Conn *conn) {
     return conn->is_congested;

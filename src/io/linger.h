@@ -3,9 +3,13 @@
  *
  * Closing a socket with unread input resets the connection, and the peer may lose what it was sent
  * last, such as why it was closed. So after the last write our side is shut down, and what still
- * comes in is thrown away until the peer closes, or for a moment at most. */
+ * comes in is thrown away until the peer closes, or for a moment at most.
+ *
+ * With a reset our side is not shut down: once the peer has what it was sent and was silent for a
+ * while, it gets the reset. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/list.h"
@@ -18,6 +22,6 @@ typedef struct Lingering {
 } Lingering;
 
 /* Takes fd; closes it now or later. */
-void linger_start(Worker *worker, int fd);
+void linger_start(Worker *worker, int fd, bool with_reset);
 /* Closes all. */
 void lingering_done(Worker *worker);

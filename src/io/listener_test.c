@@ -209,6 +209,46 @@ static void a_peer_reads_our_last_words_though_it_sent_more(void **state) {
     listener_close(listener);
 }
 
+static size_t on_data_too_much(Conn *conn, char *data, size_t len) {
+    (void)data;
+    conn_append(conn, LIT("why"));
+    conn_reset_after_flush(conn);
+    return len;
+}
+
+static void a_peer_that_is_cut_off_reads_why_before_the_reset(void **state) {
+    (void)state;
+    static const ConnOps ops = {on_data_too_much, NULL, on_closed};
+    Listener *listener = listen_on("127.0.0.1");
+    int fd = connect_to(listener_port(listener));
+    while (accepted_count == 0)
+        worker_turn(all[0], true);
+    Conn conn;
+    assert_int_equal(conn_open(&conn, all[0], accepted[0], &ops), OK);
+    accepted_count = 0;
+
+    static char more[64 * 1024];
+    is_closed = false;
+    assert_int_equal(send(fd, "x", 1, 0), 1);
+    worker_turn(all[0], true);
+    while (!is_closed)
+        worker_turn(all[0], true);
+    for (int i = 0; i < 10; i++) {
+        assert_true(send(fd, more, sizeof more, MSG_DONTWAIT | MSG_NOSIGNAL) > 0);
+        worker_turn(all[0], false);
+    }
+    char got[8];
+    assert_int_equal(recv(fd, got, sizeof got, 0), 3);
+    assert_memory_equal(got, "why", 3);
+    ssize_t n;
+    while ((n = recv(fd, got, sizeof got, MSG_DONTWAIT)) < 0 && errno == EAGAIN)
+        worker_turn(all[0], true);
+    assert_int_equal(n, -1);
+    assert_int_equal(errno, ECONNRESET);
+    (void)close(fd);
+    listener_close(listener);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_accepts_on_every_kind_of_address, set_up, tear_down),
@@ -216,6 +256,8 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_port_that_is_let_go_is_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_descriptors_it_pauses_and_goes_on_later, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_peer_that_is_cut_off_reads_why_before_the_reset, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_peer_reads_our_last_words_though_it_sent_more, set_up,
                                         tear_down),

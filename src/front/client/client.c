@@ -213,7 +213,10 @@ void client_close(Client *client, CloseReason reason, const char *error) {
     if (error)
         client_send_error(client, "%s", error);
     end(client, reason);
-    conn_close_after_flush(&client->conn);
+    if (reason == CLOSE_MAX_PAYLOAD)
+        conn_reset_after_flush(&client->conn); /* all of the payload may be still to come */
+    else
+        conn_close_after_flush(&client->conn);
 }
 
 void client_discard(Client *client) {
