@@ -415,6 +415,8 @@ void consumer_pass_all(Consumer *consumer, uint64_t last_seq) {
     if (consumer->next_seq <= consumer->delivered.sseq)
         consumer->next_seq = consumer->delivered.sseq + 1;
     consumer->num_pending = 0;
+    if (consumer->is_started && pull_has_hasty(consumer))
+        consumer_pump_soon(consumer);
 }
 
 /* The first sequence that may still be of interest after a purge; 0 when the purge does not concern

@@ -67,7 +67,9 @@ void consumer_forget(Consumer *consumer, PendingEntry *entry) {
 
 void consumer_queue(Consumer *consumer, PendingEntry *entry) {
     Acks *acks = consumer->acks;
+    uint32_t delayed = entry->flags & PENDING_DELAYED; /* after a restart it is due at once */
     pending_set_due(&acks->pending, entry, 0);
+    entry->flags |= delayed;
     if (entry->flags & (PENDING_QUEUED | PENDING_ACKING))
         return;
     entry->flags |= PENDING_QUEUED;

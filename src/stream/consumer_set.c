@@ -179,7 +179,8 @@ static void on_removed(Consumer *consumer, uint64_t seq, Slice subject, bool has
         consumer_advise_terminated(consumer, entry->dseq, seq, entry->deliveries,
                                    LIT("Unacknowledged message was deleted"));
     bool was_stalling = consumer_drop_removed(consumer, seq);
-    if (was_stalling && consumer->num_pending > 0)
+    if ((was_stalling && consumer->num_pending > 0) ||
+        (consumer->is_started && pull_has_hasty(consumer)))
         consumer_pump_soon(consumer);
 }
 

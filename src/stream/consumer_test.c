@@ -282,6 +282,29 @@ static void naks_are_redelivered_in_their_order_before_anything_new(void **state
     }
 }
 
+static void a_delay_that_is_over_is_not_waited_for_again_after_a_restart(void **state) {
+    (void)state;
+    Buf saved = {0};
+    rig = rig_new(STORAGE_FILE, RETENTION_LIMITS);
+    rig_sub(rig, "in");
+    store("ab");
+    create("C", "{" EXPLICIT "}");
+    rig_pull(rig, "C", "in", "2");
+    rig_ack(rig, "C", "1.1.1", "-NAK 300ms", "");
+    rig_run(rig);
+    rig_advance_ms(rig, 300); /* it waits for a request */
+    consumer_set_save(rig->set, &saved);
+    ConsumerSet *loaded = rig_other_set(rig);
+    assert_int_equal(consumer_set_load(loaded, buf_slice(&saved)), OK);
+    consumer_set_start(loaded);
+    const Pending *pending = &consumer_set_find(loaded, LIT("C"))->acks->pending;
+    assert_int_equal(pending_find(pending, 1)->due_ns, rig->worker.now_ns);
+    assert_true(pending_find(pending, 2)->due_ns > rig->worker.now_ns);
+    consumer_set_free(loaded);
+    buf_done(&saved);
+    rig_free(rig);
+}
+
 static void progress_restarts_the_deadline_and_backoff_counts(void **state) {
     (void)state;
     FOR_EACH_STORAGE(RETENTION_LIMITS) {
@@ -780,6 +803,7 @@ int main(void) {
             what_was_collected_before_a_refusal_was_known_stands_behind_what_is_told_again),
         cmocka_unit_test(what_the_disk_does_not_give_is_delivered_later),
         cmocka_unit_test(naks_are_redelivered_in_their_order_before_anything_new),
+        cmocka_unit_test(a_delay_that_is_over_is_not_waited_for_again_after_a_restart),
         cmocka_unit_test(progress_restarts_the_deadline_and_backoff_counts),
         cmocka_unit_test(a_message_is_given_up_after_max_deliver),
         cmocka_unit_test(purges_and_deletes_move_the_numbers),

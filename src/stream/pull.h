@@ -31,6 +31,10 @@ void pull_served(Consumer *consumer, PullRequest *request, size_t bytes);
 
 /* Nothing is to be had now: requests that do not want to wait end. */
 void pull_on_nothing(Consumer *consumer);
+/* Some who wait would not, had there not been something for them that is held up. */
+static inline bool pull_has_hasty(const Consumer *consumer) {
+    return consumer->pull && consumer->pull->hasty_count > 0;
+}
 /* Every request ends with status. */
 void pull_end_all(Consumer *consumer, Slice status);
 /* Every request of all consumers ends with status and what was left of it. */

@@ -242,6 +242,27 @@ static void max_ack_pending_holds_back_new_messages_only(void **state) {
     }
 }
 
+static void requests_that_do_not_wait_end_when_what_was_held_up_goes(void **state) {
+    (void)state;
+    FOR_EACH_STORAGE(RETENTION_LIMITS) {
+        rig_sub(rig, "in");
+        store("abc");
+        create("C", "{" EXPLICIT ",\"max_ack_pending\":1}");
+        rig_pull(rig, "C", "in", "{\"batch\":9,\"no_wait\":true,\"expires\":60000000000}");
+        sent("in s.a 1.1.1.2 x\n");
+        rig_delete(rig, 2, false);
+        sent("");
+        rig_delete(rig, 3, false);
+        sent("in 404 No Messages\n");
+        store("de");
+        rig_pull(rig, "C", "in", "{\"batch\":9,\"no_wait\":true,\"expires\":60000000000}");
+        sent("");
+        rig_purge_all(rig);
+        rig_run(rig);
+        sent("");
+    }
+}
+
 static void overflow_serves_above_its_thresholds(void **state) {
     (void)state;
     FOR_EACH_STORAGE(RETENTION_LIMITS) {
@@ -394,6 +415,7 @@ int main(void) {
         cmocka_unit_test(idle_heartbeats_of_pull_requests),
         cmocka_unit_test(next_acks_and_asks),
         cmocka_unit_test(max_ack_pending_holds_back_new_messages_only),
+        cmocka_unit_test(requests_that_do_not_wait_end_when_what_was_held_up_goes),
         cmocka_unit_test(overflow_serves_above_its_thresholds),
         cmocka_unit_test(prioritized_serves_the_lowest_first),
         cmocka_unit_test(a_pinned_client_is_served_alone),

@@ -50,6 +50,7 @@ static void on_message(Port *port, Sub *sub, const Message *message) {
                      .headers = slice_to_text(message->headers),
                      .payload = slice_to_text(message->payload),
                      .watcher = watcher,
+                     .inbox = sub->cookie,
                  }));
 }
 
@@ -83,12 +84,22 @@ static void close_workers(void) {
     workers_free(sim.all);
 }
 
-static void subscribe(void) {
+static void subscribe(const SimOptions *options) {
+    static const Slice advisories[] = {LIT("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"),
+                                       LIT("$JS.EVENT.ADVISORY.CONSUMER.PAUSE.>")};
     static const Slice inboxes[] = {LIT("_INBOX.x"), LIT("_INBOX.p"), LIT("_INBOX.f.>")};
     static const Slice watched[SIM_WATCHERS] = {LIT("_INBOX.w0"), LIT("_INBOX.w1")};
     Account *account = bus_account(sim.all[0]->bus, 0);
     for (size_t i = 0; i < sizeof inboxes / sizeof inboxes[0]; i++)
         (void)sub_add(account, &sim.port, inboxes[i], (Slice){0}, (Slice){0}, false);
+    for (size_t i = 0; options->has_advisories && i < sizeof advisories / sizeof advisories[0]; i++)
+        (void)sub_add(account, &sim.port, advisories[i], (Slice){0}, (Slice){0}, false);
+    for (uint16_t i = 0; i < options->inboxes; i++) {
+        char inbox[24];
+        (void)snprintf(inbox, sizeof inbox, "_INBOX.r.%u", i);
+        Sub *sub = sub_add(account, &sim.port, slice_of_text(inbox), (Slice){0}, (Slice){0}, false);
+        sub->cookie = (uint16_t)(i + 1);
+    }
     for (size_t i = 0; i < SIM_WATCHERS; i++)
         sim.watchers[i] = sub_add(account, &sim.port, watched[i], (Slice){0}, (Slice){0}, false);
 }
@@ -152,7 +163,7 @@ bool sim_open(const SimOptions *options) {
     }
     sim.is_open = true;
     sim.port = (Port){.ops = &port_ops, .home = sim.all[0]};
-    subscribe();
+    subscribe(options);
     sim_run();
     return true;
 }

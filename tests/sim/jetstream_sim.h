@@ -6,11 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SIM_WATCHERS = 2 };
+enum { SIM_WATCHERS = 2, SIM_INBOXES_MAX = 32 };
 
 typedef struct SimMsg { /* what came for "_INBOX.x", "_INBOX.p", "_INBOX.f.>" */
     char *subject, *reply, *headers, *payload;
     unsigned watcher;
+    unsigned inbox; /* it came for "_INBOX.r.<inbox - 1>"; 0 = for another one */
 } SimMsg;
 
 typedef struct SimOptions { /* 0 = as small as makes sense */
@@ -19,6 +20,8 @@ typedef struct SimOptions { /* 0 = as small as makes sense */
     uint64_t chunk_bytes_min;  /* 0 = as the server: none */
     bool is_forgetting_chunks; /* the mutation that must be caught */
     uint64_t clean_ns;
+    bool has_advisories; /* those of consumers come too, beside what is asked for */
+    unsigned inboxes;    /* "_INBOX.r.0" and so on, SIM_INBOXES_MAX at most */
 } SimOptions;
 
 /* For what the simulation itself does at random: in which turn a job of offload runs; whether the

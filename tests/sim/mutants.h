@@ -20,6 +20,13 @@ typedef enum Mutation {
     SKIP_FLOOR,          /* the older checkpoint, and the log from the newer one's floor on */
     FORGET_DUPLICATES,   /* of a checkpoint */
     FORGET_TIME_TO_LIVE, /* of a checkpoint */
+    FORGET_CHUNKS,       /* references of payloads that are stored once */
+    FORGET_PAUSE,        /* of a consumer, of a checkpoint; from here on delivery_sim must notice */
+    FORGET_DELIVERIES,   /* how often there were some, of a checkpoint */
+    FORGET_DELAY,        /* of a NAK, of a checkpoint */
+    FORGET_GIVEN_UP,     /* of the log */
+    FORGET_RESET,        /* of the log */
+    SHARE_PIN,           /* others are served beside the pinned client */
     MUTATIONS
 } Mutation;
 

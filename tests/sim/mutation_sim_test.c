@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "delivery_sim.h"
 #include "mutants.h"
 #include "whole_sim.h"
 
@@ -29,7 +30,21 @@ static const char *const names[MUTATIONS] = {
     [SKIP_FLOOR] = "load the older checkpoint without replaying from its floor",
     [FORGET_DUPLICATES] = "forget the duplicates of a checkpoint",
     [FORGET_TIME_TO_LIVE] = "forget the times to live of a checkpoint",
+    [FORGET_CHUNKS] = "forget a reference of a chunk",
+    [FORGET_PAUSE] = "forget a pause over a restart",
+    [FORGET_DELIVERIES] = "forget the delivery count of a checkpoint",
+    [FORGET_DELAY] = "forget the delay of a NAK of a checkpoint",
+    [FORGET_GIVEN_UP] = "forget that a message was given up",
+    [FORGET_RESET] = "forget that a consumer was reset",
+    [SHARE_PIN] = "serve others beside the pinned client",
 };
+
+static bool run_seed(Mutation which, uint64_t seed, char *problem, size_t size) {
+    if (which >= FORGET_PAUSE)
+        return delivery_seed(seed, false, problem, size);
+    whole_forgets_chunks = which == FORGET_CHUNKS;
+    return whole_seed(seed, false, false, problem, size);
+}
 
 /* In a process of its own: mutants end in asserts too. */
 static int run_seeds(Mutation which, uint64_t first) {
@@ -37,7 +52,7 @@ static int run_seeds(Mutation which, uint64_t first) {
     mutation = which;
     for (uint64_t seed = first; seed < first + SEEDS_MAX; seed++) {
         (void)alarm(SEED_SECONDS_MAX); /* one that never ends is caught as well */
-        if (!whole_seed(seed, false, false, problem, sizeof problem)) {
+        if (!run_seed(which, seed, problem, sizeof problem)) {
             (void)printf("%-60s seed %llu: %s\n", names[which], (unsigned long long)seed, problem);
             (void)fflush(stdout);
             return CAUGHT;

@@ -12,6 +12,7 @@
 enum { LIVES = 4, STEPS = 24, RECOVERIES = 3, TICK_MS = 110, SPACE_WAIT_S = 10, RESUME_S = 7 };
 
 Whole whole;
+bool whole_forgets_chunks;
 static jmp_buf seed_end;
 static char problem[512];
 
@@ -245,6 +246,7 @@ bool whole_seed(uint64_t seed, bool is_telling, bool is_careful, char *out_probl
     };
     whole.has_chunks = pick(2);
     whole.has_frames = seed % 2 == 0;
+    whole.options.is_forgetting_chunks = whole_forgets_chunks;
     whole.options.chunk_bytes_min = whole.has_chunks ? SIM_CHUNK_BYTES_MIN : 0;
     log_init(on_line, LOG_WARN);
     bool is_good = !setjmp(seed_end);

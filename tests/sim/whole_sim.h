@@ -46,6 +46,8 @@ typedef struct Whole {
 } Whole;
 
 extern Whole whole;
+/* A mutation. */
+extern bool whole_forgets_chunks;
 
 /* False: *out_problem says what is wrong with the server. */
 bool whole_seed(uint64_t seed, bool is_telling, bool is_careful, char *out_problem,
