@@ -120,9 +120,13 @@ Asset *asset_new(Catalogue *catalogue, Slice key, uint32_t group, int64_t create
                  StreamConfig *config) {
     Asset *asset = mem_alloc(sizeof *asset + key.len);
     size_t account_len = key.len - config->name.len - 1;
+    Account *account = bus_account_by_name(catalogue->js->home->bus, slice_first(key, account_len));
+
+    if (account && !catalogue->js->options->account_is_enabled[account_index(account)])
+        account = NULL;
 
     *asset = (Asset){
-        .account = bus_account_by_name(catalogue->js->home->bus, slice_first(key, account_len)),
+        .account = account,
         .group = group,
         .created_ns = created_ns,
         .config = config,
@@ -290,14 +294,17 @@ static void apply_delete(const Applied *applied) {
             refuse(applied, JSStreamNotFoundErr);
         return;
     }
+    bool goes_on = catalogue_purge_goes_on(asset, applied->call);
     if (catalogue->is_started) {
-        catalogue_tell_removed(catalogue, asset, applied->call);
+        catalogue_tell_removed(catalogue, asset, goes_on ? NULL : applied->call);
     } else {
         Stream *stream = catalogue_stream_of(catalogue, group);
         if (stream)
             stream_delete(stream);
     }
     remove_asset(catalogue, asset);
+    if (goes_on)
+        catalogue_on_account_purge(applied->call);
 }
 
 /* The call of an entry that came back; its reservation ends. */
@@ -483,7 +490,7 @@ static void start_stream(Catalogue *catalogue, const Asset *asset) {
 
     ASSERT(stream != NULL);
     if (!asset->account) {
-        LOG_WARNING("stream of an account that is not configured is kept and not served",
+        LOG_WARNING("stream of an account without JetStream is kept and not served",
                     "account=%.*s name=%.*s", SLICE_ARG(asset_account(asset)),
                     SLICE_ARG(asset->config->name));
         return;

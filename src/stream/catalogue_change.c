@@ -131,6 +131,12 @@ static ConfigLimits limits_for(const ApiCall *call, const StreamConfig *config) 
     return limits;
 }
 
+/* Unless what is on its way makes a difference: a client need not wait for its answers. */
+static void refuse(ApiCall *call, ApiError error) {
+    if (!catalogue_wait(call->js->catalogue, account_index(call->account), call))
+        api_reply_error(call, error);
+}
+
 static bool has_separator(Slice name) {
     return slice_find(name, '/') < name.len || slice_find(name, '\\') < name.len;
 }
@@ -170,7 +176,7 @@ void catalogue_on_stream_create(ApiCall *call) {
     Asset *existing = find_asset(call);
     error = check_create(call, config, is_pedantic, existing);
     if (api_failed(error)) {
-        api_reply_error(call, error);
+        refuse(call, error);
     } else if (existing) {
         catalogue_tell_shown(catalogue, existing, call);
     } else {
@@ -211,12 +217,12 @@ void catalogue_on_stream_update(ApiCall *call) {
     error = check_update(call, config, is_pedantic, asset);
     bool has_limits = config->limit_max_ack_pending > 0 || config->limit_inactive_threshold_ns > 0;
     if (api_failed(error)) {
-        api_reply_error(call, error);
+        refuse(call, error);
     } else if (has_limits && !call->is_checked) {
         catalogue_ask_home(call->js->catalogue, asset, config, call);
         return;
     } else if (catalogue_overlaps(call->js->catalogue, account_name(call->account), config)) {
-        api_reply_error(call, api_error(JSStreamSubjectOverlapErr));
+        refuse(call, api_error(JSStreamSubjectOverlapErr));
     } else {
         Buf facts = {0};
         AssetFacts is = {.group = asset->group, .created_ns = asset->created_ns, .is_update = true};
@@ -238,40 +244,44 @@ void catalogue_on_stream_delete(ApiCall *call) {
                       NULL, NULL);
 }
 
+enum {
+    PURGED_AT_ONCE = 256, /* streams; the rest follows when these are gone */
+};
+
 /* Takes call, which may be NULL. */
-static void propose_delete(Catalogue *catalogue, Slice key, uint32_t group, ApiCall *call) {
+static void propose_delete(Catalogue *catalogue, const Asset *asset, ApiCall *call) {
     Proposal *proposal = mem_zalloc(sizeof *proposal);
 
     proposal->call = call;
+    proposal->account = account_index(asset->account);
     list_push_back(&catalogue->proposals, &proposal->link);
     Record draft = {.type = RECORD_STREAM_DELETE,
                     .time_ns = clock_wall_ns(),
-                    .subject = key,
-                    .payload = slice_from(&group, sizeof group)};
+                    .subject = asset_key(asset),
+                    .payload = slice_from(&asset->group, sizeof asset->group)};
     Ticket ticket = {.pointer = proposal};
     journal_append(catalogue->js->journal, &catalogue->group, &draft, &ticket, true);
 }
 
+bool catalogue_purge_goes_on(const Asset *asset, const ApiCall *call) {
+    return call && call->endpoint->run == catalogue_on_account_purge && asset->shelf->order.len > 1;
+}
+
 void catalogue_on_account_purge(ApiCall *call) {
     Catalogue *catalogue = catalogue_of(call);
-    struct {
-        Slice key;
-        uint32_t group;
-    } *doomed = arena_alloc(api_arena(call), (catalogue->assets.len + 1) * sizeof *doomed);
-    size_t count = 0;
-    Slice key;
-    void *value;
+    const Account *account = bus_account_by_name(call->home->bus, call->stream);
+    AssetPage page = {0};
 
-    for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);) {
-        const Asset *asset = value;
-        if (!asset->account || !slice_equal(asset_account(asset), call->stream))
-            continue;
-        doomed[count].key = arena_copy(api_arena(call), key);
-        doomed[count++].group = asset->group;
-    }
-    LOG_INFO("account purge asked for", "account=%.*s streams=%zu", SLICE_ARG(call->stream), count);
-    for (size_t i = 0; i < count; i++) /* the last one answers */
-        propose_delete(catalogue, doomed[i].key, doomed[i].group, i + 1 < count ? NULL : call);
-    if (count == 0)
+    if (account && catalogue_wait(catalogue, account_index(account), call))
+        return;
+    if (account)
+        catalogue_page(catalogue, account, (Slice){0}, PURGED_AT_ONCE, api_arena(call), &page);
+    if (page.count && !page.assets[0]->account) /* kept, since it has no JetStream now */
+        page.count = 0;
+    LOG_INFO("account purge asked for", "account=%.*s streams=%zu", SLICE_ARG(call->stream),
+             page.count ? page.total : 0);
+    for (size_t i = 0; i < page.count; i++) /* the last one answers, or goes on */
+        propose_delete(catalogue, page.assets[i], i + 1 < page.count ? NULL : call);
+    if (page.count == 0)
         api_reply_success(call);
 }

@@ -25,8 +25,8 @@ typedef struct Shelf {
 
 /* A stream that exists. */
 typedef struct Asset {
-    Account *account;  /* of worker 0; NULL: an account that is not configured now: its stream is
-                          kept and not served */
+    Account *account;  /* of worker 0; NULL: an account that is not configured now, or has no
+                          JetStream: its stream is kept and not served */
     Shelf *shelf;      /* NULL while it is hidden */
     FilterLink *links; /* in shelf->subjects, one for each of config's */
     uint32_t group;
@@ -94,6 +94,8 @@ Stream *catalogue_stream_of(const Catalogue *catalogue, uint32_t group);
 /* Whether the account's limits and the server's allow config (old: what it replaces, or NULL). */
 ApiError catalogue_check_limits(const ApiCall *call, const StreamConfig *config,
                                 const StreamConfig *old);
+/* Whether call (NULL: no) deletes all streams of the account and has more to do after this one. */
+bool catalogue_purge_goes_on(const Asset *asset, const ApiCall *call);
 /* Takes call. */
 void catalogue_propose(ApiCall *call, RecordType type, Slice payload, const StreamConfig *config,
                        const StreamConfig *old);
@@ -133,6 +135,9 @@ typedef struct AssetPage {
 void catalogue_page(const Catalogue *catalogue, const Account *account, Slice filter, size_t max,
                     Arena *arena, AssetPage *page);
 
+/* True: took call, which cannot be done as things are, yet something of that account is on its way:
+ * it runs again when that is there. */
+bool catalogue_wait(Catalogue *catalogue, size_t account, ApiCall *call);
 /* After an entry was applied or refused: runs the calls that waited for it. */
 void catalogue_settle(Catalogue *catalogue);
 /* Nobody is answered any more. */

@@ -59,6 +59,18 @@ static void drop_level(StreamConfig *config) {
     config->metadata_count--;
 }
 
+/* Restores whose entry is on its way. */
+static size_t count_coming(const Catalogue *catalogue) {
+    size_t count = 0;
+
+    for (Link *link = catalogue->proposals.next; link != &catalogue->proposals; link = link->next) {
+        const Proposal *proposal = CONTAINER_OF(link, Proposal, link);
+        count += proposal->is_new && proposal->call &&
+                 proposal->call->endpoint->run == catalogue_on_stream_restore;
+    }
+    return count;
+}
+
 static ApiError check(ApiCall *call, StreamConfig *config) {
     Catalogue *catalogue = call->js->catalogue;
     ConfigLimits limits =
@@ -76,7 +88,7 @@ static ApiError check(ApiCall *call, StreamConfig *config) {
         drop_level(config);
     if (catalogue_find(catalogue, account_name(call->account), call->stream))
         return api_error(JSStreamNameExistRestoreFailedErr);
-    if (catalogue->hidden.len >= RESTORES_MAX)
+    if (catalogue->hidden.len + count_coming(catalogue) >= RESTORES_MAX)
         return api_error(JSInsufficientResourcesErr);
     return catalogue_check_limits(call, config, NULL);
 }
@@ -98,7 +110,8 @@ void catalogue_on_stream_restore(ApiCall *call) {
     }
     error = check(call, config);
     if (api_failed(error)) {
-        api_reply_error(call, error);
+        if (!catalogue_wait(catalogue, account_index(call->account), call))
+            api_reply_error(call, error);
     } else {
         Buf payload = {0};
         AssetFacts facts = {

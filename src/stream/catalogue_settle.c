@@ -17,15 +17,31 @@ static bool is_about(const Proposal *proposal, const ApiCall *call) {
            (proposal->call && slice_equal(proposal->call->stream, call->stream));
 }
 
+static void defer(Catalogue *catalogue, ApiCall *call) {
+    Deferred *deferred = mem_zalloc(sizeof *deferred);
+
+    deferred->call = call;
+    deferred->index = catalogue->group.index_last;
+    list_push_back(&catalogue->deferred, &deferred->link);
+}
+
 bool catalogue_defer(Catalogue *catalogue, ApiCall *call) {
     ASSERT_HOME(&catalogue->group);
     LIST_FOR_EACH(link, &catalogue->proposals) {
         if (!is_about(CONTAINER_OF(link, Proposal, link), call))
             continue;
-        Deferred *deferred = mem_zalloc(sizeof *deferred);
-        deferred->call = call;
-        deferred->index = catalogue->group.index_last;
-        list_push_back(&catalogue->deferred, &deferred->link);
+        defer(catalogue, call);
+        return true;
+    }
+    return false;
+}
+
+bool catalogue_wait(Catalogue *catalogue, size_t account, ApiCall *call) {
+    ASSERT_HOME(&catalogue->group);
+    LIST_FOR_EACH(link, &catalogue->proposals) {
+        if (CONTAINER_OF(link, Proposal, link)->account != account)
+            continue;
+        defer(catalogue, call);
         return true;
     }
     return false;
