@@ -9,12 +9,16 @@
 #include "stream/consumer_set.h"
 #include "stream/stream.h"
 
+/* Of streams that are not ready. */
+enum { NAMES_MAX = 16 };
+
 typedef struct Healthz {
     Gather gather;
     Page *page;
     const MonitorFacts *facts;
     bool details;
     Buf account, stream, consumer;
+    Buf waiting; /* streams that are not ready: "<account> <stream>\n" */
     bool has_stream, has_consumer;
     Status journal;
     uint64_t damaged_bytes;    /* that the scrubber knows of */
@@ -48,8 +52,26 @@ static void visit(Gather *gather, Worker *here) {
         all->has_consumer = true;
 }
 
-/* kind: "STREAM" and the like, for details. */
-static void write_trouble(Healthz *all, unsigned status, const char *kind, const char *state,
+static void write_named(Buf *out, const char *name, Slice value) {
+    if (value.len == 0)
+        return;
+    buf_printf(out, ",\"%s\":", name);
+    json_write_string(out, value);
+}
+
+/* One of the errors that details show. type: "STREAM" and the like. */
+static void write_error(Buf *out, const char *type, Slice account, Slice stream, Slice consumer,
+                        Slice text) {
+    buf_printf(out, "{\"type\":\"%s\"", type);
+    write_named(out, "account", account);
+    write_named(out, "stream", stream);
+    write_named(out, "consumer", consumer);
+    buf_append_lit(out, ",\"error\":");
+    json_write_string(out, text);
+    buf_append_char(out, '}');
+}
+
+static void write_trouble(Healthz *all, unsigned status, const char *type, const char *state,
                           Slice text) {
     Buf *out = &all->page->body;
     all->page->status = status;
@@ -60,22 +82,75 @@ static void write_trouble(Healthz *all, unsigned status, const char *kind, const
         buf_append_char(out, '}');
         return;
     }
-    buf_printf(out, ",\"status_code\":%u,\"errors\":[{\"type\":\"%s\"", status, kind);
-    if (all->account.len) {
-        buf_append_lit(out, ",\"account\":");
-        json_write_string(out, buf_slice(&all->account));
+    buf_printf(out, ",\"status_code\":%u,\"errors\":[", status);
+    write_error(out, type, buf_slice(&all->account), buf_slice(&all->stream),
+                buf_slice(&all->consumer), text);
+    for (Slice rest = buf_slice(&all->waiting), name; slice_cut(&rest, '\n', &name);) {
+        Slice account;
+        if (name.len == 0 || !slice_cut(&name, ' ', &account))
+            continue;
+        buf_append_char(out, ',');
+        write_error(out, "STREAM", account, name, (Slice){0},
+                    LIT("JetStream stream is recovering"));
     }
-    if (all->stream.len) {
-        buf_append_lit(out, ",\"stream\":");
-        json_write_string(out, buf_slice(&all->stream));
+    buf_append_lit(out, "]}");
+}
+
+/* What a recovering store can say of the stream that is asked for; false: nothing yet. */
+static bool write_waiting_stream(Healthz *all, Buf *text) {
+    Slice account = buf_slice(&all->account), stream = buf_slice(&all->stream);
+    Buf key = {0};
+    buf_append(&key, account);
+    buf_append_char(&key, ' ');
+    buf_append(&key, stream);
+    bool waits = stream.len && journal_progress_waits_for(all->facts->recovery, buf_slice(&key));
+    buf_done(&key);
+    if (waits) {
+        buf_printf(text, "JetStream stream \"%.*s\" on account \"%.*s\" is recovering: ",
+                   SLICE_ARG(stream), SLICE_ARG(account));
+        journal_progress_write(all->facts->recovery, text);
     }
-    if (all->consumer.len) {
-        buf_append_lit(out, ",\"consumer\":");
-        json_write_string(out, buf_slice(&all->consumer));
+    return waits;
+}
+
+/* "; 3 streams are not ready: '$G > A', '$G > B' and 1 more" */
+static void write_waiting(Healthz *all, Buf *text) {
+    size_t count = journal_progress_names(all->facts->recovery, NAMES_MAX, &all->waiting),
+           shown = 0;
+    if (count == 0)
+        return;
+    buf_printf(text, "; %zu stream%s not ready: ", count, count == 1 ? " is" : "s are");
+    for (Slice rest = buf_slice(&all->waiting), name; slice_cut(&rest, '\n', &name);) {
+        Slice account;
+        if (name.len && slice_cut(&name, ' ', &account))
+            buf_printf(text, "%s'%.*s > %.*s'", shown++ ? ", " : "", SLICE_ARG(account),
+                       SLICE_ARG(name));
     }
-    buf_append_lit(out, ",\"error\":");
-    json_write_string(out, text);
-    buf_append_lit(out, "}]}");
+    if (shown < count)
+        buf_printf(text, " and %zu more", count - shown);
+}
+
+static void healthz_free(Healthz *all) {
+    buf_done(&all->account);
+    buf_done(&all->stream);
+    buf_done(&all->consumer);
+    buf_done(&all->waiting);
+    mem_free(all);
+}
+
+/* Nothing of the workers is looked at: they are the recovery's. */
+static void answer_recovering(Healthz *all) {
+    Buf text = {0};
+    bool is_of_stream = write_waiting_stream(all, &text);
+    if (!is_of_stream) {
+        buf_append_lit(&text, "JetStream is recovering: ");
+        journal_progress_write(all->facts->recovery, &text);
+        write_waiting(all, &text);
+    }
+    write_trouble(all, 503, is_of_stream ? "STREAM" : "JETSTREAM", "unavailable", buf_slice(&text));
+    buf_done(&text);
+    page_finish(all->page);
+    healthz_free(all);
 }
 
 static void finish(Gather *gather) {
@@ -113,11 +188,8 @@ static void finish(Gather *gather) {
         buf_append_char(&all->page->body, '}');
     }
     buf_done(&text);
-    buf_done(&all->account);
-    buf_done(&all->stream);
-    buf_done(&all->consumer);
     page_finish(all->page);
-    mem_free(all);
+    healthz_free(all);
 }
 
 static void refuse(Page *page, bool details, const char *text) {
@@ -161,18 +233,12 @@ void healthz_page(Page *page, void *cookie) {
         mem_free(all);
         return;
     }
-    if (facts->recovery && !journal_progress_is_ready(facts->recovery)) {
-        Buf text = {0};
-        buf_append_lit(&text, "JetStream is recovering: ");
-        journal_progress_write(facts->recovery, &text);
-        write_trouble(all, 503, "JETSTREAM", "unavailable", buf_slice(&text));
-        buf_done(&text);
-        page_finish(page);
-        mem_free(all);
-        return;
-    }
     buf_append(&all->account, account);
     buf_append(&all->stream, stream);
     buf_append(&all->consumer, consumer);
+    if (monitor_is_recovering(facts)) {
+        answer_recovering(all);
+        return;
+    }
     gather_start(&all->gather, page->home);
 }

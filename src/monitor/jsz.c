@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/vec.h"
+#include "journal/progress.h"
 #include "journal/scrubber.h"
 #include "monitor/gather.h"
 #include "monitor/monitor.h"
@@ -235,6 +236,26 @@ static bool read_parameters(Page *page, Jsz *all) {
            page_int(page, LIT("limit"), &all->limit);
 }
 
+/* What can be said while the store is read: nothing of the workers is looked at. */
+static void write_recovering(Page *page, const MonitorFacts *facts) {
+    Buf *out = &page->body, stage = {0};
+    JetStreamUsage none = {0};
+    size_t streams = journal_progress_names(facts->recovery, 0, out);
+    buf_append_char(out, '{');
+    write_usage(out, &none, true, 0, 5);
+    buf_append_char(out, ',');
+    monitor_write_head(out, facts);
+    buf_append_char(out, ',');
+    monitor_write_js_config(out, facts);
+    buf_append_lit(out, ",\"streams\":0,\"consumers\":0,\"messages\":0,\"bytes\":0,"
+                        "\"hw_recovering\":{\"stage\":");
+    journal_progress_write(facts->recovery, &stage);
+    json_write_string(out, buf_slice(&stage));
+    buf_printf(out, ",\"streams_not_ready\":%zu},\"total\":0}", streams);
+    buf_done(&stage);
+    page_finish(page);
+}
+
 void jsz_page(Page *page, void *cookie) {
     const MonitorFacts *facts = cookie;
     if (facts->jetstream == NULL) {
@@ -246,6 +267,10 @@ void jsz_page(Page *page, void *cookie) {
         buf_append_lit(&page->body, ",\"disabled\":true,\"streams\":0,\"consumers\":0,\"messages\":"
                                     "0,\"bytes\":0,\"total\":0}");
         page_finish(page);
+        return;
+    }
+    if (monitor_is_recovering(facts)) {
+        write_recovering(page, facts);
         return;
     }
     Jsz *all = mem_zalloc(sizeof *all);

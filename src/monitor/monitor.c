@@ -1,6 +1,7 @@
 #include "monitor/monitor.h"
 
 #include "io/clock.h"
+#include "journal/progress.h"
 #include "monitor/monitor_pages.h"
 #include "proto/json.h"
 #include "proto/timefmt.h"
@@ -21,6 +22,10 @@ void monitor_add_pages(Pages *pages, const MonitorFacts *facts) {
 
 void monitor_add_actions(Pages *pages, const MonitorFacts *facts) {
     pages_add(pages, LIT("/scrub"), scrub_start_page, (void *)(uintptr_t)facts);
+}
+
+bool monitor_is_recovering(const MonitorFacts *facts) {
+    return facts->jetstream && facts->recovery && !journal_progress_is_ready(facts->recovery);
 }
 
 void monitor_write_head(Buf *out, const MonitorFacts *facts) {

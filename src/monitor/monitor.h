@@ -9,7 +9,7 @@ typedef struct MonitorFacts { /* immutable after start */
     Slice system_account;
     const JetStreamOptions *jetstream; /* NULL when off */
     uint64_t sync_interval_ns;
-    const struct JournalProgress *recovery; /* of the start */
+    struct JournalProgress *recovery; /* of the start */
 } MonitorFacts;
 
 /* Registers /subsz, /subscriptionsz, /jsz, /healthz, /accountz, /routez, /gatewayz, /leafz,
@@ -18,6 +18,9 @@ void monitor_add_pages(Pages *pages, const MonitorFacts *facts);
 /* What does something, and thus is for the system account only: /scrub starts a pass of the
  * scrubber. */
 void monitor_add_actions(Pages *pages, const MonitorFacts *facts);
+
+/* The store is still being opened: the workers do not run, and what is theirs is the recovery's. */
+bool monitor_is_recovering(const MonitorFacts *facts);
 
 /* "server_id":"...","now":"..." */
 void monitor_write_head(Buf *out, const MonitorFacts *facts);

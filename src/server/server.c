@@ -392,6 +392,8 @@ static void stop(Server *server) {
     if (server->pages != NULL)
         pages_free(server->pages);
     services_free(server->services);
+    if (server->recovery.baton)
+        journal_progress_done(&server->recovery);
     server_remove_files(server);
     mem_free(server->store_dir);
     if (server->exit_code == 0)

@@ -99,6 +99,7 @@ Status server_begin_store(Server *server) {
     wiring_jetstream_options(server->options, &server->facts, server->arena, js);
     options_forget_keys(server->options); /* js has them until the store is open */
     js->offload = server->offload;
+    journal_progress_init(&server->recovery);
     js->progress = &server->recovery;
     if (js->max_memory < 0)
         js->max_memory = (int64_t)(process_ram_bytes() / 4 * 3);

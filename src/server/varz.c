@@ -226,6 +226,11 @@ static void finish(Gather *gather) {
 static void varz_page(Page *page, void *cookie) {
     Varz *varz = mem_zalloc(sizeof *varz);
     *varz = (Varz){.gather = {.visit = visit, .finish = finish}, .page = page, .facts = cookie};
+    if (monitor_is_recovering(varz->facts->monitor)) {
+        varz->gather.main = page->home; /* nobody is served yet: there is nothing to gather */
+        finish(&varz->gather);
+        return;
+    }
     gather_start(&varz->gather, page->home);
 }
 

@@ -517,7 +517,9 @@ void catalogue_start(Catalogue *catalogue) {
 
     forget_memory_streams(catalogue);
     catalogue_forget_hidden(catalogue);
-    for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);)
+    for (size_t at = 0; map_next(&catalogue->assets, &at, &key, &value);) {
         start_stream(catalogue, value);
+        catalogue_note_ready(catalogue, value);
+    }
     catalogue->is_started = true;
 }

@@ -116,6 +116,8 @@ void catalogue_hidden_done(Catalogue *catalogue);
 /* Into the maps and out of them. */
 void catalogue_shelve(Catalogue *catalogue, Asset *asset);
 void catalogue_unshelve(Catalogue *catalogue, Asset *asset);
+/* At the start: its stream is ready. */
+void catalogue_note_ready(Catalogue *catalogue, const Asset *asset);
 /* Takes config; frees the old one, which had the same name. */
 void catalogue_change_config(Catalogue *catalogue, Asset *asset, StreamConfig *config);
 /* Before the assets are freed. */

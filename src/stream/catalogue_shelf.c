@@ -1,6 +1,7 @@
 /* The assets of each account: in the order of their names, and by the subjects they take. */
 #include <stdlib.h>
 
+#include "journal/progress.h"
 #include "proto/subject.h"
 #include "stream/catalogue_private.h"
 
@@ -119,13 +120,21 @@ void catalogue_shelve(Catalogue *catalogue, Asset *asset) {
     asset->shelf = need_shelf(catalogue, asset_account(asset));
     name_order_add(&asset->shelf->order, asset);
     index_config(catalogue, asset);
+    if (!catalogue->is_started && asset->account && asset->config->storage == STORAGE_FILE)
+        journal_progress_expect(catalogue->js->options->progress, asset_key(asset));
 }
 
 void catalogue_unshelve(Catalogue *catalogue, Asset *asset) {
     unindex_config(catalogue, asset);
     name_order_remove(&asset->shelf->order, asset);
     asset->shelf = NULL;
+    if (!catalogue->is_started)
+        journal_progress_drop(catalogue->js->options->progress, asset_key(asset));
     map_remove(&catalogue->assets, asset_key(asset));
+}
+
+void catalogue_note_ready(Catalogue *catalogue, const Asset *asset) {
+    journal_progress_drop(catalogue->js->options->progress, asset_key(asset));
 }
 
 void catalogue_change_config(Catalogue *catalogue, Asset *asset, StreamConfig *config) {

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "journal/progress.h"
 #include "store/chunk_table.h"
 #include "stream/api.h"
 #include "stream/catalogue.h"
@@ -174,6 +175,7 @@ static Status try_open(const JetStreamOptions *options, Worker **all, JournalSto
     JournalStore *store = NULL;
 
     ASSERT(options->is_enabled);
+    journal_progress_forget(options->progress);
     BatchCounts *counts = batch_counts_new();
     for (unsigned i = 0; i < all[0]->count; i++) {
         new_on_worker(options, all[i]);

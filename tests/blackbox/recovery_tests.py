@@ -67,6 +67,10 @@ def a_server_that_recovers_answers_healthz_and_lets_clients_wait(context):
                             greeted["at"] = time.monotonic()
                     except ConnectionRefusedError:
                         time.sleep(0.001)
+
+            def page(path):
+                with urllib.request.urlopen(f"http://127.0.0.1:{monitor}{path}", timeout=60) as response:
+                    return json.loads(response.read())
             client = threading.Thread(target=connect)
             client.start()
             until(lambda: health(monitor)[0], "the first answer")
@@ -74,8 +78,15 @@ def a_server_that_recovers_answers_healthz_and_lets_clients_wait(context):
             detailed = health(monitor, "?details=1&js-enabled-only=1")
             assert first[0] == 503 and first[1]["status"] == "unavailable" and first[1]["error"].startswith("JetStream is recovering: "), first
             assert detailed[0] == 503 and detailed[1]["errors"][0]["type"] == "JETSTREAM" and detailed[1]["status_code"] == 503, detailed
-            with urllib.request.urlopen(f"http://127.0.0.1:{monitor}/jsz", timeout=60) as response:  # waits
-                assert json.loads(response.read())["messages"] == MESSAGES
+            until(lambda: "; 1 stream is not ready: '$G > S'" in health(monitor)[1].get("error", ""), "the name of the stream")
+            of_stream, detailed = health(monitor, "?account=$G&stream=S"), health(monitor, "?details=1")
+            assert of_stream[0] == 503 and of_stream[1]["error"].startswith('JetStream stream "S" on account "$G" is recovering: '), of_stream
+            assert [e["type"] for e in detailed[1]["errors"]] == ["JETSTREAM", "STREAM"] and detailed[1]["errors"][1]["stream"] == "S", detailed
+            assert page("/jsz")["hw_recovering"]["streams_not_ready"] == 1
+            assert page("/varz")["connections"] == 0
+            assert health(monitor)[0] == 503  # those were answered meanwhile
+            until(lambda: health(monitor)[0] == 200, "the end of the recovery", 60)
+            assert page("/jsz")["messages"] == MESSAGES
             assert health(monitor) == (200, {"status": "ok"})
             client.join(30)
             assert greeted["line"] == b"INFO" and greeted["at"] - greeted["from"] > 0.01, greeted
