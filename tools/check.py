@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds everything and runs every test; called by ./check, which installs what is missing.
 
-  check.py [STEP ...] [--suites]     steps: tidy format unit sim blackbox oracle examples crash faults quick asan tsan fuzz; quick is an
+  check.py [STEP ...] [--suites]     steps: tidy format unit sim blackbox oracle examples crash upgrade faults quick asan tsan fuzz; quick is an
   eighth of the client projects' test suites, --suites adds the whole
 Each step prints its result; the last line is "N passed, N failed, N skipped"."""
 import json, os, re, subprocess, sys, time
@@ -189,6 +189,12 @@ def step_crash():
         totals("flipped bits, encrypted", [PYTHON, "tests/crash/flip.py", "--binary", path, "--rounds", "12", "--key"])
 
 
+def step_upgrade():
+    path = binary()
+    if path:
+        totals("upgrade", [PYTHON, "tests/upgrade/upgrade.py", "--binary", path])
+
+
 def step_faults():
     path = binary()
     if path:
@@ -226,7 +232,7 @@ def step_suites():
     suites()
 
 
-STEPS = ["tidy", "format", "unit", "sim", "blackbox", "oracle", "examples", "crash", "faults", "quick", "asan", "tsan", "fuzz"]
+STEPS = ["tidy", "format", "unit", "sim", "blackbox", "oracle", "examples", "crash", "upgrade", "faults", "quick", "asan", "tsan", "fuzz"]
 
 
 def main():

@@ -237,6 +237,7 @@ Status journal_health(const Journal *journal);
 /* Reports and figures for monitoring. Any thread. */
 uint64_t journal_store_bytes(const JournalStore *store);
 typedef struct JournalSpace {
+    uint64_t segments;                   /* of the log */
     uint64_t log_bytes;                  /* files of segments */
     uint64_t spare_bytes;                /* files of segments that wait for their next use */
     uint64_t live_bytes;                 /* of records, in segments */

@@ -369,6 +369,7 @@ void journal_store_space(const JournalStore *store, JournalSpace *out_space) {
                                 .frame_bytes = counter_get(&store->frame_bytes),
                                 .index_bytes = counter_get(&store->index_bytes)};
     for (uint64_t n = 0; log_segment_at(store->log, n, &segment); n = segment.number + 1) {
+        out_space->segments++;
         out_space->log_bytes += segment.bytes;
         out_space->live_bytes += segment.live;
         out_space->dead_bytes += segment.dead;

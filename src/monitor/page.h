@@ -23,7 +23,7 @@ struct Page {
     Slice query;     /* "a=b&c=d", still escaped */
     Buf body;        /* compact JSON; shown indented unless is_compact */
     unsigned status; /* 200 unless set */
-    bool is_compact, is_text, is_html;
+    bool is_compact, is_text, is_html, is_metrics;
     bool is_failed;           /* a parameter was bad; the handler just returns */
     void (*done)(Page *page); /* the door's: sends and frees */
     void *door;

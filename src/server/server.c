@@ -272,6 +272,8 @@ static Status open_monitoring(Server *server) {
     connz_add_page(server->pages, &server->monitor);
     accstatz_add_page(server->pages, &server->monitor);
     varz_add_page(server->pages, &server->varz);
+    server->metrics = (MetricsFacts){&server->monitor, varz_metrics(&server->varz)};
+    metrics_add_page(server->pages, &server->metrics);
     server->services = services_new(server->main, server->pages, &server->varz);
     if (options->http_port == 0)
         return OK;

@@ -53,6 +53,7 @@ struct Server {
     HttpServer *http;
     MonitorFacts monitor;
     VarzFacts varz;
+    MetricsFacts metrics;
     Services *services;
 
     char *pid_file, *ports_file; /* owned; as written */

@@ -5,6 +5,7 @@
 #include "io/process.h"
 #include "io/thread.h"
 #include "monitor/gather.h"
+#include "monitor/metrics_text.h"
 #include "proto/json.h"
 #include "proto/timefmt.h"
 
@@ -309,4 +310,87 @@ static void statsz_page(Page *page, void *cookie) {
 
 void statsz_add_page(Pages *pages, const VarzFacts *facts) {
     pages_add(pages, LIT("/statsz"), statsz_page, (void *)(uintptr_t)facts);
+}
+
+/* --- the same for /metrics --- */
+
+static void *begin_metrics(void *cookie) {
+    Varz *varz = mem_zalloc(sizeof *varz);
+    varz->facts = cookie;
+    return varz;
+}
+
+static void visit_for_metrics(void *state, Worker *here) {
+    visit(&((Varz *)state)->gather, here);
+}
+
+static void write_counts(const Varz *varz, Slice labels, Buf *out) {
+    const ClientsStats *clients = &varz->clients;
+    const ClientOptions *options = varz->facts->clients;
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {"gnatsd_varz_connections", clients->open},
+        {"gnatsd_varz_total_connections", clients->total},
+        {"gnatsd_varz_subscriptions", varz->bus.subscriptions},
+        {"gnatsd_varz_in_msgs", clients->in_msgs},
+        {"gnatsd_varz_in_bytes", clients->in_bytes},
+        {"gnatsd_varz_out_msgs", clients->out_msgs},
+        {"gnatsd_varz_out_bytes", clients->out_bytes},
+        {"gnatsd_varz_slow_consumers", clients->slow_consumers},
+        {"gnatsd_varz_stale_connections", clients->stale_connections},
+        {"gnatsd_varz_stalled_clients", clients->stalled_clients},
+        {"gnatsd_varz_mem", process_rss_bytes()},
+        {"gnatsd_varz_cores", thread_cpu_count()},
+        {"gnatsd_varz_gomaxprocs", (uint64_t)varz->facts->options->workers},
+        {"gnatsd_varz_max_connections", options->max_connections},
+        {"gnatsd_varz_max_payload", options->max_payload},
+        {"gnatsd_varz_max_pending", options->max_pending},
+        {"gnatsd_varz_start", (uint64_t)varz->facts->start_ns / NS_PER_MS},
+        {"gnatsd_varz_config_load_time", (uint64_t)varz->facts->config_load_ns / NS_PER_MS},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        metric_one(out, rows[i].name, METRIC_GAUGE, rows[i].name + sizeof "gnatsd_varz_" - 1,
+                   labels, rows[i].value);
+}
+
+static void write_stats(const Varz *varz, Slice labels, Buf *out) {
+    const JetStreamUsage *usage = &varz->usage;
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {"gnatsd_varz_jetstream_stats_memory", usage->memory},
+        {"gnatsd_varz_jetstream_stats_storage", usage->storage},
+        {"gnatsd_varz_jetstream_stats_reserved_memory", usage->reserved_memory},
+        {"gnatsd_varz_jetstream_stats_reserved_storage", usage->reserved_storage},
+        {"gnatsd_varz_jetstream_stats_api_total", usage->api_total},
+        {"gnatsd_varz_jetstream_stats_api_errors", usage->api_errors},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        metric_one(out, rows[i].name, METRIC_GAUGE, rows[i].name + sizeof "gnatsd_varz_" - 1,
+                   labels, rows[i].value);
+}
+
+static void write_metrics(void *state, Worker *main, Slice labels, Buf *out) {
+    Varz *varz = state;
+    double seconds = (double)(clock_wall_ns() - varz->facts->start_ns) / NS_PER_S;
+    Buf version = {0};
+    add_clients(&varz->clients, main->clients);
+    write_counts(varz, labels, out);
+    metric_family(out, "gnatsd_varz_cpu", METRIC_GAUGE, "cpu");
+    metric_double(out, "gnatsd_varz_cpu", labels,
+                  seconds > 0 ? (double)process_cpu_ns() / NS_PER_S / seconds * 100 : 0);
+    buf_append(&version, labels);
+    metric_label(&version, "value", varz->facts->clients->version);
+    metric_one(out, "gnatsd_varz_version", METRIC_GAUGE, "version", buf_slice(&version), 1);
+    buf_done(&version);
+    if (varz->facts->monitor->jetstream)
+        write_stats(varz, labels, out);
+}
+
+MetricsPart varz_metrics(const VarzFacts *facts) {
+    return (MetricsPart){(void *)(uintptr_t)facts, begin_metrics, visit_for_metrics, write_metrics,
+                         mem_free};
 }

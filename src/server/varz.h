@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "front/client/client_options.h"
-#include "monitor/monitor.h"
+#include "monitor/metrics.h"
 #include "server/options.h"
 
 typedef struct VarzFacts { /* owned by the server; immutable but for what a reload replaces on the
@@ -19,5 +19,7 @@ typedef struct VarzFacts { /* owned by the server; immutable but for what a relo
 
 /* facts must live on. */
 void varz_add_page(Pages *pages, const VarzFacts *facts);
+/* The same figures for /metrics. */
+MetricsPart varz_metrics(const VarzFacts *facts);
 /* /statsz: the short form that the system account asks for. */
 void statsz_add_page(Pages *pages, const VarzFacts *facts);

@@ -221,7 +221,7 @@ static bool sync_block(Log *log) {
             log->sync_due_ns = clock_mono_ns() + log->options.sync_interval_ns;
         return true;
     }
-    if (disk_sync(log->file) != OK) {
+    if (log_sync_file(log, log->file) != OK) {
         log_fail(log, LOG_FAILURE_SYNC);
         return false;
     }
@@ -230,6 +230,7 @@ static bool sync_block(Log *log) {
 }
 
 static void advance(Log *log, const BlockHead *head) {
+    log_count_commit(log, head, block_bytes(head->body_len));
     log->offset += block_bytes(head->body_len);
     log->previous = head->head_checksum;
     log->number_next++;

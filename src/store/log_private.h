@@ -16,6 +16,7 @@
 #include "store/block.h"
 #include "store/log.h"
 #include "store/log_cipher.h"
+#include "store/log_figures.h"
 #include "store/super.h"
 
 enum {
@@ -54,6 +55,10 @@ typedef enum LogFailure {
     LOG_FAILURE_SEGMENT,
     LOG_FAILURE_TAIL, /* what was acknowledged is not on the disk as it was written */
 } LogFailure;
+
+typedef struct LogCounts {
+    Counter commits, records, bytes, sync_ns, sync_buckets[LOG_SYNC_BUCKETS + 1];
+} LogCounts;
 
 struct Log {
     LogOptions options;
@@ -102,10 +107,15 @@ struct Log {
 
     /* Any thread. */
     Counter head, floor, bytes_used, spare_bytes, is_full, is_tight, is_failed;
+    LogCounts counts;
     Counter wakes;                     /* wake mails on their way: one is enough */
     CounterTable *live, *dead, *sizes; /* by segment number - base */
     uint64_t base;
 };
+
+/* log_figures.c: disk_sync, and how long it took; a block was written. */
+MUST_CHECK Status log_sync_file(Log *log, DiskFile *file);
+void log_count_commit(Log *log, const BlockHead *head, uint64_t bytes);
 
 /* Where a new block may go: rolls to the next segment when need does not fit. ERR_FULL: no space
  * for one; ERR_IO: the log has failed. */

@@ -388,7 +388,7 @@ static void job_run(HelperJob *job) {
         job->status = disk_remove(job->path);
         break;
     case JOB_SYNC:
-        job->status = disk_sync(job->file);
+        job->status = log_sync_file(job->log, job->file);
         if (job->is_last_use)
             disk_close(job->file);
         break;

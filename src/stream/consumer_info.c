@@ -24,25 +24,41 @@ static void write_sequences(Buf *out, SeqPair pair, int64_t active_ns) {
     buf_append_char(out, '}');
 }
 
-static void write_numbers(Buf *out, Consumer *consumer) {
+void consumer_figures(Consumer *consumer, ConsumerFigures *out_figures) {
+    ASSERT_HOME(consumer);
     SeqPair floor = consumer_tracks_acks(consumer) ? consumer->floor : consumer->delivered;
+    const Acks *acks = consumer->acks;
+    *out_figures = (ConsumerFigures){
+        .delivered_dseq = consumer->delivered.dseq,
+        .delivered_sseq = consumer->delivered.sseq,
+        .floor_dseq = floor.dseq,
+        .floor_sseq = floor.sseq,
+        .ack_pending = consumer_pending_count(consumer),
+        .redelivered = acks && consumer_config(consumer)->max_deliver != 1
+                           ? acks->redelivered + acks->given_up.len
+                           : 0,
+        .waiting = consumer->pull ? pull_count(consumer) : 0,
+        .pending = consumer->num_pending,
+        .description = consumer_config(consumer)->description,
+    };
+}
+
+static void write_numbers(Buf *out, Consumer *consumer) {
     int64_t acked_at_ns = consumer_tracks_acks(consumer) ? consumer->acked_at_ns : 0;
-    uint64_t redelivered =
-        consumer->acks ? consumer->acks->redelivered + consumer->acks->given_up.len : 0;
-    if (consumer_config(consumer)->max_deliver == 1)
-        redelivered = 0;
+    ConsumerFigures figures;
+    consumer_figures(consumer, &figures);
     buf_append_lit(out, ",\"delivered\":");
     write_sequences(out, consumer->delivered, consumer->delivered_at_ns);
     buf_append_lit(out, ",\"ack_floor\":");
-    write_sequences(out, floor, acked_at_ns);
+    write_sequences(out, (SeqPair){figures.floor_dseq, figures.floor_sseq}, acked_at_ns);
     buf_append_lit(out, ",\"num_ack_pending\":");
-    buf_append_u64(out, consumer_pending_count(consumer));
+    buf_append_u64(out, figures.ack_pending);
     buf_append_lit(out, ",\"num_redelivered\":");
-    buf_append_u64(out, redelivered);
+    buf_append_u64(out, figures.redelivered);
     buf_append_lit(out, ",\"num_waiting\":");
-    buf_append_u64(out, consumer->pull ? pull_count(consumer) : 0);
+    buf_append_u64(out, figures.waiting);
     buf_append_lit(out, ",\"num_pending\":");
-    buf_append_u64(out, consumer->num_pending);
+    buf_append_u64(out, figures.pending);
 }
 
 static void write_groups(Buf *out, const Consumer *consumer) {

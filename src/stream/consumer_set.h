@@ -88,6 +88,14 @@ void consumer_set_reset(ConsumerSet *set, Slice name, uint64_t seq, ApiCall *cal
 void consumer_info_write(Buf *out, Consumer *consumer, bool has_dynamic_metadata);
 Slice consumer_name(const Consumer *consumer);
 
+/* What its info says in numbers. */
+typedef struct ConsumerFigures {
+    uint64_t delivered_dseq, delivered_sseq, floor_dseq, floor_sseq;
+    uint64_t ack_pending, redelivered, waiting, pending;
+    Slice description; /* borrowed from consumer */
+} ConsumerFigures;
+void consumer_figures(Consumer *consumer, ConsumerFigures *out_figures);
+
 /* $JS.API.CONSUMER.MSG.NEXT.S.C: message is the request. */
 void consumer_on_pull(Consumer *consumer, const Message *request);
 /* $JS.ACK....: tokens after the consumer's name. False: no such thing (503 to a requester). */

@@ -1,5 +1,5 @@
 """HTTP monitoring: the fields that tools read."""
-import json, socket, urllib.error, urllib.request
+import json, re, socket, urllib.error, urllib.request
 from run import test
 from server import Server
 from wire import Wire
@@ -42,6 +42,63 @@ def pages(context, conf):
             end -= 1
         closed = server.get("/connz?state=closed")
         assert {c["reason"] for c in closed["connections"]} == {"Client Closed"}
+
+
+def metrics(server, query=""):
+    """{(name, labels): value}; as strict as who reads it: each family once, its samples right behind it."""
+    with urllib.request.urlopen(f"{server.monitor}/metrics{query}", timeout=10) as response:
+        assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8", response.headers
+        text = response.read().decode()
+    assert text.endswith("\n") and "\n\n" not in text
+    found, families, family = {}, set(), None
+    for line in text.splitlines():
+        if line.startswith("#"):
+            word, name = line.split(" ")[1:3]
+            assert word in ("HELP", "TYPE") and (name == family) == (word == "TYPE"), line
+            if word == "HELP":
+                assert name not in families, name
+                families.add(name)
+                family = name
+            continue
+        match = re.fullmatch(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\})? ([0-9.e+-]+|\+Inf)', line)
+        assert match and match[1] in (family, family + "_bucket", family + "_sum", family + "_count"), (family, line)
+        labels = tuple(sorted(re.findall(r'([a-z_]+)="((?:[^"\\]|\\.)*)"', match[2] or "")))
+        assert (match[1], labels) not in found, line
+        found[match[1], labels] = float(match[3])
+    return found
+
+
+@test(workers=(1, 2))
+def metrics_that_prometheus_reads(context, conf):
+    with Server(context.binary, conf=conf, monitor=True) as server, Wire(server.port) as wire:
+        for name in "ST":
+            wire.api(f"STREAM.CREATE.{name}", {"name": name, "subjects": [f"{name}.>"], "max_msgs": 100})
+        wire.api("CONSUMER.CREATE.S.C", {"stream_name": "S", "config": {"durable_name": "C", "ack_policy": "explicit", "description": 'a "b" \\'}})
+        for i in range(5):
+            wire.request(f"S.{i}", "hello")
+        wire.request("$JS.API.CONSUMER.MSG.NEXT.S.C", b"1")
+        found = metrics(server, "?consumers=1")
+
+        def of(name, **labels):
+            values = [v for (n, have), v in found.items() if n == name and set(labels.items()) <= set(have)]
+            assert len(values) == 1, (name, labels, values)
+            return values[0]
+        assert of("jetstream_stream_total_messages", stream_name="S", account="$G", is_stream_leader="true") == 5
+        assert of("jetstream_stream_total_messages", stream_name="T") == 0 and of("jetstream_stream_limit_messages", stream_name="T") == 100
+        assert of("jetstream_stream_subject_count", stream_name="S") == 5 and of("jetstream_stream_consumer_count", stream_name="S") == 1
+        assert of("jetstream_consumer_num_pending", stream_name="S", consumer_name="C", consumer_desc='a \\"b\\" \\\\') == 4
+        assert of("jetstream_consumer_num_ack_pending", consumer_name="C") == 1 and of("jetstream_consumer_delivered_stream_seq", consumer_name="C") == 1
+        assert of("jetstream_server_total_streams") == 2 and of("jetstream_server_total_messages") == 5
+        assert of("gnatsd_varz_connections") == 1 and of("gnatsd_varz_in_msgs") > 5 and of("gnatsd_healthz_status") == 0
+        assert of("holdwater_log_commits_total") >= 5 and of("holdwater_log_segments") == 1 and of("holdwater_log_live_bytes") > 0
+        assert of("holdwater_log_sync_seconds_count") == of("holdwater_log_sync_seconds_bucket", le="+Inf") >= 5
+        assert of("holdwater_store_disk_bytes") > of("holdwater_log_bytes") > 0 and of("holdwater_log_failed") == 0
+        names = {name for name, _ in metrics(server)}
+        assert "jetstream_stream_last_seq" in names and "jetstream_consumer_num_pending" not in names
+        assert "jetstream_stream_last_seq" not in {name for name, _ in metrics(server, "?streams=0")}
+    with Server(context.binary, conf=conf, monitor=True, jetstream=False) as server:
+        found = {name: value for (name, _), value in metrics(server).items()}
+        assert found["jetstream_server_jetstream_disabled"] == 1 and not any(name.startswith("holdwater") for name in found)
 
 
 @test()

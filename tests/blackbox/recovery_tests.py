@@ -1,5 +1,5 @@
 """While a large store is read at the start: /healthz says so, clients wait at the door and are let in, signals are heeded."""
-import json, os, signal, socket, subprocess, threading, time, urllib.error, urllib.request
+import json, os, re, signal, socket, subprocess, threading, time, urllib.error, urllib.request
 
 from run import test
 from scrub_tests import until
@@ -84,6 +84,9 @@ def a_server_that_recovers_answers_healthz_and_lets_clients_wait(context):
             assert [e["type"] for e in detailed[1]["errors"]] == ["JETSTREAM", "STREAM"] and detailed[1]["errors"][1]["stream"] == "S", detailed
             assert page("/jsz")["hw_recovering"]["streams_not_ready"] == 1
             assert page("/varz")["connections"] == 0
+            with urllib.request.urlopen(f"http://127.0.0.1:{monitor}/metrics", timeout=60) as response:
+                text = response.read().decode()
+            assert re.search(r"^holdwater_streams_not_ready{.*} 1$", text, re.M) and re.search(r"^gnatsd_healthz_status{.*} 1$", text, re.M), text
             assert health(monitor)[0] == 503  # those were answered meanwhile
             until(lambda: health(monitor)[0] == 200, "the end of the recovery", 60)
             assert page("/jsz")["messages"] == MESSAGES

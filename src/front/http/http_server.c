@@ -158,10 +158,11 @@ static void send_response(HttpConn *http, unsigned status, const char *type, boo
 static void send_page(HttpConn *http, Page *page) {
     Buf indented = {0};
     Slice body = buf_slice(&page->body);
-    const char *type = page->is_text   ? "text/plain; charset=utf-8"
-                       : page->is_html ? "text/html; charset=utf-8"
-                                       : "application/json";
-    if (!page->is_text && !page->is_html && !page->is_compact) {
+    const char *type = page->is_text      ? "text/plain; charset=utf-8"
+                       : page->is_metrics ? "text/plain; version=0.0.4; charset=utf-8"
+                       : page->is_html    ? "text/html; charset=utf-8"
+                                          : "application/json";
+    if (!page->is_text && !page->is_html && !page->is_compact && !page->is_metrics) {
         json_indent(&indented, body);
         body = buf_slice(&indented);
     } else if (page->is_text) {
@@ -187,7 +188,8 @@ static void page_done(Page *page) {
 }
 
 static void index_page(HttpConn *http, Page *page) {
-    static const char *const links[] = {"varz", "jsz", "connz", "accountz", "subsz", "healthz"};
+    static const char *const links[] = {"varz",  "jsz",     "connz",  "accountz",
+                                        "subsz", "healthz", "metrics"};
     page->status = 200;
     page->is_html = true;
     buf_printf(
