@@ -185,6 +185,8 @@ def step_crash():
         totals("crash", [PYTHON, "tests/crash/crash.py", "--binary", path, "--rounds", os.environ.get("CRASH_ROUNDS", "50")])
         totals("crash, small segments", [PYTHON, "tests/crash/crash.py", "--binary", path, "--rounds", os.environ.get("CRASH_ROUNDS", "30"), "--segment-bytes", "1048576", "--checkpoint-bytes", "1000000"])
         totals("flipped bits", [PYTHON, "tests/crash/flip.py", "--binary", path])
+        totals("crash, compressed", [PYTHON, "tests/crash/crash.py", "--binary", path, "--rounds", "12", "--segment-bytes", "1048576", "--checkpoint-bytes", "1000000", "--compressed"])
+        totals("flipped bits, compressed", [PYTHON, "tests/crash/flip.py", "--binary", path, "--rounds", "12", "--compressed"])
         totals("crash, encrypted", [PYTHON, "tests/crash/crash.py", "--binary", path, "--rounds", "12", "--checkpoint-bytes", "1000000", "--key"])
         totals("flipped bits, encrypted", [PYTHON, "tests/crash/flip.py", "--binary", path, "--rounds", "12", "--key"])
 

@@ -52,6 +52,7 @@ struct Cleaner {
     CleanRound *round;
     CleanOrder order;
     Packer packer;
+    uint64_t tidied_used, tidied_live; /* when segments were chosen last while clients were idle */
     VEC(Tried) tried;
 };
 
@@ -315,6 +316,13 @@ static bool pack(Cleaner *cleaner, const Look *seen) {
     return false;
 }
 
+/* What the rounds of an idle store waste themselves (parts of pages, ends of segments) is not given
+ * up by more of them. */
+static bool was_in_vain(const Cleaner *cleaner, const Look *seen, uint64_t little) {
+    return cleaner->tidied_used && seen->used + little > cleaner->tidied_used &&
+           seen->live + little > cleaner->tidied_live && seen->live < cleaner->tidied_live + little;
+}
+
 static bool tidy(Cleaner *cleaner, const Look *seen) {
     uint64_t waste = seen->used - least(seen->live, seen->used);
     uint64_t min = worthwhile(cleaner, seen);
@@ -323,7 +331,10 @@ static bool tidy(Cleaner *cleaner, const Look *seen) {
         checkpointer_generation(cleaner->store->checkpointer) - cleaner->busy_generation;
     if (waste >= min && (seen->gain >= min || made < CLEAN_CHECKPOINTS))
         return ask_for_checkpoint(cleaner);
-    if (waste >= min && waste > seen->live / 100 * CLEAN_WASTE_PERCENT) {
+    if (waste >= min && waste > seen->live / 100 * CLEAN_WASTE_PERCENT &&
+        !was_in_vain(cleaner, seen, min / 4)) {
+        cleaner->tidied_used = seen->used;
+        cleaner->tidied_live = seen->live;
         choose(cleaner, CLEAN_LIVE_PERCENT_MAX, waste - seen->live / 100 * CLEAN_WASTE_PERCENT_DONE,
                CLEAN_ROUND_BYTES);
         if (begin(cleaner))
@@ -364,8 +375,10 @@ static bool watch(Cleaner *cleaner, uint64_t now_ns) {
     uint64_t taken_ns = now_ns - cleaner->looked_ns;
     bool is_idle = appended <= taken_ns / NS_PER_MS * CLEAN_IDLE_BYTES / 1000;
     cleaner->idle_looks = is_idle ? cleaner->idle_looks + 1 : 0;
-    if (!is_idle)
+    if (!is_idle) {
+        cleaner->tidied_used = 0;
         cleaner->busy_generation = checkpointer_generation(cleaner->store->checkpointer);
+    }
     cleaner->head = log_head(log);
     cleaner->looked_ns = now_ns;
     return appended != 0;

@@ -311,6 +311,27 @@ static void on_fetched(void *cookie, Status status) {
     is_fetched = true;
 }
 
+static Status fetch(LogReader *reader, Place place, size_t bytes) {
+    is_fetched = false;
+    log_reader_fetch(reader, place, bytes, on_fetched, NULL);
+    while (!is_fetched)
+        worker_turn(all[0], true);
+    return fetched;
+}
+
+static void read_one(LogReader *reader, Place place, size_t bytes, uint64_t index) {
+    Record record;
+    Shared *hold;
+    Status status = log_reader_peek(reader, place, bytes, &record, &hold);
+    if (status == ERR_AGAIN) {
+        assert_int_equal(fetch(reader, place, bytes), OK);
+        status = log_reader_peek(reader, place, bytes, &record, &hold);
+    }
+    assert_int_equal(status, OK);
+    assert_true(record.index == index);
+    shared_unref(hold);
+}
+
 static void the_reader_finds_new_records_in_memory_and_old_ones_on_disk(void **state) {
     (void)state;
     begin();
@@ -338,25 +359,22 @@ static void the_reader_finds_new_records_in_memory_and_old_ones_on_disk(void **s
     assert_true(record.index == COUNT);
     shared_unref(hold);
     assert_int_equal(log_reader_peek(reader, places[0], bytes, &record, &hold), ERR_AGAIN);
-    for (unsigned n = 0; n < COUNT; n++) {
-        Status status = log_reader_peek(reader, places[n], bytes, &record, &hold);
-        if (status == ERR_AGAIN) {
-            is_fetched = false;
-            log_reader_fetch(reader, places[n], bytes, on_fetched, NULL);
-            while (!is_fetched)
-                worker_turn(all[0], true);
-            assert_int_equal(fetched, OK);
-            status = log_reader_peek(reader, places[n], bytes, &record, &hold);
-        }
-        assert_int_equal(status, OK);
-        assert_true(record.index == n + 1);
-        shared_unref(hold);
+    for (unsigned n = 0; n < COUNT; n++)
+        read_one(reader, places[n], bytes, n + 1);
+    assert_int_equal(fetch(reader, places[3] + 8, bytes), ERR_CORRUPT); /* none begins there */
+
+    /* The same for who does not know how long they are: in order, and here and there. */
+    for (unsigned step = 1; step <= 7; step += 6) {
+        log_reader_free(reader);
+        reader = log_reader_new(log, all[0], 256 * 1024);
+        for (unsigned n = 0; n < COUNT; n++)
+            read_one(reader, places[n * step % COUNT], 0, n * step % COUNT + 1);
     }
-    is_fetched = false;
-    log_reader_fetch(reader, places[3] + 8, bytes, on_fetched, NULL); /* no record begins there */
-    while (!is_fetched)
-        worker_turn(all[0], true);
-    assert_int_equal(fetched, ERR_CORRUPT);
+    assert_int_equal(log_reader_read(reader, places[7], 0, &record, &hold), OK);
+    assert_true(record.index == 8);
+    shared_unref(hold);
+    assert_int_equal(fetch(reader, places[3] + 8, 0), ERR_CORRUPT);
+    assert_int_equal(log_reader_read(reader, places[5] + 8, 0, &record, &hold), ERR_CORRUPT);
     forget_last();
     log_stop(log);
     offload_stop(offload);

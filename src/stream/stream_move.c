@@ -35,6 +35,8 @@ static void finish(StreamMove *self) {
     vec_done(&self->found);
     moved_writer_done(&self->entry);
     frame_writer_done(&self->frame);
+    buf_done(&self->ready);
+    vec_done(&self->ready_frames);
     note_success(self);
     mem_free(self);
     move->done(move);
@@ -71,20 +73,39 @@ static void take_as_it_is(StreamMove *self, uint64_t seq, Place from, Slice raw)
         append_moved(self);
 }
 
-static void append_frame(StreamMove *self) {
+static void append_ready(StreamMove *self) {
+    Slice rest = buf_slice(&self->ready);
+    for (size_t i = 0; i < self->ready_frames.len; i++) {
+        ReadyFrame frame = self->ready_frames.at[i];
+        Record draft = {.type = RECORD_FRAME,
+                        .time_ns = stream_clock(self->stream),
+                        .headers = slice_first(rest, frame.heads_len)};
+        rest = slice_from_at(rest, frame.heads_len);
+        draft.payload = slice_first(rest, frame.block_len);
+        rest = slice_from_at(rest, frame.block_len);
+        append(self, &draft);
+    }
+    buf_clear(&self->ready);
+    vec_clear(&self->ready_frames);
+}
+
+static void make_frame(StreamMove *self) {
     FrameWriter *frame = &self->frame;
     GroupMove *move = self->move;
     Record draft;
     if (!frame->members.len)
         return;
     if (frame_writer_make(frame, &draft)) {
-        draft.time_ns = stream_clock(self->stream);
         move->records += frame->members.len;
         move->packed_bytes += frame->records.len;
         move->frame_bytes += record_bytes(&draft);
-        append(self, &draft);
+        buf_append(&self->ready, draft.headers);
+        buf_append(&self->ready, draft.payload);
+        vec_push(&self->ready_frames, ((ReadyFrame){draft.headers.len, draft.payload.len}));
         self->frames++;
         self->failures = 0;
+        if (self->ready.len >= move->entry_bytes)
+            append_ready(self);
     } else {
         self->failures++;
         Slice rest = buf_slice(&frame->records);
@@ -111,14 +132,17 @@ static void take(StreamMove *self, const Candidate *one, Slice raw, bool is_ref)
         return;
     }
     if (!has_room(self, raw.len))
-        append_frame(self);
+        make_frame(self);
     frame_writer_add(&self->frame, one->seq, one->place, raw);
 }
 
-/* What was found was read. A frame that is not full goes on with what is found next. */
+/* What was found was read. Frames that are few, and one that is not full, wait for what is found
+ * next. */
 static void end_piece(StreamMove *self) {
-    if (self->is_walked || !self->move->bytes_left)
-        append_frame(self);
+    if (self->is_walked || !self->move->bytes_left) {
+        make_frame(self);
+        append_ready(self);
+    }
     append_moved(self);
     vec_clear(&self->found);
     self->read_at = self->found_bytes = 0;

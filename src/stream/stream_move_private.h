@@ -12,6 +12,10 @@ typedef struct Candidate {
     bool is_chunk;
 } Candidate;
 
+typedef struct ReadyFrame {
+    size_t heads_len, block_len;
+} ReadyFrame;
+
 typedef enum Phase { PHASE_WALKING, PHASE_READING, PHASE_LANDING } Phase;
 
 struct StreamMove {
@@ -20,12 +24,16 @@ struct StreamMove {
     GroupMove *move;
     Task task;
     Timer timer;
-    uint64_t seq;            /* all below it were looked at */
-    VEC(Candidate) found;    /* to be read, in order */
-    size_t read_at;          /* in found */
-    uint64_t found_bytes;    /* of their records */
-    MovedWriter entry;       /* being made */
-    FrameWriter frame;       /* likewise; it may go on with what is found next */
+    uint64_t seq;         /* all below it were looked at */
+    VEC(Candidate) found; /* to be read, in order */
+    size_t read_at;       /* in found */
+    uint64_t found_bytes; /* of their records */
+    MovedWriter entry;    /* being made */
+    FrameWriter frame;    /* likewise; it may go on with what is found next */
+    /* Frames that are made: appended together, so that they share blocks. Heads and block of each,
+     * one behind the other. */
+    Buf ready;
+    VEC(ReadyFrame) ready_frames;
     unsigned failures;       /* frames in a row that were not worth it */
     unsigned frames;         /* that were made */
     unsigned passed;         /* pieces that were not even tried since */

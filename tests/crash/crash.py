@@ -400,6 +400,24 @@ def jetstream(options, number):
     return text
 
 
+def compress_all():
+    """Every stream that is created from now on."""
+    api = Wire.api
+
+    def compressed(wire, subject, body=None, timeout=None):
+        if subject.startswith("STREAM.CREATE.") and isinstance(body, dict):
+            body = {**body, "compression": "s2"}
+        return api(wire, subject, body, timeout)
+    Wire.api = compressed
+
+
+def packed_by(server):
+    try:
+        return server.get("/jsz")["hw_store"]["packed_bytes"]
+    except (OSError, ValueError, KeyError):
+        return 0
+
+
 def moved_by(server):
     """Records that cleaning has moved since the start, as far as that can still be asked."""
     try:
@@ -416,15 +434,18 @@ def main():
     parser.add_argument("--conf", default="")
     parser.add_argument("--checkpoint-bytes", type=int, default=0, help="many checkpoints: one after each so many bytes of log")
     parser.add_argument("--segment-bytes", type=int, default=0, help="many segments, so that cleaning takes part (at least 1 MiB); how much it moved is printed")
+    parser.add_argument("--compressed", action="store_true", help="all streams want compression; how much was compressed is printed")
     parser.add_argument("--key", action="store_true", help="the store is encrypted, with another key after each kill")
     options = parser.parse_args()
     print("seed", options.seed, flush=True)
     chance = random.Random(options.seed)
+    if options.compressed:
+        compress_all()
     server = Server(options.binary, conf=options.conf, jetstream=jetstream(options, 0), monitor=options.segment_bytes > 0)
     writers = [Publisher("P1", 1), Publisher("P2", 2), Bucket("B1", 3), Bucket("B2", 4), Objects("O1", 5), Objects("O2", 11), Queue("Q1", 6), Limits("L1", 7), Copied("C1", 8), Batches("A1", 8), Transactions("T", 9)]
     if options.segment_bytes:
         writers = [writer for writer in writers if writer.name not in ("P2", "B2", "O2", "C1")] + [Churn("H1", 10), Churn("H2", 11)]
-    passed = failed = moved = 0
+    passed = failed = moved = packed = 0
     try:
         server.start()
         with Wire(server.port) as wire:
@@ -436,6 +457,7 @@ def main():
             time.sleep(chance.uniform(0.05, 2.5 if options.segment_bytes else 0.6))  # the moment of the kill is what is random
             ended = server.process.poll()
             moved += moved_by(server) if options.segment_bytes and ended is None else 0
+            packed += packed_by(server) if options.segment_bytes and options.compressed and ended is None else 0
             server.kill()
             for writer in writers:
                 writer.join()
@@ -457,6 +479,11 @@ def main():
         idle = [writer.name for writer in writers if not writer.acked]
         if options.segment_bytes:
             print("records moved by cleaning:", moved)
+        if options.segment_bytes and options.compressed:
+            print("bytes compressed:", packed)
+            if not packed and options.rounds >= 10:
+                failed += 1
+                print("FAILED: nothing was ever compressed")
         if idle and options.rounds >= 10:
             failed += 1
             print("FAILED: nothing was ever acknowledged to", *idle)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Bits flipped in copies of a store: in index runs, checkpoints and log segments. After each start every message is served as it
 was written or said to be damaged (never anything else), nothing that the flip did not hit is lost, and damage to what is derived
-(runs, checkpoints) costs nothing.   flip.py --binary PATH [--rounds 40] [--seed N] [--key]"""
+(runs, checkpoints) costs nothing.   flip.py --binary PATH [--rounds 40] [--seed N] [--key] [--compressed]"""
 import argparse, base64, json, os, random, shutil, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -9,6 +9,8 @@ from server import Server  # noqa: E402
 from wire import Wire  # noqa: E402
 
 CHECKPOINTS = " checkpoint_bytes: 300000\n"
+SMALL = " segment_bytes: 65536\n"  # with frames of 8 KiB of records
+FRAME_RECORDS = 8192 // 56
 
 
 def must(condition, *what):
@@ -16,12 +18,12 @@ def must(condition, *what):
         raise SystemExit("FAILED " + " ".join(str(w) for w in what))
 
 
-def fill(server, chance):
+def fill(server, chance, compression):
     """A stream and a bucket, long enough for runs, with removals between; what should be there: {stream: {seq: (subject, body)}}."""
     want = {"S": {}, "KV_B": {}}
     with Wire(server.port, timeout=60) as wire:
-        wire.api("STREAM.CREATE.S", {"name": "S", "subjects": ["s.>"], "num_replicas": 1})
-        wire.api("STREAM.CREATE.KV_B", {"name": "KV_B", "subjects": ["$KV.B.>"], "max_msgs_per_subject": 1, "allow_rollup_hdrs": True, "deny_delete": True, "num_replicas": 1})
+        wire.api("STREAM.CREATE.S", {"name": "S", "subjects": ["s.>"], "num_replicas": 1, "compression": compression})
+        wire.api("STREAM.CREATE.KV_B", {"name": "KV_B", "subjects": ["$KV.B.>"], "max_msgs_per_subject": 1, "allow_rollup_hdrs": True, "deny_delete": True, "num_replicas": 1, "compression": compression})
         for i in range(6000):
             name, subject = ("S", f"s.{i % 50}.{i}") if i % 2 else ("KV_B", f"$KV.B.k{chance.randrange(400)}")
             body = b"%d " % i + chance.randbytes(chance.randrange(120))
@@ -36,6 +38,18 @@ def fill(server, chance):
                 must(wire.api("STREAM.MSG.DELETE.S", {"seq": seq}).get("success"), "delete", seq)
                 del want["S"][seq]
     return want
+
+
+def until_packed(server):
+    """Old messages are in frames, and nothing moves any more."""
+    end, before = time.monotonic() + 60, None
+    while True:
+        space = server.get("/jsz")["hw_store"]
+        if space["frame_bytes"] and space == before:
+            return
+        must(time.monotonic() < end, "not compressed:", space)
+        before = space
+        time.sleep(3)
 
 
 def check(server, want, damaged_key):
@@ -89,14 +103,17 @@ def main():
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--key", action="store_true", help="the store is encrypted")
+    parser.add_argument("--compressed", action="store_true", help="most messages are in frames: a flip may cost all that is in one")
     options = parser.parse_args()
     print("seed", options.seed, flush=True)
     chance = random.Random(options.seed)
-    server = Server(options.binary, jetstream=CHECKPOINTS + (" key: secret\n" if options.key else ""))
-    damages = {}
+    server = Server(options.binary, monitor=True, jetstream=CHECKPOINTS + (" key: secret\n" if options.key else "") + (SMALL if options.compressed else ""))
+    damages, most = {}, FRAME_RECORDS if options.compressed else 1
     try:
         server.start()
-        want = fill(server, chance)
+        want = fill(server, chance, "s2" if options.compressed else "none")
+        if options.compressed:
+            until_packed(server)
         server.kill()
         whole = os.path.join(server.dir, "whole")
         store = os.path.join(server.dir, "store")
@@ -111,7 +128,7 @@ def main():
             damaged = check(server, want, kind == "log")
             server.kill()
             damages[kind] = damages.get(kind, 0) + damaged
-            must(damaged <= (1 if kind == "log" else 0), f"round {round_number}: {damaged} damaged after a flip at {at} of {path}")
+            must(damaged <= (most if kind == "log" else 0), f"round {round_number}: {damaged} damaged after a flip at {at} of {path}")
             shutil.rmtree(store)
     finally:
         server.close()

@@ -497,7 +497,7 @@ static void restart(bool is_open, bool has_power_cut) {
 /* ---- seeds ---- */
 
 static void create_streams(void) {
-    char body[256];
+    char body[300];
     model = (Model){0};
     for (unsigned s = 0; s < STREAMS; s++) {
         ModelStream *stream = &model.streams[s];
@@ -507,10 +507,11 @@ static void create_streams(void) {
         (void)snprintf(body, sizeof body,
                        "{\"name\":\"%s\",\"subjects\":[\"%s.>\"],\"retention\":\"%s\",\"storage\":"
                        "\"file\",\"allow_direct\":true,\"max_msgs\":%lld,\"max_msgs_per_subject\":"
-                       "%lld,\"duplicate_window\":36000000000000}",
+                       "%lld,\"duplicate_window\":36000000000000,\"compression\":\"%s\"}",
                        model_names[s], model_names[s], retentions[s],
                        stream->max_msgs ? (long long)stream->max_msgs : -1ll,
-                       stream->max_per_subject ? (long long)stream->max_per_subject : -1ll);
+                       stream->max_per_subject ? (long long)stream->max_per_subject : -1ll,
+                       seed_now % 2 ? "s2" : "none");
         if (!has_succeeded(ask("STREAM.CREATE", stream, "", body)))
             FAIL("stream not created");
     }
