@@ -362,6 +362,27 @@ static void entries_of_an_unknown_group_are_skipped(void **state) {
     close_store();
 }
 
+static void a_log_with_entries_of_a_later_version_is_refused(void **state) {
+    (void)state;
+    open_store(0);
+    Tally *one = tally_new(1, 0, false);
+    start();
+    append(one, 5);
+    Record draft = {.type = (RecordType)99, .payload = LIT("12345678")};
+    journal_append(all[0]->journal, &one->group, &draft, &(Ticket){.kind = 1}, false);
+    turns_until_applied(one);
+    close_store();
+    JournalRecovery recovery = {.find = find, .damaged = on_damaged};
+    for (int tries = 0; tries < 2; tries++) { /* and again: nothing was changed */
+        open_store(0);
+        one = tally_new(1, 0, false);
+        assert_int_equal(journal_store_recover(store, &recovery), ERR_VERSION);
+        assert_int_equal(one->entries, 1);
+        log_report_done(&report);
+        close_store();
+    }
+}
+
 static void memory_entries_are_applied_in_the_same_turn_with_what_they_append(void **state) {
     (void)state;
     open_store(0);
@@ -636,6 +657,7 @@ int main(void) {
         TEST(entries_are_applied_after_the_sync_and_again_after_a_restart),
         TEST(with_a_sync_interval_entries_are_applied_in_the_turn_that_made_them),
         TEST(entries_of_a_held_group_wait_in_order),
+        TEST(a_log_with_entries_of_a_later_version_is_refused),
         TEST(entries_of_an_unknown_group_are_skipped),
         TEST(memory_entries_are_applied_in_the_same_turn_with_what_they_append),
         TEST(endless_echoes_do_not_hold_up_the_turn),

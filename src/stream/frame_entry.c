@@ -89,11 +89,13 @@ static void share_out(FrameWriter *writer, size_t entry_bytes) {
 
 bool frame_writer_make(FrameWriter *writer, Record *out_draft) {
     Slice raw = buf_slice(&writer->records);
+    if (!raw.len)
+        return false;
     size_t entry_max = raw.len / 8 * (8 - FRAME_SAVED_EIGHTHS);
     uint64_t checksum = hash_checksum(raw.ptr, raw.len);
     write_heads(writer, checksum);
     size_t around = RECORD_HEADER_BYTES + writer->heads.len;
-    if (!raw.len || around >= entry_max)
+    if (around >= entry_max)
         return false;
     buf_clear(&writer->block);
     char *to = buf_reserve(&writer->block, entry_max - around);
