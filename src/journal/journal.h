@@ -80,6 +80,9 @@ typedef struct GroupOps {
     /* Recovery: an entry at or below the index of the loaded checkpoint: only place it, if it is a
      * live message. */
     void (*place)(Group *group, const Record *record, Place place);
+    /* NULL, or the same of an entry that holds others and is damaged itself (its bytes say what and
+     * how long it is, unchecked): those of them that are whole are placed. */
+    void (*place_damaged)(Group *group, const Record *record, Place place);
 
     /* NULL, or recovery: an entry that would come now was damaged on disk. record: what its bytes
      * say, unchecked, subject included; without subject and place when only its index is known, of

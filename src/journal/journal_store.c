@@ -150,6 +150,9 @@ static void on_damage(Replay *replay, const Record *record, Place at, uint64_t b
         group->ops->lost(group, record, at); /* its streams may not have it */
     else
         replay->stray = record ? record->type : 0;
+    if (group && group->needs_log && group->ops->place_damaged &&
+        record->index <= group->index_loaded)
+        group->ops->place_damaged(group, record, at);
 }
 
 /* Entries are missing, and something was damaged since the last one that was there. (Without damage

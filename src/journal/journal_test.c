@@ -20,7 +20,7 @@ enum { WORKERS = 2, LIVE_MAX = 64 };
  */
 typedef struct Tally {
     Group group; /* first */
-    uint64_t sum, entries, refused, placed;
+    uint64_t sum, entries, refused, placed, placed_damaged;
     Status why;
     struct {
         Place place;
@@ -95,6 +95,12 @@ static void tally_place(Group *group, const Record *record, Place place) {
     tally->placed++;
 }
 
+static void tally_place_damaged(Group *group, const Record *record, Place place) {
+    Tally *tally = (Tally *)group;
+    (void)place;
+    tally->placed_damaged = record->index;
+}
+
 static void tally_save(Group *group, Buf *out) {
     Tally *tally = (Tally *)group;
     buf_append_bytes(out, &tally->sum, sizeof tally->sum);
@@ -121,6 +127,7 @@ static Status tally_load(Group *group, Slice state) {
 static const GroupOps tally_ops = {.apply = tally_apply,
                                    .refused = tally_refused,
                                    .place = tally_place,
+                                   .place_damaged = tally_place_damaged,
                                    .save = tally_save,
                                    .load = tally_load};
 
@@ -610,6 +617,80 @@ static void a_checkpoint_that_is_asked_for_is_made_though_little_is_new(void **s
     close_store();
 }
 
+static void flip_payload(uint64_t value) {
+    char path[100];
+    (void)snprintf(path, sizeof path, "%s/log/1.log", dir);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    char *bytes = mem_alloc(1024 * 1024);
+    size_t len = fread(bytes, 1, 1024 * 1024, file);
+    char *at = memmem(bytes, len, &value, sizeof value);
+    assert_non_null(at);
+    *at ^= 1;
+    assert_int_equal(fseek(file, at - bytes, SEEK_SET), 0);
+    assert_int_equal(fwrite(at, 1, 1, file), 1);
+    assert_int_equal(fclose(file), 0);
+    mem_free(bytes);
+}
+
+static void who_wants_its_records_is_shown_damaged_ones(void **state) {
+    (void)state;
+    const uint64_t value = 0x1122334455667788;
+    open_store(1024 * 1024);
+    Tally *one = tally_new(1, 0, false);
+    start();
+    append(one, 1);
+    append(one, value);
+    append(one, 3);
+    turns_until_applied(one);
+    ask_for_checkpoint();
+    close_store();
+
+    flip_payload(value);
+    does_load_ask_for_records = true;
+    open_store(1024 * 1024);
+    one = tally_new(1, 0, false);
+    start();
+    does_load_ask_for_records = false;
+    assert_true(one->sum == value + 4 && one->placed == 2 && one->placed_damaged == 2);
+    close_store();
+    damaged_bytes = 0;
+}
+
+static void all_checkpoints_may_be_lost_while_the_log_has_everything(void **state) {
+    (void)state;
+    open_store(1024 * 1024);
+    Tally *one = tally_new(1, 0, false);
+    start();
+    for (uint64_t i = 1; i <= 4; i++) {
+        append(one, i);
+        turns_until_applied(one);
+        ask_for_checkpoint();
+    }
+    assert_true(log_floor(journal_log(all[0]->journal)) > 0);
+    close_store();
+
+    for (unsigned generation = 1; generation <= 5; generation++) {
+        char path[100];
+        (void)snprintf(path, sizeof path, "%s/checkpoint.%u", dir, generation);
+        (void)unlink(path);
+    }
+    open_store(1024 * 1024);
+    one = tally_new(1, 0, false);
+    start();
+    assert_true(one->sum == 10 && one->entries == 4);
+    append(one, 5);
+    turns_until_applied(one);
+    ask_for_checkpoint(); /* they are made again */
+    close_store();
+
+    open_store(1024 * 1024);
+    one = tally_new(1, 0, false);
+    start();
+    assert_true(one->group.index_loaded == 5 && one->sum == 15);
+    close_store();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
 
 static bool is_set_aside(unsigned generation) {
@@ -669,6 +750,8 @@ int main(void) {
         TEST(a_worker_that_sleeps_makes_checkpoints_of_what_others_write),
         TEST(a_state_that_is_not_understood_gives_way_to_the_one_before_and_to_the_log),
         TEST(a_checkpoint_that_is_asked_for_is_made_though_little_is_new),
+        TEST(who_wants_its_records_is_shown_damaged_ones),
+        TEST(all_checkpoints_may_be_lost_while_the_log_has_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

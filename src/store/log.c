@@ -230,7 +230,7 @@ bool log_is_complete(const Log *log) {
     for (size_t i = 0; i < log->segments.len; i++)
         if (log->segments.at[i].number != i + 1)
             return false;
-    return log_floor(log) == 0;
+    return log->segments.len != 0;
 }
 
 Place log_floor(const Log *log) {

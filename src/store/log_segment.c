@@ -376,6 +376,17 @@ void log_check_space(Log *log) {
 
 /* --- the helper --- */
 
+/* Readers may have it open: only what is cut off comes back at once. */
+static Status remove_file(const char *path) {
+    DiskFile *file;
+    if (disk_open(path, DISK_WRITE, &file) == OK) {
+        if (disk_cut(file, 0) != OK)
+            LOG_DEBUG("segment not cut before it is removed", "path=%s", path);
+        disk_close(file);
+    }
+    return disk_remove(path);
+}
+
 static void job_run(HelperJob *job) {
     switch (job->kind) {
     case JOB_MAKE:
@@ -385,7 +396,7 @@ static void job_run(HelperJob *job) {
             LOG_DEBUG("unfinished segment not removed", "path=%s", job->path);
         break;
     case JOB_REMOVE:
-        job->status = disk_remove(job->path);
+        job->status = remove_file(job->path);
         break;
     case JOB_SYNC:
         job->status = log_sync_file(job->log, job->file);

@@ -539,6 +539,7 @@ const GroupOps stream_group_ops = {
     .apply = on_apply,
     .refused = on_refused,
     .place = stream_place,
+    .place_damaged = stream_place_damaged,
     .lost = stream_lost,
     .save = stream_save,
     .freeze = stream_freeze,

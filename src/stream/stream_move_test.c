@@ -177,6 +177,48 @@ static void check_loaded(Stream *stream, Slice saved, bool is_rebuilt) {
         assert_int_equal(world.entries[i].live, 0);
 }
 
+/* The run is lost, and a bit in one of the members of the newest entry. */
+static void whole_members_of_a_damaged_entry_are_not_lost(void **state) {
+    (void)state;
+    Buf saved = {0};
+    Stream *stream = world_stream(PLAIN);
+    publish_all(stream, MESSAGES);
+    freeze(stream, 1);
+    GroupMove move = order(100, 400, 7);
+    run_move(stream, &move);
+    size_t newest = world.entry_count - 1;
+    assert_int_equal(world.entries[newest].record.type, RECORD_MOVED);
+    stream_save(&stream->group, &saved);
+    flip_run(1);
+    uint64_t hit = 0, inside = 0;
+    for (uint64_t seq = 1; seq <= MESSAGES; seq++) {
+        Place at = place_of_seq(stream, seq);
+        if (place_segment(at) != place_segment(world.entries[newest].place))
+            continue;
+        if (++inside == 3) {
+            hit = seq;
+            shared_bytes(world.entries[newest].bytes)[at - world.entries[newest].place + 45] ^= 1;
+        }
+    }
+    assert_true(inside > 5 && hit > 0);
+
+    Stream *copy = stream_new(&world.js, stream->account, 7, world_config(PLAIN), 1);
+    assert_int_equal(stream_load(&copy->group, buf_slice(&saved)), OK);
+    assert_true(copy->group.needs_log);
+    for (size_t i = 0; i < newest; i++)
+        stream_group_ops.place(&copy->group, &world.entries[i].record, world.entries[i].place);
+    stream_group_ops.place_damaged(&copy->group, &world.entries[newest].record,
+                                   world.entries[newest].place);
+    stream_start(copy);
+    assert_int_equal(copy->state.damaged, 1);
+    for (uint64_t seq = 1; seq <= MESSAGES; seq++)
+        if (seq != hit)
+            check_message(copy, seq);
+    stream_free(copy);
+    stream_free(stream);
+    buf_done(&saved);
+}
+
 static void a_large_stream_knows_what_moved_with_its_run_and_without(void **state) {
     (void)state;
     for (int is_rebuilt = 0; is_rebuilt < 2; is_rebuilt++) {
@@ -334,6 +376,7 @@ int main(void) {
         TEST(a_moved_message_is_read_where_it_lies_now),
         TEST(an_entry_moves_only_what_lies_where_it_says),
         TEST(a_large_stream_knows_what_moved_with_its_run_and_without),
+        TEST(whole_members_of_a_damaged_entry_are_not_lost),
         TEST(the_next_run_says_where_they_lie),
         TEST(what_moves_while_a_run_is_made_is_known_afterwards),
         TEST(a_damaged_record_stays_where_it_is),

@@ -365,6 +365,7 @@ MUST_CHECK Status stream_load_places(Stream *stream, Slice *from);
 void stream_load_in_heap(Stream *stream, uint64_t seq, int64_t time_ns, Slice subject,
                          Slice headers, Slice payload);
 void stream_place(Group *group, const Record *record, Place place);
+void stream_place_damaged(Group *group, const Record *record, Place place);
 /* A message that was added while others below it wait for their records, slot filled but for its
  * subject: it is counted and comes under its subject when all are there. */
 void stream_put_off(Stream *stream, SubjectId id, MsgSlot *slot);

@@ -163,6 +163,12 @@ static bool is_plausible(const Record *record) {
            record->headers.len + record->payload.len <= MSG_LEN_MASK;
 }
 
+/* The first that waits at or behind place. */
+static void go_to(Placing *placing, Place place) {
+    while (placing->at < placing->waiting.len && placing->waiting.at[placing->at].place < place)
+        placing->at++;
+}
+
 static void place_message(Stream *stream, const Record *record, Place place) {
     Placing *placing = placing_of(stream);
     uint64_t seq_told = 0;
@@ -172,8 +178,7 @@ static void place_message(Stream *stream, const Record *record, Place place) {
         return;
     if (is_ref ? !stream_unwrap_ref(record, &message) : !stream_unwrap_copy(&message, &seq_told))
         return;
-    while (placing->at < placing->waiting.len && placing->waiting.at[placing->at].place < place)
-        placing->at++;
+    go_to(placing, place);
     for (; placing->at < placing->waiting.len && placing->waiting.at[placing->at].place == place;
          placing->at++) {
         uint64_t seq = placing->waiting.at[placing->at].seq;
@@ -227,6 +232,25 @@ void stream_place(Group *group, const Record *record, Place place) {
         break;
     default:
         place_message(stream, record, place);
+    }
+}
+
+/* Each of them has a checksum of its own, and it is known where they lie. */
+void stream_place_damaged(Group *group, const Record *record, Place place) {
+    Stream *stream = (Stream *)group;
+    const char *start = record->subject.ptr - RECORD_HEADER_BYTES;
+    size_t len = record_bytes(record), used;
+    if (!stream->parts->unseen || (record->type != RECORD_BATCH && record->type != RECORD_MOVED))
+        return;
+    Placing *placing = placing_of(stream);
+    Record member;
+    go_to(placing, place + 1);
+    for (size_t i = placing->at; i < placing->waiting.len; i++) {
+        uint64_t at = placing->waiting.at[i].place - place;
+        if (at >= len)
+            break;
+        if (record_parse(slice_from(start + at, len - at), &member, &used) == OK)
+            place_message(stream, &member, place + at);
     }
 }
 

@@ -1,7 +1,7 @@
 """Disk space comes back: what was removed is given up, though something old stays in every segment of the log."""
-import json, time
+import json, os, subprocess, tempfile, time
 
-from run import test
+from run import Skip, test
 from server import Server
 from space import SMALL, log_bytes, until_below
 from wire import Msg, Wire
@@ -57,3 +57,54 @@ def a_key_in_each_segment_does_not_keep_the_segment(context, conf=""):
             for i in range(19_980, 20_000):
                 msg = wire.request("$JS.API.DIRECT.GET.K", json.dumps({"last_by_subj": f"k.hot{i % 20}"}))
                 assert msg.data.startswith(f"hot{i}x".encode()), (i, msg)
+
+
+@test(heavy=True)
+def a_full_disk_of_dead_records_frees_itself(context):
+    folder = tempfile.mkdtemp(prefix="hw-full-")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", folder], capture_output=True).returncode:
+        raise Skip("mounting a small file system needs root")
+    block = 'jetstream {\n store_dir: "%s/store"\n segment_bytes: 2M\n checkpoint_bytes: 100M\n clean: %s\n}\n'
+    newest = {}  # subject -> (sequence, payload) that was acknowledged
+
+    def fill(server, count):
+        """Big values of a few keys, and small ones that stay, in every segment. How many were stored until one was refused, which must cost nothing."""
+        with Wire(server.port, timeout=30) as wire:
+            for i in range(count):
+                number = len(newest) * 1000 + i
+                stays = i % 25 == 0
+                subject, payload = f"k.{'old' + str(number) if stays else 'hot' + str(i % 10)}", f"{number} ".encode() + b"x" * (300 if stays else 40_000)
+                reply = json.loads(wire.request(subject, payload).data)
+                if "error" in reply:
+                    assert reply["error"]["err_code"] == 10047, reply
+                    return i
+                newest[subject] = (reply["seq"], payload)
+            return count
+
+    def check(server):
+        with Wire(server.port, timeout=30) as wire:
+            assert wire.api("STREAM.INFO.K")["state"]["messages"] == len(newest)
+            for subject, (seq, payload) in newest.items():
+                msg = wire.request(f"$JS.API.DIRECT.GET.K.{subject}")
+                assert f"Nats-Sequence: {seq}\r\n" in msg.headers and msg.data == payload, (subject, seq, msg.headers)
+    try:
+        with Server(context.binary, jetstream=False, conf=block % (folder, "false")) as server:
+            with Wire(server.port) as wire:
+                wire.api("STREAM.CREATE.K", {"name": "K", "subjects": ["k.>"], "max_msgs_per_subject": 1, "allow_direct": True, "metadata": {"_holdwater.dedup": "off"}})
+            assert fill(server, 3000) < 3000, "the disk is not full"
+            check(server)
+            server.kill()
+            server.conf = block % (folder, "true")
+            server.start()
+            end, stored = time.monotonic() + 120, 0
+            while stored < 3000:  # again as much as there is disk, and more
+                stored += fill(server, 500)
+                assert time.monotonic() < end, (stored, server.log_text()[-3000:])
+                time.sleep(0.2)
+            check(server)
+            server.kill()
+            server.start()
+            check(server)
+    finally:
+        subprocess.run(["umount", folder], check=True)
+        os.rmdir(folder)
