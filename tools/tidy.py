@@ -12,11 +12,12 @@ MAY_INCLUDE = {  # docs/ARCHITECTURE.md has the same table with the reasons
     "journal": ["base", "proto", "io", "store"],
     "auth": ["base", "proto", "io", "bus"],
     "stream": ["base", "proto", "io", "store", "bus", "journal"],
-    "monitor": ["base", "proto", "io", "store", "bus", "journal", "auth", "stream"],
-    "front/client": ["base", "proto", "io", "bus", "auth", "store", "journal", "stream", "monitor"],
+    "cluster": ["base", "proto", "io", "store", "bus", "journal", "auth", "stream"],
+    "monitor": ["base", "proto", "io", "store", "bus", "journal", "auth", "stream", "cluster"],
+    "front/client": ["base", "proto", "io", "bus", "auth", "store", "journal", "stream", "cluster", "monitor"],
     "front/http": ["base", "proto", "io", "bus", "auth", "store", "journal", "stream", "monitor"],
     "front/websocket": ["base", "proto", "io"],
-    "server": ["base", "proto", "io", "store", "bus", "journal", "auth", "stream", "monitor", "front/client", "front/http", "front/websocket"],
+    "server": ["base", "proto", "io", "store", "bus", "journal", "auth", "stream", "cluster", "monitor", "front/client", "front/http", "front/websocket"],
 }
 BANNED = r"\b(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|atof|alloca|gets|usleep|sleep|system|strdup)\s*\("
 ATOMIC = r"\b(_Atomic|atomic_\w+|__atomic_\w+|pthread_\w+|volatile)\b"

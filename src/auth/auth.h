@@ -18,7 +18,12 @@
 
 /* Plain data, borrowed for credentials_new only. */
 /* Ways to connect; bits. */
-typedef enum AuthConnection { AUTH_STANDARD = 1, AUTH_WEBSOCKET = 2, AUTH_ELSE = 4 } AuthConnection;
+typedef enum AuthConnection {
+    AUTH_STANDARD = 1,
+    AUTH_WEBSOCKET = 2,
+    AUTH_LEAFNODE = 4,
+    AUTH_ELSE = 8
+} AuthConnection;
 
 typedef struct UserOptions {
     Slice name;

@@ -77,7 +77,8 @@ Bus *account_bus(const Account *account) {
     return account->bus;
 }
 
-Sub *sub_add(Account *account, Port *port, Slice subject, Slice queue, Slice sid, bool is_local) {
+static Sub *add(Account *account, Port *port, Slice subject, Slice queue, Slice sid, bool is_local,
+                uint32_t members) {
     Bus *bus = account->bus;
     ASSERT_HOME(bus);
     ASSERT(port->home == bus->home);
@@ -91,6 +92,7 @@ Sub *sub_add(Account *account, Port *port, Slice subject, Slice queue, Slice sid
     sub->queue_len = (uint16_t)queue.len;
     sub->sid_len = (uint16_t)sid.len;
     sub->flags = is_local ? SUB_LOCAL : 0;
+    sub->max = queue_is_far(queue) ? members : 0;
     memcpy(sub->text, subject.ptr, subject.len);
     if (queue.len)
         memcpy(sub->text + subject.len, queue.ptr, queue.len);
@@ -101,9 +103,35 @@ Sub *sub_add(Account *account, Port *port, Slice subject, Slice queue, Slice sid
     bus->stats.subscriptions++;
     bus->stats.inserts++;
     if (!is_local)
-        exchange_send_interest(account, subject, queue, 1);
-    watches_tell(account, subject, queue, 1);
+        exchange_send_interest(account, subject, queue, members);
+    watches_tell(account, subject, queue, members, port);
     return sub;
+}
+
+Sub *sub_add(Account *account, Port *port, Slice subject, Slice queue, Slice sid, bool is_local) {
+    return add(account, port, subject, queue, sid, is_local, 1);
+}
+
+Sub *sub_add_far(Account *account, Port *port, Slice subject, Slice name, uint32_t members) {
+    ASSERT(members > 0);
+    Buf queue = {0};
+    buf_append_char(&queue, SUB_FAR_MARK);
+    buf_append(&queue, name);
+    Sub *sub = add(account, port, subject, buf_slice(&queue), (Slice){0}, false, members);
+    buf_done(&queue);
+    return sub;
+}
+
+void sub_set_members(Sub *sub, uint32_t members) {
+    ASSERT(members > 0 && queue_is_far(sub_queue(sub)));
+    Account *account = sub_account(sub);
+    int64_t delta = (int64_t)members - (int64_t)sub->max;
+    if (delta == 0)
+        return;
+    ASSERT_HOME(account->bus);
+    sub->max = members;
+    exchange_send_interest(account, sub_subject(sub), sub_queue(sub), delta);
+    watches_tell(account, sub_subject(sub), sub_queue(sub), delta, sub->port);
 }
 
 Account *sub_account(const Sub *sub) {
@@ -120,8 +148,9 @@ void sub_remove(Sub *sub) {
     bus->stats.subscriptions--;
     bus->stats.removes++;
     if (!(sub->flags & SUB_LOCAL))
-        exchange_send_interest(account, sub_subject(sub), sub_queue(sub), -1);
-    watches_tell(account, sub_subject(sub), sub_queue(sub), -1);
+        exchange_send_interest(account, sub_subject(sub), sub_queue(sub),
+                               -(int64_t)sub_members(sub));
+    watches_tell(account, sub_subject(sub), sub_queue(sub), -(int64_t)sub_members(sub), sub->port);
     interest_remove(&account->interest, sub);
 }
 
@@ -139,6 +168,37 @@ void bus_stats(const Bus *bus, BusStats *out) {
 void account_each_sub(Account *account, void (*each)(void *cookie, Sub *sub), void *cookie) {
     ASSERT_HOME(account->bus);
     interest_each(&account->interest, each, cookie);
+}
+
+void account_set_tap(Account *account, InterestTap *tap) {
+    ASSERT_HOME(account->bus);
+    account->tap = tap;
+}
+
+uint64_t account_interest(Account *account, Slice subject, Slice queue) {
+    return interest_count(&account->interest, subject, queue) +
+           (queue.len ? 0 : account_mapping_at(account, subject));
+}
+
+typedef struct EachInterest {
+    Account *account;
+    void (*each)(void *cookie, Slice subject, Slice queue, uint64_t count);
+    void *cookie;
+} EachInterest;
+
+static void each_count(void *cookie, Slice subject, Slice queue, uint64_t count) {
+    const EachInterest *all = cookie;
+    if (queue.len == 0)
+        count += account_mapping_at(all->account, subject);
+    all->each(all->cookie, subject, queue, count);
+}
+
+void account_each_interest(Account *account,
+                           void (*each)(void *cookie, Slice subject, Slice queue, uint64_t count),
+                           void *cookie) {
+    ASSERT_HOME(account->bus);
+    interest_each_count(&account->interest, each_count, &(EachInterest){account, each, cookie});
+    account_each_bare_mapping(account, each, cookie);
 }
 
 void account_set_trace(Account *account, Slice dest, unsigned percent) {

@@ -54,8 +54,18 @@ typedef enum PortKind {
     PORT_API,
     PORT_CONSUMER,
     PORT_SYSTEM,
-    PORT_WORKER
+    PORT_WORKER,
+    PORT_LEAF, /* another server */
 } PortKind;
+
+/* A message for another server. */
+typedef struct Forwarding {
+    Slice to; /* what it was published to: the subject whose interest brought it here */
+    const Message *message;
+    const Port *from;
+    const Slice *queues;
+    size_t queue_count;
+} Forwarding;
 
 /* The one vtable of the data path. */
 typedef struct PortOps {
@@ -78,6 +88,12 @@ typedef struct PortOps {
     /* Together with is_restricted. Asked where a request makes others write in its name: whether
      * the one behind the port may publish there itself; if not, is_told tells it that. */
     bool (*may_publish)(Port *port, Slice subject, bool is_told);
+    /* Not NULL for another server: takes the place of deliver. Called once for each message,
+     * however many of its subscriptions cover it; queues: the groups that were left to it. from:
+     * who published it on this worker, or NULL. */
+    void (*forward)(Port *port, const Forwarding *forwarding);
+    /* With forward: false when it must not have that message. */
+    bool (*wants)(Port *port, Slice to, const Port *from);
 } PortOps;
 
 struct Port {
@@ -86,12 +102,17 @@ struct Port {
     bool no_echo; /* its own messages are not delivered to its own subscriptions */
 };
 
-/* A subscription. Made by sub_new, owned by its port, freed by sub_remove. */
+/* A subscription. Made by sub_new, owned by its port, freed by sub_remove.
+ *
+ * Queue groups of other servers (PORT_LEAF) stand apart: their queue is the group's name behind
+ * SUB_FAR_MARK, which no other queue begins with, their max the number of members there, and they
+ * get a message only when no member of the group here can have it. */
+#define SUB_FAR_MARK ' '
 struct Sub {
     Port *port;
     void *set;              /* private: where it is listed; NULL = the only one of its subject */
     uint64_t delivered;     /* counted by the bus, before deliver */
-    uint64_t max;           /* 0 = none; the port acts when delivered reaches it */
+    uint64_t max;           /* 0 = none; the port acts when delivered reaches it. Far: members */
     uint32_t place;         /* private: where in set */
     uint32_t account_index; /* private: see sub_account */
     uint16_t cookie;        /* the port's own use */
@@ -127,6 +148,10 @@ Bus *account_bus(const Account *account);
  * to. is_local: not told to other workers (an API port that every worker has itself). */
 Sub *sub_add(Account *account, Port *port, Slice subject, Slice queue, Slice sid, bool is_local);
 Account *sub_account(const Sub *sub);
+/* The queue group of another server: name without the mark, members >= 1. */
+Sub *sub_add_far(Account *account, Port *port, Slice subject, Slice name, uint32_t members);
+/* Other members of it. */
+void sub_set_members(Sub *sub, uint32_t members);
 /* Frees sub; inside deliver too: nothing is delivered to it any more. */
 void sub_remove(Sub *sub);
 
@@ -140,8 +165,17 @@ enum {
  * 0 = no responders. */
 size_t bus_publish(Account *account, Slice to, const Message *message, Port *from, unsigned flags);
 
+/* What another server sent: of the queue groups only those that it names have it. Mappings apply;
+ * of one that is mapped and names none, the groups choose as always, none of them when it is not.
+ */
+size_t bus_publish_directed(Account *account, Slice to, const Message *message, Port *from,
+                            const Slice *queues, size_t queue_count);
+
 /* Whether anyone, on any worker, would receive it. Cached. */
 bool bus_has_interest(Account *account, Slice literal);
+
+/* The same without the plain subscriptions of that port. Not cached. */
+bool bus_has_other_interest(Account *account, Slice literal, const Port *port);
 
 /* Whether one of the local receivers of `literal`, or one that another worker has reported, is
  * congested. */
@@ -165,6 +199,23 @@ struct InterestWatch {
 };
 void interest_watch_add(Account *account, InterestWatch *watch);
 void interest_watch_remove(Account *account, InterestWatch *watch);
+
+/* Told of changes of interest in an account, for whoever passes it on to other servers: not of
+ * those that PORT_LEAF ports of this worker make. Before and after: how many subscriptions there
+ * are to exactly this subject and queue, on all workers; a mapping from it counts as one. At most
+ * one in an account. changed must not change interest. */
+typedef struct InterestTap InterestTap;
+struct InterestTap {
+    void (*changed)(InterestTap *tap, Slice subject, Slice queue, uint64_t before, uint64_t after);
+};
+/* NULL: none any more. */
+void account_set_tap(Account *account, InterestTap *tap);
+/* All there is, each subject and queue once. count as in InterestTap. */
+void account_each_interest(Account *account,
+                           void (*each)(void *cookie, Slice subject, Slice queue, uint64_t count),
+                           void *cookie);
+/* The count of one of them. */
+uint64_t account_interest(Account *account, Slice subject, Slice queue);
 
 /* Congestion of a literal deliver subject went away (a consumer waits for it): retried by the
  * consumer's own task; see consumer. Zero-initialised is ready for use. */

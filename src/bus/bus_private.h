@@ -14,6 +14,7 @@ struct Account {
     size_t index;
     Interest interest;
     Map watches; /* subject -> first InterestWatch */
+    InterestTap *tap;
     Mapping **mappings;
     size_t mapping_count;
     Map literal_mappings; /* from -> the first Mapping */
@@ -37,8 +38,27 @@ struct Bus {
     Buf mapped; /* the subject of the outermost publish */
 };
 
-/* On each change of interest in exactly this subject and queue. */
-void watches_tell(Account *account, Slice subject, Slice queue, int64_t delta);
+/* 1 when a mapping begins at that very subject, which is then wanted. */
+uint64_t account_mapping_at(const Account *account, Slice subject);
+/* Mappings whose subject nobody has subscribed to. */
+void account_each_bare_mapping(Account *account,
+                               void (*each)(void *cookie, Slice subject, Slice queue,
+                                            uint64_t count),
+                               void *cookie);
+
+/* On each change of interest in exactly this subject and queue: when it is in place, or about to go
+ * (delta < 0 of an own one). port: whose, NULL = on another worker. */
+void watches_tell(Account *account, Slice subject, Slice queue, int64_t delta, const Port *port);
+static inline bool queue_is_far(Slice queue) {
+    return queue.len > 0 && queue.ptr[0] == SUB_FAR_MARK;
+}
+static inline Slice queue_name(Slice queue) {
+    return queue_is_far(queue) ? slice_from_at(queue, 1) : queue;
+}
+/* Members that a subscription stands for. */
+static inline uint32_t sub_members(const Sub *sub) {
+    return queue_is_far(sub_queue(sub)) ? (uint32_t)sub->max : 1;
+}
 void watches_init(Bus *bus);
 
 /* Appends the new subject to out; false = it keeps the old one. */

@@ -277,7 +277,7 @@ static void on_interest(Account *account, unsigned from, const InterestItem *ite
     Slice subject = slice_from(item->text, item->subject_len);
     Slice queue = slice_from(item->text + item->subject_len, item->queue_len);
     interest_change_remote(&account->interest, subject, queue, from, item->delta);
-    watches_tell(account, subject, queue, item->delta);
+    watches_tell(account, subject, queue, item->delta, NULL);
 }
 
 static void on_message(Account *account, unsigned from, const MessageItem *item) {

@@ -265,6 +265,15 @@ uint64_t interest_count(Interest *interest, Slice subject, Slice queue) {
     return group ? (uint64_t)sub_set_count(&group->members) + group->remote.total : 0;
 }
 
+uint64_t interest_count_far(Interest *interest, Slice subject, Slice name) {
+    Buf queue = {0};
+    buf_append_char(&queue, SUB_FAR_MARK);
+    buf_append(&queue, name);
+    uint64_t count = interest_count(interest, subject, buf_slice(&queue));
+    buf_done(&queue);
+    return count;
+}
+
 static void each_in_set(const SubSet *set, void (*each)(void *cookie, Sub *sub), void *cookie) {
     for (uint32_t i = 0; i < set->len; i++)
         if (set->at[i])
@@ -286,23 +295,70 @@ void ref_each_sub(Ref ref, void (*each)(void *cookie, Sub *sub), void *cookie) {
         each_in_set(&leaf->groups[i]->members, each, cookie);
 }
 
-/* A node and its chain of stars; their other children are edges of their own. */
-static void each_in_nodes(const TrieNode *node, void (*each)(void *cookie, Sub *sub),
-                          void *cookie) {
-    for (; node; node = node->star) {
-        ref_each_sub(node->here, each, cookie);
-        ref_each_sub(node->tail, each, cookie);
+/* Runs over everything there is; each may be NULL, then each_count is not. */
+typedef struct Tour {
+    void (*each)(void *cookie, Sub *sub);
+    void (*each_count)(void *cookie, Slice subject, Slice queue, uint64_t count);
+    void *cookie;
+} Tour;
+
+static void count_leaf(const Tour *tour, const Leaf *leaf) {
+    uint64_t plain = (uint64_t)sub_set_count(&leaf->plain) + leaf->remote.total;
+    if (plain)
+        tour->each_count(tour->cookie, leaf_subject(leaf), (Slice){0}, plain);
+    for (uint32_t i = 0; i < leaf->group_count; i++) {
+        const Group *group = leaf->groups[i];
+        uint64_t members = (uint64_t)sub_set_count(&group->members) + group->remote.total;
+        if (members)
+            tour->each_count(tour->cookie, leaf_subject(leaf), group_name(group), members);
     }
 }
 
-void interest_each(Interest *interest, void (*each)(void *cookie, Sub *sub), void *cookie) {
+static void visit(const Tour *tour, Ref ref) {
+    if (ref == 0)
+        return;
+    if (tour->each) {
+        ref_each_sub(ref, tour->each, tour->cookie);
+        return;
+    }
+    if (ref_kind(ref) == REF_LEAF) {
+        count_leaf(tour, ref_ptr(ref));
+    } else if (ref_kind(ref) == REF_REMOTE) {
+        const Remote *remote = ref_ptr(ref);
+        tour->each_count(tour->cookie, remote_subject(remote), remote_queue(remote), remote->count);
+    } else {
+        const Sub *sub = ref_ptr(ref);
+        if (!(sub->flags & SUB_GONE))
+            tour->each_count(tour->cookie, sub_subject(sub), sub_queue(sub), 1);
+    }
+}
+
+/* A node and its chain of stars; their other children are edges of their own. */
+static void visit_nodes(const Tour *tour, const TrieNode *node) {
+    for (; node; node = node->star) {
+        visit(tour, node->here);
+        visit(tour, node->tail);
+    }
+}
+
+static void visit_all(Interest *interest, const Tour *tour) {
     for (uint32_t i = 0; i < interest->literals.cap; i++)
         if (interest->literals.slots[i].hash)
-            ref_each_sub(ref_table_get_at(&interest->literals, i), each, cookie);
+            visit(tour, ref_table_get_at(&interest->literals, i));
     for (uint32_t i = 0; i < interest->edges.cap; i++)
         if (interest->edges.slots[i].hash)
-            each_in_nodes(ref_ptr(ref_table_get_at(&interest->edges, i)), each, cookie);
-    each_in_nodes(interest->root, each, cookie);
+            visit_nodes(tour, ref_ptr(ref_table_get_at(&interest->edges, i)));
+    visit_nodes(tour, interest->root);
+}
+
+void interest_each(Interest *interest, void (*each)(void *cookie, Sub *sub), void *cookie) {
+    visit_all(interest, &(Tour){each, NULL, cookie});
+}
+
+void interest_each_count(Interest *interest,
+                         void (*each)(void *cookie, Slice subject, Slice queue, uint64_t count),
+                         void *cookie) {
+    visit_all(interest, &(Tour){NULL, each, cookie});
 }
 
 void busy_settle(Busy *busy) {

@@ -77,8 +77,14 @@ static inline void matched_done(Matched *matched) {
 Ref interest_exact(Interest *interest, Slice subject);
 /* The same as a count: own ones and other workers'. queue empty = plain ones only. */
 uint64_t interest_count(Interest *interest, Slice subject, Slice queue);
+/* Of the group of that name on other servers. */
+uint64_t interest_count_far(Interest *interest, Slice subject, Slice name);
 
 void interest_each(Interest *interest, void (*each)(void *cookie, Sub *sub), void *cookie);
+/* Each subject and queue once, with interest_count. */
+void interest_each_count(Interest *interest,
+                         void (*each)(void *cookie, Slice subject, Slice queue, uint64_t count),
+                         void *cookie);
 void ref_each_sub(Ref ref, void (*each)(void *cookie, Sub *sub), void *cookie);
 
 /* When depth is back at 0. */

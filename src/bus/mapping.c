@@ -17,6 +17,8 @@ struct Mapping {
     Share shares[];
 };
 
+static void use_mappings(Account *account, Mapping **mappings, size_t count);
+
 static Status check(Slice from, const MappingDest *dests, size_t count, Buf *out_error) {
     unsigned total = 0;
     if (!subject_is_valid(from)) {
@@ -80,11 +82,58 @@ void mapping_free(Mapping *mapping) {
     mem_free(mapping);
 }
 
+static bool has_mapping(Mapping *const *mappings, size_t count, Slice from) {
+    for (size_t i = 0; i < count; i++)
+        if (slice_equal(mappings[i]->from, from))
+            return true;
+    return false;
+}
+
+uint64_t account_mapping_at(const Account *account, Slice subject) {
+    return account->mapping_count > 0 &&
+           has_mapping(account->mappings, account->mapping_count, subject);
+}
+
+void account_each_bare_mapping(Account *account,
+                               void (*each)(void *cookie, Slice subject, Slice queue,
+                                            uint64_t count),
+                               void *cookie) {
+    for (size_t i = 0; i < account->mapping_count; i++) {
+        Slice from = account->mappings[i]->from;
+        if (!has_mapping(account->mappings, i, from) &&
+            interest_count(&account->interest, from, (Slice){0}) == 0)
+            each(cookie, from, (Slice){0}, 1);
+    }
+}
+
+/* Which subjects are wanted by mappings, and were not, or are not any more. */
+static void tell_tap(Account *account, Mapping *const *old, size_t old_count, Mapping *const *now,
+                     size_t now_count, bool is_wanted) {
+    if (account->tap == NULL)
+        return;
+    for (size_t i = 0; i < now_count; i++) {
+        Slice from = now[i]->from;
+        if (has_mapping(old, old_count, from) || has_mapping(now, i, from))
+            continue;
+        uint64_t others = interest_count(&account->interest, from, (Slice){0});
+        account->tap->changed(account->tap, from, (Slice){0}, others + !is_wanted,
+                              others + is_wanted);
+    }
+}
+
 void account_set_mappings(Account *account, Mapping **mappings, size_t count) {
     ASSERT_HOME(account->bus);
-    for (size_t i = 0; i < account->mapping_count; i++)
-        mapping_free(account->mappings[i]);
-    mem_free(account->mappings);
+    Mapping **old = account->mappings;
+    size_t old_count = account->mapping_count;
+    use_mappings(account, mappings, count);
+    tell_tap(account, old, old_count, account->mappings, count, true);
+    tell_tap(account, account->mappings, count, old, old_count, false);
+    for (size_t i = 0; i < old_count; i++)
+        mapping_free(old[i]);
+    mem_free(old);
+}
+
+static void use_mappings(Account *account, Mapping **mappings, size_t count) {
     map_done(&account->literal_mappings);
     account->mappings = NULL;
     account->mapping_count = count;

@@ -27,6 +27,31 @@ bool bus_has_interest(Account *account, Slice literal) {
     return has_any;
 }
 
+static bool has_other_receivers(Ref ref, const Port *port) {
+    if (ref_kind(ref) == REF_REMOTE)
+        return true;
+    if (ref_kind(ref) == REF_SUB) {
+        const Sub *sub = ref_ptr(ref);
+        return sub->port != port && !(sub->flags & SUB_GONE);
+    }
+    const Leaf *leaf = ref_ptr(ref);
+    for (uint32_t i = 0; i < leaf->plain.len; i++)
+        if (leaf->plain.at[i] && leaf->plain.at[i]->port != port)
+            return true;
+    return leaf->remote.len > 0 || leaf->group_count > 0;
+}
+
+bool bus_has_other_interest(Account *account, Slice literal, const Port *port) {
+    ASSERT_HOME(account->bus);
+    Matched matched;
+    bool has_any = false;
+    interest_match(&account->interest, literal, &matched);
+    for (size_t i = 0; i < matched.len && !has_any; i++)
+        has_any = has_other_receivers(matched.at[i], port);
+    matched_done(&matched);
+    return has_any;
+}
+
 static bool is_sub_congested(const Sub *sub) {
     return sub->port->ops->is_congested && sub->port->ops->is_congested(sub->port);
 }

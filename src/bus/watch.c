@@ -20,10 +20,24 @@ void watches_init(Bus *bus) {
     task_init(&bus->watch_task, tell_due);
 }
 
-void watches_tell(Account *account, Slice subject, Slice queue, int64_t delta) {
+/* An own one that goes is still counted, any other change is in place. */
+static void tell_tap(Account *account, Slice subject, Slice queue, int64_t delta,
+                     const Port *port) {
+    uint64_t now = account_interest(account, subject, queue);
+    bool is_going = delta < 0 && port != NULL;
+    uint64_t size = (uint64_t)(delta < 0 ? -delta : delta);
+    uint64_t before = delta > 0 ? (now > size ? now - size : 0) : is_going ? now : now + size;
+    uint64_t after = is_going ? (now > size ? now - size : 0) : now;
+    account->tap->changed(account->tap, subject, queue, before, after);
+}
+
+void watches_tell(Account *account, Slice subject, Slice queue, int64_t delta, const Port *port) {
+    if (account->tap && !(port && port->ops->kind == PORT_LEAF))
+        tell_tap(account, subject, queue, delta, port);
     if (account->watches.len == 0)
         return;
     Bus *bus = account->bus;
+    queue = queue_name(queue);
     for (InterestWatch *watch = map_get(&account->watches, subject); watch; watch = watch->next) {
         if (!slice_equal(watch->queue, queue))
             continue;
@@ -41,6 +55,8 @@ void interest_watch_add(Account *account, InterestWatch *watch) {
     ASSERT_HOME(account->bus);
     watch->account = account;
     watch->count = interest_count(&account->interest, watch->subject, watch->queue);
+    if (watch->queue.len)
+        watch->count += interest_count_far(&account->interest, watch->subject, watch->queue);
     watch->was_wanted = watch->count > 0;
     link_init(&watch->due);
     watch->previous = watch->next = NULL;

@@ -37,6 +37,7 @@ struct Worker {
     struct Bus *bus;
     struct Journal *journal;
     struct JetStream *jetstream;
+    struct Leafnodes *leafnodes;
     struct Clients *clients;
     struct Server *server; /* the same immutable-after-start one for all */
 };

@@ -1,4 +1,4 @@
-/* /routez, /gatewayz, /leafz: the servers around this one, which stands alone. */
+/* /routez, /gatewayz: the other servers of a cluster, in which this one stands alone. */
 #include "monitor/monitor.h"
 #include "monitor/monitor_pages.h"
 #include "proto/json.h"
@@ -18,8 +18,4 @@ void routez_page(Page *page, void *cookie) {
 
 void gatewayz_page(Page *page, void *cookie) {
     finish(page, cookie, LIT(",\"outbound_gateways\":{},\"inbound_gateways\":{}"));
-}
-
-void leafz_page(Page *page, void *cookie) {
-    finish(page, cookie, LIT(",\"leafnodes\":0,\"leafs\":[]"));
 }

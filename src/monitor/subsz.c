@@ -37,14 +37,15 @@ static void add_sub(void *cookie, Sub *sub) {
     json_write_string(&out, account_name(sub_account(sub)));
     buf_append_lit(&out, ",\"subject\":");
     json_write_string(&out, sub_subject(sub));
+    bool is_far = sub->queue_len && sub->text[sub->subject_len] == SUB_FAR_MARK;
     if (sub->queue_len) {
         buf_append_lit(&out, ",\"qgroup\":");
-        json_write_string(&out, sub_queue(sub));
+        json_write_string(&out, slice_from_at(sub_queue(sub), is_far));
     }
     buf_append_lit(&out, ",\"sid\":");
     json_write_string(&out, sub_sid(sub));
     buf_printf(&out, ",\"msgs\":%llu", (unsigned long long)sub->delivered);
-    if (sub->max)
+    if (sub->max && !is_far)
         buf_printf(&out, ",\"max\":%llu", (unsigned long long)sub->max);
     buf_append_lit(&out, "}");
     (void)buf_text(&out);

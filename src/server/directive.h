@@ -12,10 +12,11 @@
 /* The state of reading one configuration. */
 typedef struct OptionsReader {
     Options *options;
-    Buf *errors, *warnings; /* lines "file:line:column: text" */
-    Map accounts;           /* name -> index + 1 */
-    Map users;              /* name -> ConfValue where it was first */
-    size_t account;         /* whose block is being read */
+    Buf *errors, *warnings;    /* lines "file:line:column: text" */
+    Map accounts;              /* name -> index + 1 */
+    Map users;                 /* name -> ConfValue where it was first */
+    size_t account;            /* whose block is being read */
+    LeafRemoteOptions *remote; /* that is being read, or NULL */
     const ConfValue *authorization_at;
 } OptionsReader;
 
@@ -91,10 +92,12 @@ bool key_is(const ConfValue *value, const char *name);
 DirectiveTable options_top_table(void);
 DirectiveTable options_jetstream_table(void);
 DirectiveTable options_websocket_table(void);
+DirectiveTable options_leafnodes_table(void);
 
-/* Handlers of options_accounts.c, options_permissions.c and options_websocket.c. */
-DirectiveHandler read_websocket, read_accounts, read_authorization, read_global_mappings,
-    read_mappings, read_permissions;
+/* Handlers of options_accounts.c, options_permissions.c, options_websocket.c and
+ * options_leafnodes.c. read_auth_timeout: a double, seconds. */
+DirectiveHandler read_websocket, read_leafnodes, read_auth_timeout, read_accounts,
+    read_authorization, read_global_mappings, read_mappings, read_permissions;
 
 /* Adds it when it is new. */
 size_t reader_account(OptionsReader *reader, Slice name);

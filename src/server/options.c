@@ -131,6 +131,8 @@ static void fill_defaults(Options *options) {
         options->http_host = options->host;
     if (options->websocket.host.len == 0)
         options->websocket.host = LIT("0.0.0.0");
+    if (options->leafnodes.host.len == 0)
+        options->leafnodes.host = LIT("0.0.0.0");
     set_default(&options->port, 4222);
     set_default(&options->workers,
                 thread_cpu_count() < LIMIT_WORKERS ? thread_cpu_count() : LIMIT_WORKERS);
@@ -306,7 +308,7 @@ Status options_check_start(const Options *options, Buf *out_error) {
         buf_append_lit(out_error, ") should be strictly lower than lame duck duration (");
         duration_write(out_error, options->lame_duck_duration_ns);
         buf_append_char(out_error, ')');
-    } else {
+    } else if (options_check_leafnodes(options, out_error) == OK) {
         return check_names(options, out_error);
     }
     return ERR_SYNTAX;

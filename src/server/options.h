@@ -14,6 +14,7 @@
 #include "base/slice.h"
 #include "base/vec.h"
 #include "bus/bus.h"
+#include "cluster/leaf_options.h"
 #include "proto/conf.h"
 
 typedef struct CommandLine CommandLine;
@@ -55,7 +56,7 @@ typedef struct AccountOptions {
     bool is_configured; /* the file names it */
     bool has_jetstream;
     AccountJetStreamOptions jetstream;
-    int64_t max_connections, max_subs, max_payload; /* 0 or -1 = none of its own */
+    int64_t max_connections, max_subs, max_payload, max_leafs; /* 0 or -1 = none of its own */
     PermissionsOptions default_permissions;
     MappingList mappings;
     Slice trace_dest;      /* empty: none */
@@ -147,6 +148,7 @@ typedef struct Options {
 
     JetStreamServerOptions jetstream;
     WebSocketServerOptions websocket;
+    LeafOptions leafnodes;
 
     TextList tags;
     TextPairs metadata;
@@ -173,6 +175,9 @@ void options_hide_keys(Options *options);
 
 /* What must hold for a start, beyond the syntax: -t does not ask. ERR_SYNTAX: text in out_error. */
 MUST_CHECK Status options_check_start(const Options *options, Buf *out_error);
+
+/* Part of options_check_start. */
+MUST_CHECK Status options_check_leafnodes(const Options *options, Buf *out_error);
 
 /* The first difference that a reload cannot apply: ERR_UNSUPPORTED, text in out_error. OK
  * otherwise; out_changed gets the names of what changed, one a line. */

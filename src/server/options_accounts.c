@@ -11,14 +11,14 @@
     { name, DIRECTIVE_##kind, 0, 0, 0, NULL, NULL }
 
 static DirectiveHandler read_users, read_account_jetstream, read_account_limits,
-    read_connection_types, read_timeout, read_trace;
+    read_connection_types, read_trace;
 
 static const Directive limits_rows[] = {
     ROW(AccountOptions, "max_connections|max_conn", INT, max_connections, -1, INT32_MAX, NULL,
         NULL),
     ROW(AccountOptions, "max_subscriptions|max_subs", INT, max_subs, -1, INT32_MAX, NULL, NULL),
     ROW(AccountOptions, "max_payload|max_pay", INT, max_payload, -1, INT32_MAX, NULL, NULL),
-    OTHER("max_leafnodes|max_leafs", HARMLESS),
+    ROW(AccountOptions, "max_leafnodes|max_leafs", INT, max_leafs, -1, INT32_MAX, NULL, NULL),
 };
 
 static const Directive jetstream_rows[] = {
@@ -68,7 +68,7 @@ static const Directive authorization_rows[] = {
     ROW(AuthorizationOptions, "user|username", TEXT, user, 0, 0, NULL, NULL),
     ROW(AuthorizationOptions, "password|pass", TEXT, password, 0, 0, NULL, NULL),
     ROW(AuthorizationOptions, "token", TEXT, token, 0, 0, NULL, NULL),
-    READ(AuthorizationOptions, "timeout", read_timeout, timeout_s),
+    READ(AuthorizationOptions, "timeout", read_auth_timeout, timeout_s),
     READ(AuthorizationOptions, "users", read_users, users),
     READ(AuthorizationOptions, "default_permissions|default_permission|permissions",
          read_permissions, default_permissions),
@@ -283,7 +283,7 @@ static void read_connection_types(OptionsReader *reader, const ConfValue *value,
         const char *name;
         AuthConnection way;
     } known[] = {{"STANDARD", AUTH_STANDARD}, {"WEBSOCKET", AUTH_WEBSOCKET},
-                 {"LEAFNODE", AUTH_ELSE},     {"LEAFNODE_WS", AUTH_ELSE},
+                 {"LEAFNODE", AUTH_LEAFNODE}, {"LEAFNODE_WS", AUTH_ELSE},
                  {"MQTT", AUTH_ELSE},         {"MQTT_WS", AUTH_ELSE},
                  {"IN_PROCESS", AUTH_ELSE}};
     unsigned *ways = target;
@@ -303,7 +303,7 @@ static void read_connection_types(OptionsReader *reader, const ConfValue *value,
     }
 }
 
-static void read_timeout(OptionsReader *reader, const ConfValue *value, void *target) {
+void read_auth_timeout(OptionsReader *reader, const ConfValue *value, void *target) {
     double *out = target;
     int64_t ns;
 

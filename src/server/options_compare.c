@@ -221,6 +221,9 @@ Status options_compare(const Options *old, const Options *now, Buf *out_error, B
         status = compare_table(options_websocket_table(), &old->websocket, &now->websocket,
                                out_error, out_changed);
     if (status == OK)
+        status = compare_table(options_leafnodes_table(), &old->leafnodes, &now->leafnodes,
+                               out_error, out_changed);
+    if (status == OK)
         status = compare_keys(&old->jetstream, &now->jetstream, out_error, out_changed);
     if (status == OK && !is_limits_same(&old->jetstream.limits, &now->jetstream.limits)) {
         buf_append_lit(out_error,

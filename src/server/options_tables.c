@@ -107,7 +107,7 @@ static const Directive top_rows[] = {
     REFUSED("proxy_protocol"),
     REFUSED("cluster"),
     REFUSED("gateway"),
-    REFUSED("leafnodes|leaf"),
+    READ("leafnodes|leaf", read_leafnodes, leafnodes),
     READ("websocket|ws", read_websocket, websocket),
     REFUSED("mqtt"),
 };

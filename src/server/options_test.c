@@ -301,12 +301,80 @@ static void what_is_wrong_is_said_with_its_place(void **state) {
     }
 }
 
+static void the_block_of_leafnodes_is_read_whole(void **state) {
+    Buf errors = {0}, warnings = {0};
+    Options *options = NULL;
+    const char *text =
+        "accounts { A { users: [ {user: a, password: a} ] } }\n"
+        "leafnodes { listen: \"127.0.0.1:-1\", no_advertise: true, min_version: \"2.9.0\",\n"
+        "  authorization { users: [ {user: u, pass: p, account: A} ], timeout: 3 }, compression: "
+        "off,\n"
+        "  reconnect: \"3s\", isolate_leafnode_interest: true, remotes: [\n"
+        "    { urls: [\"nats-leaf://u%40:p%3a@[::1]:99\", \"nats://h\"], account: A, hub: true,\n"
+        "      deny_imports: [a.b, \"c.>\"], deny_export: d, no_randomize: true } ] }\n";
+    if (load(text, NULL, NULL, &errors, &warnings, &options) != OK)
+        fail_msg("%s", buf_text(&errors));
+    assert_string_equal(buf_text(&warnings), "");
+    const LeafOptions *leafnodes = &options->leafnodes;
+    assert_true(slice_equal(leafnodes->host, LIT("127.0.0.1")));
+    assert_int_equal(leafnodes->port, -1);
+    assert_true(leafnodes->no_advertise && leafnodes->is_isolated);
+    assert_int_equal(leafnodes->user_count, 1);
+    size_t account = options_find_account(options, LIT("A"));
+    assert_int_equal(leafnodes->users[0].account, account);
+    assert_int_equal(leafnodes->reconnect_ns, INT64_C(3000000000));
+    assert_int_equal(leafnodes->remote_count, 1);
+    const LeafRemoteOptions *remote = &leafnodes->remotes[0];
+    assert_int_equal(remote->url_count, 2);
+    assert_true(slice_equal(remote->urls[0].host, LIT("::1")));
+    assert_true(slice_equal(remote->urls[0].user, LIT("u@")));
+    assert_true(slice_equal(remote->urls[0].password, LIT("p:")));
+    assert_int_equal(remote->urls[0].port, 99);
+    assert_int_equal(remote->urls[1].port, 7422);
+    assert_int_equal(remote->account, account);
+    assert_int_equal(remote->deny_import_count, 2);
+    assert_int_equal(remote->deny_export_count, 1);
+    assert_true(remote->is_hub && remote->is_in_order);
+    options_free(options);
+    buf_done(&errors);
+    buf_done(&warnings);
+}
+
+static void leafnodes_that_make_no_sense_are_refused(void **state) {
+    static const char *const cases[][2] = {
+        {"leafnodes: 5", "Expected map to define a leafnode"},
+        {"leafnodes { foo: 1 }", "foo"},
+        {"leafnodes { min_version: \"2.7.0\" }", "the minimum version should be at least 2.8.0"},
+        {"leafnodes { compression: fastest }", "unknown compression mode \"fastest\""},
+        {"leafnodes { remotes: [ {url: \"wss://h\"} ] }", "\"wss://\" is not supported yet"},
+        {"leafnodes { remotes: [ {url: \"tls://h\"} ] }", "\"tls://\" is not supported yet"},
+        {"leafnodes { remotes: [ {url: \"nats://h:x\"} ] }", "error parsing leafnode url"},
+        {"leafnodes { remotes: [ {account: A} ] }", "has no url"},
+        {"leafnodes { remotes: [ {url: \"nats://h\", deny_imports: \"a..b\"} ] }",
+         "not a valid subject"},
+        {"leafnodes { authorization { user: a, users: [ {user: b} ] } }",
+         "single user/pass and a users"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Buf errors = {0}, warnings = {0};
+        Options *options = NULL;
+        assert_int_equal(load(cases[i][0], NULL, NULL, &errors, &warnings, &options), ERR_SYNTAX);
+        if (!strstr(buf_text(&errors), cases[i][1]))
+            fail_msg("%s\n%s", cases[i][0], buf_text(&errors));
+        buf_done(&errors);
+        buf_done(&warnings);
+    }
+}
+
 static void options_of_later_releases_are_refused_by_name(void **state) {
     static const char *const cases[][2] = {
         {"cluster { name: c }", "cluster"},
         {"gateway { name: g }", "gateway"},
-        {"leafnodes { port: 7422 }", "leafnodes"},
-        {"leaf { port: 7422 }", "leafnodes"},
+        {"leafnodes { port: 7422, tls { cert_file: a } }", "tls"},
+        {"leaf { authorization { nkey: U } }", "nkey"},
+        {"leaf { remotes: [ {url: 'nats://h', credentials: 'a.creds'} ] }", "credentials"},
+        {"leaf { remotes: [ {url: 'nats://h', nkey: SU} ] }", "nkey"},
+        {"leaf { remotes: [ {url: 'nats://h', proxy: {url: 'http://p'}} ] }", "proxy"},
         {"websocket { port: 80, tls {cert_file: x} }", "tls"},
         {"mqtt { port: 1883 }", "mqtt"},
         {"tls { cert_file: a }", "tls"},
@@ -534,6 +602,8 @@ int main(void) {
         cmocka_unit_test(users_of_the_system_account_alone_let_others_in_without_any),
         cmocka_unit_test(what_is_wrong_is_said_with_its_place),
         cmocka_unit_test(options_of_later_releases_are_refused_by_name),
+        cmocka_unit_test(the_block_of_leafnodes_is_read_whole),
+        cmocka_unit_test(leafnodes_that_make_no_sense_are_refused),
         cmocka_unit_test(what_asks_for_nothing_is_accepted),
         cmocka_unit_test(numbers_for_durations_are_seconds_with_a_warning),
         cmocka_unit_test(the_command_line_wins),

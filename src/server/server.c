@@ -60,6 +60,8 @@ static Status make_identity(Server *server) {
     server->facts.name = server->options->server_name.len > 0
                              ? arena_copy(server->arena, server->options->server_name)
                              : server->facts.id;
+    if (server->options->leafnodes.remote_count > 0) /* so that a hub knows it */
+        server->facts.cluster = server->facts.name;
     return OK;
 }
 
@@ -118,6 +120,8 @@ static void end_pulls(Gather *goodbye, Worker *here) {
 
 static void close_clients(Gather *goodbye) {
     Server *server = CONTAINER_OF(goodbye, Server, goodbye);
+    if (server->main->leafnodes != NULL)
+        leafnodes_shutdown(server->main->leafnodes);
     clients_shutdown(server->main->clients, SHUTDOWN_FLUSH_NS, on_all_closed, server);
 }
 
@@ -127,6 +131,7 @@ static void shut_down(Server *server) {
     server->is_stopping = true;
     LOG_INFO("Initiating Shutdown...", "%s", "");
     listener_close(server->listener);
+    server_close_leafnode_door(server);
     websocket_door_close(server->websocket);
     http_server_close(server->http);
     server->listener = NULL;
@@ -152,6 +157,7 @@ static void begin_lame_duck(Server *server) {
     server->is_lame_duck = true;
     LOG_INFO("Entering lame duck mode, stop accepting new clients", "%s", "");
     listener_close(server->listener);
+    server_close_leafnode_door(server);
     websocket_door_close(server->websocket);
     server->listener = NULL;
     server->websocket = NULL;
@@ -326,7 +332,7 @@ static Status open_door(Server *server) {
     if (status != OK)
         FATAL("Can't accept clients:", "%s", buf_text(&error));
     buf_done(&error);
-    return status;
+    return status == OK ? server_open_leafnodes(server) : status;
 }
 
 static Status start(Server *server) {
@@ -348,6 +354,9 @@ static Status start(Server *server) {
 /* The store is open: what waited at the doors is let in. */
 void server_on_store(Server *server) {
     Status status = server->store_status;
+    for (unsigned i = 0; status == OK && i < server->main->count; i++)
+        if (server->all[i]->leafnodes != NULL)
+            leafnodes_attach(server->all[i]->leafnodes);
     if (status == OK && !server->is_stopping)
         status = workers_start(server->all);
     if (status != OK || server->is_stopping) {
@@ -358,6 +367,8 @@ void server_on_store(Server *server) {
     }
     server->workers_run = server->is_ready = true;
     counter_publish(&server->recovery.stage, STAGE_READY);
+    if (server->main->leafnodes != NULL)
+        leafnodes_start(server->main->leafnodes);
     LOG_INFO("Listening for client connections on", "%.*s:%u", SLICE_ARG(server->options->host),
              server->facts.port);
     LOG_INFO("Server is ready", "%s", "");
@@ -375,6 +386,7 @@ static void stop(Server *server) {
         workers_drain(
             server->all); /* a refused start: what waited, what the buses told each other */
     listener_close(server->listener);
+    listener_close(server->leaf_listener);
     websocket_door_close(server->websocket);
     http_server_close(server->http);
     signals_close(server->signals);
@@ -384,8 +396,10 @@ static void stop(Server *server) {
         jetstream_close(server->all, server->store);
         LOG_INFO("JetStream Shutdown", "%s", "");
     }
-    for (unsigned i = 0; server->all != NULL && i <= server->main->count; i++)
+    for (unsigned i = 0; server->all != NULL && i <= server->main->count; i++) {
+        leafnodes_free(server->all[i]->leafnodes);
         clients_free(server->all[i]->clients);
+    }
     for (unsigned i = 0; server->all != NULL && i < server->main->count; i++)
         if (server->all[i]->bus != NULL)
             bus_free(server->all[i]->bus);

@@ -50,6 +50,11 @@ static void append_ports(Buf *out, const Server *server) {
                    websocket_door_port(server->websocket));
         buf_append_lit(out, "\"]");
     }
+    if (server->leaf_listener != NULL) {
+        buf_append_lit(out, ",\"leafnodes\":[\"");
+        append_url(out, "nats", listener_host(server->leaf_listener), server->facts.leaf_port);
+        buf_append_lit(out, "\"]");
+    }
     buf_append_char(out, '}');
 }
 

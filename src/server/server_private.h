@@ -1,6 +1,7 @@
 /* Server, the inside: what starting, reloading and stopping share. All of it on the main thread. */
 #pragma once
 
+#include "cluster/leafnodes.h"
 #include "front/client/clients.h"
 #include "front/http/http_server.h"
 #include "front/websocket/websocket_door.h"
@@ -32,6 +33,8 @@ struct Server {
     Signals *signals;
     Listener *listener;
     WebSocketDoor *websocket; /* NULL: none */
+    Listener *leaf_listener;  /* NULL: none */
+    LeafFacts leaf_facts;
     bool workers_run;
     Task last_turn;
     Gather goodbye; /* of the workers, before their clients are closed */
@@ -77,6 +80,15 @@ void server_end_store(Server *server);
 
 /* Listens for WebSockets where the options say so, before any client is accepted. */
 MUST_CHECK Status server_open_websocket(Server *server);
+
+/* Listens for leafnodes and makes them known to every worker, where the options say so; after the
+ * clients were made. */
+MUST_CHECK Status server_open_leafnodes(Server *server);
+/* By a reload: ERR_UNSUPPORTED when what it wants needs a restart; then the rest. */
+MUST_CHECK Status server_compare_leafnodes(const Server *server, const Options *now, Buf *error);
+MUST_CHECK Status server_configure_leafnodes(Server *server, const Options *options, Buf *error);
+/* No more of them, neither way; those that are connected stay. */
+void server_close_leafnode_door(Server *server);
 
 /* Writes pid and ports files as the options say, removes those that are no longer wanted. */
 void server_write_files(Server *server);

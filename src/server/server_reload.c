@@ -85,6 +85,8 @@ static Status apply(Server *server, Options *now, Buf *error) {
     Status status = log_sink_apply(now, error);
     if (status == OK)
         status = clients_reload(server->main->clients, &client_options, &auth, error);
+    if (status == OK)
+        status = server_configure_leafnodes(server, now, error);
     if (status != OK) {
         Buf ignored = {0};
         (void)(log_sink_apply(server->options, &ignored) == OK); /* that was possible before */
@@ -118,6 +120,8 @@ void server_reload(Server *server) {
         status = options_check_start(now, &error);
     if (status == OK)
         status = options_compare(server->options, now, &error, &changed);
+    if (status == OK)
+        status = server_compare_leafnodes(server, now, &error);
     bool is_key_new =
         status == OK && !slice_equal(server->options->jetstream.key_mark, now->jetstream.key_mark);
     if (status == OK)

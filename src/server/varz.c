@@ -1,5 +1,6 @@
 #include "server/varz.h"
 
+#include "cluster/leafnodes.h"
 #include "front/client/clients.h"
 #include "io/clock.h"
 #include "io/process.h"
@@ -14,6 +15,7 @@ typedef struct Varz {
     Page *page;
     const VarzFacts *facts;
     ClientsStats clients;
+    LeafStats leafs;
     BusStats bus;
     JetStreamUsage usage;
     bool *is_active; /* [account]; statsz only */
@@ -30,6 +32,8 @@ static void visit(Gather *gather, Worker *here) {
     Varz *varz = CONTAINER_OF(gather, Varz, gather);
     BusStats bus;
     add_clients(&varz->clients, here->clients);
+    if (here->leafnodes)
+        leafnodes_stats(here->leafnodes, &varz->leafs);
     bus_stats(here->bus, &bus);
     varz->bus.subscriptions += bus.subscriptions;
     monitor_add_usage(here, &varz->usage);
@@ -74,6 +78,59 @@ static void write_websocket(Buf *out, const WebSocketServerOptions *options, uns
         buf_append_lit(out, ",\"compression\":true");
 }
 
+static void write_list(Buf *out, const char *name, const Slice *texts, size_t count) {
+    if (count == 0)
+        return;
+    buf_printf(out, "\"%s\":[", name);
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            buf_append_char(out, ',');
+        json_write_string(out, texts[i]);
+    }
+    buf_append_char(out, ']');
+}
+
+static void write_leaf_remote(Buf *out, const LeafRemoteOptions *remote) {
+    buf_append_lit(out, "{\"local_account\":");
+    json_write_string(out, remote->account_name.len ? remote->account_name : LIT("$G"));
+    buf_append_lit(out, ",\"urls\":[");
+    for (size_t i = 0; i < remote->url_count; i++) {
+        bool is_v6 = slice_find(remote->urls[i].host, ':') < remote->urls[i].host.len;
+        if (i)
+            buf_append_char(out, ',');
+        buf_printf(out, is_v6 ? "\"[%.*s]:%u\"" : "\"%.*s:%u\"", SLICE_ARG(remote->urls[i].host),
+                   remote->urls[i].port);
+    }
+    buf_append_char(out, ']');
+    if (remote->deny_import_count || remote->deny_export_count) {
+        buf_append_lit(out, ",\"deny\":{");
+        write_list(out, "exports", remote->deny_exports, remote->deny_export_count);
+        if (remote->deny_import_count && remote->deny_export_count)
+            buf_append_char(out, ',');
+        write_list(out, "imports", remote->deny_imports, remote->deny_import_count);
+        buf_append_char(out, '}');
+    }
+    buf_append_char(out, '}');
+}
+
+static void write_leafnodes(Buf *out, const LeafOptions *options, unsigned port) {
+    if (port) {
+        buf_append_lit(out, "\"host\":");
+        json_write_string(out, options->host);
+        buf_printf(out, ",\"port\":%u,\"auth_timeout\":%g,\"tls_timeout\":2", port,
+                   options->auth_timeout_s > 0 ? options->auth_timeout_s : 2);
+    }
+    if (options->remote_count == 0)
+        return;
+    buf_append(out, port ? LIT(",\"remotes\":[") : LIT("\"remotes\":["));
+    for (size_t i = 0; i < options->remote_count; i++) {
+        if (i)
+            buf_append_char(out, ',');
+        write_leaf_remote(out, &options->remotes[i]);
+    }
+    buf_append_char(out, ']');
+}
+
 static void write_settings(Buf *out, const VarzFacts *facts) {
     const Options *options = facts->options;
     const ClientOptions *clients = facts->clients;
@@ -101,7 +158,9 @@ static void write_settings(Buf *out, const VarzFacts *facts) {
     write_u64(out, "max_control_line", clients->max_control_line);
     write_u64(out, "max_payload", clients->max_payload);
     write_u64(out, "max_pending", clients->max_pending);
-    buf_append_lit(out, ",\"cluster\":{},\"gateway\":{},\"leaf\":{},\"mqtt\":{},\"websocket\":{");
+    buf_append_lit(out, ",\"cluster\":{},\"gateway\":{},\"leaf\":{");
+    write_leafnodes(out, &options->leafnodes, facts->leaf_port);
+    buf_append_lit(out, "},\"mqtt\":{},\"websocket\":{");
     write_websocket(out, &options->websocket, clients->websocket_port);
     buf_append_char(out, '}');
 }
@@ -135,19 +194,21 @@ static void write_jetstream(Buf *out, const Varz *varz) {
 
 static void write_traffic(Buf *out, const Varz *varz) {
     const ClientsStats *clients = &varz->clients;
+    const LeafStats *leafs = &varz->leafs;
     write_u64(out, "connections", clients->open);
     write_u64(out, "total_connections", clients->total);
-    buf_append_lit(out, ",\"routes\":0,\"remotes\":0,\"leafnodes\":0");
-    write_u64(out, "in_msgs", clients->in_msgs);
-    write_u64(out, "in_bytes", clients->in_bytes);
+    buf_append_lit(out, ",\"routes\":0,\"remotes\":0");
+    write_u64(out, "leafnodes", leafs->open);
+    write_u64(out, "in_msgs", clients->in_msgs + leafs->in_msgs);
+    write_u64(out, "in_bytes", clients->in_bytes + leafs->in_bytes);
     write_u64(out, "in_client_msgs", clients->in_msgs);
     write_u64(out, "in_client_bytes", clients->in_bytes);
-    write_u64(out, "out_msgs", clients->out_msgs);
-    write_u64(out, "out_bytes", clients->out_bytes);
+    write_u64(out, "out_msgs", clients->out_msgs + leafs->out_msgs);
+    write_u64(out, "out_bytes", clients->out_bytes + leafs->out_bytes);
     write_u64(out, "out_client_msgs", clients->out_msgs);
     write_u64(out, "out_client_bytes", clients->out_bytes);
-    write_u64(out, "slow_consumers", clients->slow_consumers);
-    write_u64(out, "stale_connections", clients->stale_connections);
+    write_u64(out, "slow_consumers", clients->slow_consumers + leafs->slow_consumers);
+    write_u64(out, "stale_connections", clients->stale_connections + leafs->stale_connections);
     write_u64(out, "stalled_clients", clients->stalled_clients);
     write_u64(out, "subscriptions", varz->bus.subscriptions);
 }
@@ -215,11 +276,13 @@ static void finish(Gather *gather) {
     write_text(out, "system_account", facts->monitor->system_account, true);
     buf_printf(
         out,
-        ",\"slow_consumer_stats\":{\"clients\":%llu,\"routes\":0,\"gateways\":0,\"leafs\":0},"
-        "\"stale_connection_stats\":{\"clients\":%llu,\"routes\":0,\"gateways\":0,\"leafs\":0},"
+        ",\"slow_consumer_stats\":{\"clients\":%llu,\"routes\":0,\"gateways\":0,\"leafs\":%llu},"
+        "\"stale_connection_stats\":{\"clients\":%llu,\"routes\":0,\"gateways\":0,\"leafs\":%llu},"
         "\"disk_io_wait_stats\":{\"waiters\":0,\"waits\":0,\"wait_time\":0,\"max_wait_time\":0}}",
         (unsigned long long)varz->clients.slow_consumers,
-        (unsigned long long)varz->clients.stale_connections);
+        (unsigned long long)varz->leafs.slow_consumers,
+        (unsigned long long)varz->clients.stale_connections,
+        (unsigned long long)varz->leafs.stale_connections);
     page_finish(varz->page);
     mem_free(varz);
 }

@@ -13,8 +13,8 @@ typedef struct VarzFacts { /* owned by the server; immutable but for what a relo
     const Options *options;       /* the newest */
     const ClientOptions *clients; /* as in use: what INFO says */
     const Pages *pages;
-    int64_t start_ns, config_load_ns; /* wall */
-    uint16_t port, http_port;         /* as bound */
+    int64_t start_ns, config_load_ns;    /* wall */
+    uint16_t port, http_port, leaf_port; /* as bound */
 } VarzFacts;
 
 /* facts must live on. */

@@ -47,6 +47,7 @@ void wiring_client_options(const Options *options, const ServerFacts *facts, Are
     out->websocket_port = facts->websocket_port;
     out->websocket_ping_interval_ns = (uint64_t)options->websocket.ping_interval_ns;
     out->jetstream = options->jetstream.is_enabled;
+    out->cluster = facts->cluster;
     out->domain = options->jetstream.is_enabled ? options->jetstream.domain : (Slice){0};
     out->api_level = VERSION_API_LEVEL;
     out->tags = options->tags.at;

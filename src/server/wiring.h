@@ -9,7 +9,8 @@
 /* What the server is, besides its options. */
 typedef struct ServerFacts {
     Slice id, name;
-    uint16_t port, websocket_port; /* as bound */
+    Slice cluster;                            /* empty = none */
+    uint16_t port, websocket_port, leaf_port; /* as bound */
 } ServerFacts;
 
 /* Borrows from options, facts and arena. */

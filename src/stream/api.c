@@ -112,10 +112,15 @@ static void on_message(Port *base, Sub *sub, const Message *message) {
 
 typedef struct Forward {
     Mail mail;
+    bool is_far; /* another server sent it */
     uint32_t account, kind;
     uint32_t subject_len, reply_len, headers_len, payload_len;
     char bytes[];
 } Forward;
+
+/* Stands for a server that sent what was forwarded. */
+static const PortOps far_ops = {.kind = PORT_LEAF};
+static Port far_port = {.ops = &far_ops};
 
 static void forward_arrived(Worker *here, Mail *mail) {
     Forward *forward = CONTAINER_OF(mail, Forward, mail);
@@ -124,6 +129,8 @@ static void forward_arrived(Worker *here, Mail *mail) {
     const char *at = forward->bytes;
     Message message = {.subject = slice_from(at, forward->subject_len)};
 
+    if (forward->is_far)
+        message.from = &far_port;
     at += forward->subject_len;
     message.reply = slice_from(at, forward->reply_len);
     at += forward->reply_len;
@@ -148,6 +155,7 @@ static void forward_to(ApiPort *port, Worker *to, uint32_t kind, const Message *
         return;
     *forward = (Forward){
         .mail = {.arrive = forward_arrived},
+        .is_far = message->from && message->from->ops->kind == PORT_LEAF,
         .account = port->index,
         .kind = kind,
         .subject_len = (uint32_t)message->subject.len,
@@ -165,6 +173,15 @@ static void forward_to(ApiPort *port, Worker *to, uint32_t kind, const Message *
     worker_post(port->port.home, to, &forward->mail);
 }
 
+/* Nobody here takes that acknowledgement or answer to flow control: said unless others may take it,
+ * on this server or the one it came from. */
+static void send_unknown(ApiPort *port, const Message *message) {
+    bool is_from_far = message->from && message->from->ops->kind == PORT_LEAF;
+    if (message->reply.len && !is_from_far &&
+        !bus_has_other_interest(port->account, message->subject, &port->port))
+        api_send_no_responders(port, message);
+}
+
 /* The consumer when it lives here; else NULL, and the message was forwarded to its home or refused.
  */
 static Consumer *find_consumer(ApiPort *port, Slice stream, Slice consumer, uint32_t kind,
@@ -178,7 +195,7 @@ static Consumer *find_consumer(ApiPort *port, Slice stream, Slice consumer, uint
     Consumer *found =
         ref && ref->stream ? consumer_set_find(ref->stream->consumers, consumer) : NULL;
     if (!found)
-        api_send_no_responders(port, message);
+        send_unknown(port, message);
     return found;
 }
 
@@ -223,7 +240,7 @@ static void on_ack(ApiPort *port, const Message *message) {
         count = is_ours(port, tokens[0], tokens[1]) ? ACK_TOKENS : 0;
     }
     if (count != ACK_TOKENS) {
-        api_send_no_responders(port, message);
+        send_unknown(port, message);
         return;
     }
     Consumer *consumer = find_consumer(port, names[0], names[1], ON_ACK, message);
@@ -232,7 +249,7 @@ static void on_ack(ApiPort *port, const Message *message) {
     const char *end = names[ACK_TOKENS - 1].ptr + names[ACK_TOKENS - 1].len;
     Slice rest = slice_from(names[2].ptr, (size_t)(end - names[2].ptr));
     if (!consumer_takes_acks(consumer) || !consumer_on_ack(consumer, rest, message))
-        api_send_no_responders(port, message);
+        send_unknown(port, message);
 }
 
 static void on_flow(ApiPort *port, const Message *message) {
@@ -245,14 +262,14 @@ static void on_flow(ApiPort *port, const Message *message) {
         count = is_ours(port, tokens[0], tokens[1]) ? FLOW_TOKENS : 0;
     }
     if (count != FLOW_TOKENS) {
-        api_send_no_responders(port, message);
+        send_unknown(port, message);
         return;
     }
     Consumer *consumer = find_consumer(port, names[0], names[1], ON_FLOW, message);
     if (consumer && consumer_has_flow_control(consumer))
         consumer_on_flow_reply(consumer, names[2], message);
     else if (consumer)
-        api_send_no_responders(port, message);
+        send_unknown(port, message);
 }
 
 /* A request that does not wait, for a consumer that has nothing while messages are on their way: a

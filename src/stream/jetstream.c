@@ -54,13 +54,18 @@ void jetstream_add_ref(JetStream *js, Account *account, Slice name, uint32_t gro
         .name_len = (uint16_t)name.len,
     };
     map_put(&js->directory, make_key(account, name, ref->key), ref);
+    if (js->on_ref)
+        js->on_ref(js, ref, true);
 }
 
 void jetstream_remove_ref(JetStream *js, Account *account, Slice name) {
     char key[KEY_BYTES_MAX];
 
     ASSERT_HOME(js);
-    mem_free(map_remove(&js->directory, make_key(account, name, key)));
+    StreamRef *ref = map_remove(&js->directory, make_key(account, name, key));
+    if (ref && js->on_ref)
+        js->on_ref(js, ref, false);
+    mem_free(ref);
 }
 
 /* Opening and closing. */

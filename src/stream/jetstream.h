@@ -101,6 +101,8 @@ struct JetStream {
     struct DamageWatch *damage; /* damage.h; on worker 0 */
     struct ChunkTable *chunks;  /* one for all workers */
     struct FrameCache *frames;  /* frame_read.h; NULL until the first was read */
+    /* NULL or: a stream has come into the directory of this worker, or gone from it. */
+    void (*on_ref)(JetStream *js, const StreamRef *ref, bool is_there);
 };
 
 /* Set-up: opens the store, replays it, creates streams on their homes and the API ports. options
@@ -118,6 +120,10 @@ ConfigLimits jetstream_config_limits(const JetStreamOptions *options, size_t acc
 
 /* Tells who waits for messages of this worker's consumers that the server stops (409). */
 void jetstream_end_pulls(Worker *here);
+
+static inline Slice stream_ref_name(const StreamRef *ref) {
+    return slice_from(ref->key + sizeof(uint32_t), ref->name_len);
+}
 
 /* NULL when unknown. O(1). */
 StreamRef *jetstream_find(JetStream *js, const Account *account, Slice name);

@@ -128,6 +128,11 @@ static void accept_any(Clients *main, int fd, ConnCodec *codec) {
     worker_post(main->home, main->home->all[to], &accepted->mail);
 }
 
+uint64_t clients_next_id(Clients *main) {
+    ASSERT_HOME(main);
+    return ++main->main->last_cid;
+}
+
 void clients_accept(Clients *main, int fd) {
     accept_any(main, fd, NULL);
 }

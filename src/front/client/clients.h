@@ -29,7 +29,10 @@ MUST_CHECK Status clients_new(Worker *home, Offload *offload, const ClientOption
  */
 void clients_free(Clients *clients);
 
-/* The following seven: on the main worker, with its Clients. */
+/* The following eight: on the main worker, with its Clients. */
+
+/* The number of the next connection, for connections of other kinds: all are numbered together. */
+uint64_t clients_next_id(Clients *main);
 
 /* Takes fd, gives it to the worker with the fewest clients. */
 void clients_accept(Clients *main, int fd);
