@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds everything and runs every test; called by ./check, which installs what is missing.
 
-  check.py [STEP ...] [--suites]     steps: tidy format unit sim blackbox oracle examples crash upgrade faults quick asan tsan fuzz; quick is an
+  check.py [STEP ...] [--suites]     steps: tidy format unit sim blackbox oracle interop examples crash upgrade faults quick asan tsan fuzz; quick is an
   eighth of the client projects' test suites, --suites adds the whole
 Each step prints its result; the last line is "N passed, N failed, N skipped"."""
 import json, os, re, subprocess, sys, time
@@ -179,6 +179,13 @@ def step_oracle():
         totals("oracle", [PYTHON, "tests/oracle/oracle.py", "--ours", as_genuine(path)])
 
 
+def step_interop():
+    path = binary()
+    if path:
+        genuine = os.path.join(os.path.dirname(PYTHON), "nats-server")
+        totals("interop", [PYTHON, "tests/interop/leafnodes.py", "--ours", path, *(["--genuine", genuine] if os.path.exists(genuine) else [])])
+
+
 def step_crash():
     path = binary()
     if path:
@@ -234,7 +241,7 @@ def step_suites():
     suites()
 
 
-STEPS = ["tidy", "format", "unit", "sim", "blackbox", "oracle", "examples", "crash", "upgrade", "faults", "quick", "asan", "tsan", "fuzz"]
+STEPS = ["tidy", "format", "unit", "sim", "blackbox", "oracle", "interop", "examples", "crash", "upgrade", "faults", "quick", "asan", "tsan", "fuzz"]
 
 
 def main():
