@@ -9,11 +9,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "io/clock.h"
+#include "io/thread.h"
 
 enum {
     ACCEPTS_PER_TURN = 64,
@@ -132,7 +132,7 @@ static Status open_socket_in_time(const char *host, uint16_t port, int *out_fd) 
         Status status = open_socket(host, port, out_fd);
         if (status != ERR_IO || errno != EADDRINUSE || clock_mono_ns() >= until)
             return status;
-        (void)nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);
+        thread_sleep(RETRY_NS);
     }
 }
 

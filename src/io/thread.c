@@ -1,13 +1,16 @@
 #include "io/thread.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "io/clock.h"
 #include "io/cpu_quota.h"
 
 enum { CPUS_MAX = 16 * 1024 };
@@ -52,6 +55,12 @@ void thread_join(Thread *thread) {
     int failed = pthread_join(thread->id, NULL);
     ASSERT(failed == 0);
     mem_free(thread);
+}
+
+void thread_sleep(uint64_t ns) {
+    struct timespec left = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR)
+        continue;
 }
 
 static unsigned cpus_by_affinity(void) {

@@ -2,14 +2,23 @@
  * while the main thread answers /healthz and the doors are open, though nobody is let in yet. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/clock.h"
 #include "io/disk.h"
 #include "io/process.h"
+#include "io/thread.h"
 #include "server/server_private.h"
 #include "server/store_dir.h"
+
+static const uint64_t STORE_PATIENCE_NS = 2 * (uint64_t)NS_PER_S;
+
+enum {
+    TEMPORARY_PATIENCE_NS = 100 * NS_PER_MS,
+    STORE_RETRY_NS = 10 * NS_PER_MS,
+};
 
 const char *server_os_error(char reason[128]) {
     char text[128];
@@ -28,22 +37,64 @@ static void derive_storage(Server *server) {
         js->max_file = (int64_t)((available + journal_store_bytes(server->store)) / 4 * 3);
 }
 
-static Status open_store(Server *server) {
+/* Whoever has it may be just about to end. */
+static Status open_patiently(Server *server, uint64_t patience_ns) {
     JetStreamOptions *js = &server->jetstream_options;
-    Buf beside = {0};
-
+    uint64_t until = clock_mono_ns() + patience_ns;
     js->store_dir = server->store_dir;
-    Status status = jetstream_open(js, server->all, &server->store);
-    if (status == ERR_BUSY && server->is_store_temporary) {
-        store_dir_beside(server->store_dir, &beside);
-        LOG_WARNING("Storage directory is in use by another server:", "%s; using %s",
-                    server->store_dir, buf_text(&beside));
-        mem_free(server->store_dir);
-        js->store_dir = server->store_dir = slice_to_text(buf_slice(&beside));
-        status = jetstream_open(js, server->all, &server->store);
+    for (;;) {
+        Status status = jetstream_open(js, server->all, &server->store);
+        if (status != ERR_BUSY || clock_mono_ns() >= until)
+            return status;
+        thread_sleep(STORE_RETRY_NS);
     }
-    buf_done(&beside);
+}
+
+static bool is_there(const char *path) {
+    uint64_t available, total;
+    return disk_free_bytes(path, &available, &total) == OK;
+}
+
+static void use_store_dir(Server *server, Buf *path) {
+    mem_free(server->store_dir);
+    server->store_dir = slice_to_text(buf_slice(path));
+}
+
+/* Several servers have the same one by default: who comes later gets one beside it. With a port of
+ * its own a server finds that one again. */
+static Status open_temporary(Server *server) {
+    char *shared = slice_to_text(slice_of_text(server->store_dir));
+    bool has_port = server->options->port > 0;
+    Buf of_port = {0}, of_process = {0};
+    store_dir_of_port(shared, (uint16_t)server->options->port, &of_port);
+    store_dir_of_process(shared, &of_process);
+
+    bool had_own = has_port && is_there(buf_text(&of_port));
+    if (had_own)
+        use_store_dir(server, &of_port);
+    Status status = open_patiently(server, has_port ? TEMPORARY_PATIENCE_NS : 0);
+    if (status == ERR_BUSY && has_port && !had_own) {
+        use_store_dir(server, &of_port);
+        status = open_patiently(server, 0);
+    }
+    if (status == ERR_BUSY) {
+        use_store_dir(server, &of_process);
+        status = open_patiently(server, 0);
+    }
+    int why = errno;
+    if (strcmp(shared, server->store_dir) != 0)
+        LOG_WARNING("Storage directory is or was in use by another server:", "%s; using %s", shared,
+                    server->store_dir);
+    buf_done(&of_port);
+    buf_done(&of_process);
+    mem_free(shared);
+    errno = why;
     return status;
+}
+
+static Status open_store(Server *server) {
+    return server->is_store_temporary ? open_temporary(server)
+                                      : open_patiently(server, STORE_PATIENCE_NS);
 }
 
 static void log_refusal(const Server *server, Status status) {

@@ -38,6 +38,10 @@ void store_dir_choose(const Options *options, bool is_nats_server, Buf *out_path
     }
 }
 
-void store_dir_beside(const char *taken, Buf *out_path) {
-    buf_printf(out_path, "%s-%d", taken, process_pid());
+void store_dir_of_port(const char *taken, uint16_t port, Buf *out_path) {
+    buf_printf(out_path, "%s-%u", taken, port);
+}
+
+void store_dir_of_process(const char *taken, Buf *out_path) {
+    buf_printf(out_path, "%s-pid-%d", taken, process_pid());
 }

@@ -1,5 +1,5 @@
 """Command line, files, signals, store directories."""
-import glob, json, os, shutil, signal, subprocess, tempfile, time
+import glob, json, os, shutil, signal, socket, subprocess, tempfile, time
 from run import test
 from server import Server
 from wire import Closed, Msg, Wire
@@ -150,6 +150,49 @@ def as_nats_server_the_default_store_is_temporary_and_private_when_taken(context
                 assert "error" not in wire.api("STREAM.CREATE.S", {"name": "S"})
         assert "[WRN]" in one.log_text()
     shutil.rmtree(folder)
+
+
+@test()
+def a_server_with_a_port_finds_its_temporary_store_again_though_another_has_the_default_one(context):
+    folder = tempfile.mkdtemp(prefix="hw-test-")
+    binary = f"{folder}/nats-server"
+    os.symlink(context.binary, binary)
+    env = {"TMPDIR": f"{folder}/tmp"}
+    os.mkdir(f"{folder}/tmp")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    first = Server(binary, jetstream=False, args=["-js"], env=env)
+    with first:
+        with Server(binary, jetstream=False, args=["-js", "-p", port], env=env) as server:
+            with Wire(server.port) as wire:
+                assert "error" not in wire.api("STREAM.CREATE.S", {"name": "S"})
+        with Server(binary, jetstream=False, args=["-js", "-p", port], env=env) as server:
+            with Wire(server.port) as wire:
+                assert wire.api("STREAM.INFO.S")["config"]["name"] == "S"
+    with Server(binary, jetstream=False, args=["-js", "-p", port], env=env) as server:
+        with Wire(server.port) as wire:
+            assert wire.api("STREAM.INFO.S")["config"]["name"] == "S"
+    shutil.rmtree(folder)
+
+
+@test()
+def a_store_that_is_let_go_is_waited_for(context):
+    with Server(context.binary) as server:
+        with Wire(server.port) as wire:
+            assert "error" not in wire.api("STREAM.CREATE.S", {"name": "S"})
+        server.process.send_signal(signal.SIGSTOP)
+        heir = subprocess.Popen([context.binary, "-p", "-1", "-a", "127.0.0.1", "-js", "-sd", f"{server.dir}/store"], stderr=subprocess.PIPE, text=True)
+        for line in heir.stderr:
+            if "Starting JetStream" in line:
+                break
+        server.process.kill()
+        for line in heir.stderr:
+            if "Server is ready" in line or "FTL" in line:
+                break
+        heir.terminate()
+        heir.stderr.close()
+        assert heir.wait() in (0, 1) and "Server is ready" in line, line
 
 
 @test()
