@@ -246,6 +246,8 @@ void consumer_set_active(Consumer *consumer, bool is_active);
 /* consumer_pump.c: the only sender */
 void consumer_pump(Consumer *consumer);
 void consumer_pump_soon(Consumer *consumer);
+/* In this turn, once all that arrived with it was acted on. */
+void consumer_pump_after_input(Consumer *consumer);
 /* A message that matches was stored; num_pending was raised. */
 void consumer_offer(Consumer *consumer, const StoredMsg *msg);
 void consumer_on_fetched(StreamWait *wait);

@@ -18,12 +18,23 @@ static void run_pump(Task *task) {
     consumer_pump(CONTAINER_OF(task, Consumer, pump_task));
 }
 
+static void need_task(Consumer *consumer) {
+    if (consumer->pump_task.run == NULL)
+        task_init(&consumer->pump_task, run_pump);
+}
+
 void consumer_pump_soon(Consumer *consumer) {
     if (consumer->is_gone)
         return;
-    if (consumer->pump_task.run == NULL)
-        task_init(&consumer->pump_task, run_pump);
+    need_task(consumer);
     worker_ready(consumer->home, &consumer->pump_task);
+}
+
+void consumer_pump_after_input(Consumer *consumer) {
+    if (consumer->is_gone)
+        return;
+    need_task(consumer);
+    worker_soon(consumer->home, &consumer->pump_task);
 }
 
 /* Whether anything may go out, leaving aside what there is to send. */

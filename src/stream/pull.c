@@ -352,10 +352,14 @@ void pull_on_request(Consumer *consumer, Slice inbox, Slice text) {
             pull_end(consumer, over, LIT("408 Request Timeout"), true);
         } else if (!is_turned_away(consumer, inbox, &body)) {
             PullRequest *request = request_new(consumer, inbox, &body, group);
-            enter_queue(consumer->pull, request,
-                        consumer_config(consumer)->priority_policy == PRIORITY_PRIORITIZED);
+            bool is_prioritized =
+                consumer_config(consumer)->priority_policy == PRIORITY_PRIORITIZED;
+            enter_queue(consumer->pull, request, is_prioritized);
             arm(request);
-            consumer_pump(consumer);
+            if (is_prioritized) /* one that comes with it may go before it */
+                consumer_pump_after_input(consumer);
+            else
+                consumer_pump(consumer);
         }
     }
     buf_done(&error);

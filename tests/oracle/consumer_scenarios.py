@@ -1,5 +1,6 @@
 """Consumers: creating, pulling, pushing, acknowledging."""
 import json
+from wire import Msg
 from oracle import scenario, table
 
 SECOND = 1_000_000_000
@@ -291,3 +292,16 @@ def a_no_wait_pull_that_max_ack_pending_stops(trial):
     trial.publish("s.a", "1", "2", "3", "4")
     trial.main.pub("$JS.API.CONSUMER.MSG.NEXT.S.C", json.dumps({"batch": 3, "no_wait": True, "expires": 5_000_000_000, "idle_heartbeat": 100_000_000}), trial.main.new_inbox())
     trial.expect(count=3)
+
+
+@scenario()
+def requests_of_different_priorities_that_come_together(trial):
+    trial.stream(), trial.consumer(priority_policy="prioritized", priority_groups=["A"])
+    trial.publish("s.a", *"123456")
+    wire, ask = trial.wire(), lambda inbox, **more: "PUB $JS.API.CONSUMER.MSG.NEXT.S.C %s %d\r\n%s\r\n" % (inbox, len(text := json.dumps({"group": "A", "expires": 5 * SECOND, **more})), text)
+    low = wire.sub("low.x")
+    wire.sub("high.x"), wire.flush()
+    wire.send(ask("low.x", batch=3, priority=1) + ask("high.x", batch=3, priority=0))
+    for _ in range(6):
+        message = wire.take(lambda op: isinstance(op, Msg))
+        trial.note("low" if message.sid == low else "high", message)
