@@ -115,6 +115,7 @@ def step_sim():
         many_seeds([[os.path.join(folder, "whole_sim_test"), str(first), str(half)] for first in (1001, 1001 + half)])
         many_seeds([[os.path.join(folder, "jetstream_sim_test"), str(first), str(half // 4)] for first in (1001, 1001 + half)])
         many_seeds([[os.path.join(folder, "delivery_sim_test"), str(first), "1500"] for first in (1001, 2501)])
+        many_seeds([[os.path.join(folder, "timed_sim_test"), str(first), "1500"] for first in (1001, 2501)])
         single("mutations", [os.path.join(folder, "mutation_sim_test")], timeout=600)
 
 

@@ -359,3 +359,21 @@ def extensions_no_request_writes_what_its_user_may_not(context, conf):
             with wire(server, "reader") as user:
                 got = user.request("$KV.b.mine.x", b"x", headers=headers)
                 assert base64.b64encode(b"s3cret") in got.data, got
+
+
+@test(workers=(1, 4))
+def extensions_a_mirror_answers_only_for_a_stream_that_is_gone(context, conf):
+    with Server(context.binary, conf=conf, jetstream=True) as server, Wire(server.port) as wire:
+        for config in ({"name": "S", "subjects": ["s.*"], "allow_direct": True}, {"name": "M", "mirror": {"name": "S"}, "mirror_direct": True, "allow_direct": True}):
+            made = wire.api("STREAM.CREATE." + config["name"], config)
+            assert "error" not in made, made
+        for n in range(300):
+            assert b'"seq":%d' % (n + 1) in wire.request("s.k", str(n)).data
+            got = wire.request("$JS.API.DIRECT.GET.S.s.k")
+            assert got.data == b"%d" % n and "Nats-Stream: S\r\n" in got.headers, got
+        end = time.monotonic() + 20
+        while wire.api("STREAM.INFO.M")["state"]["last_seq"] < 300:
+            assert time.monotonic() < end, "the mirror does not follow"
+        assert wire.api("STREAM.DELETE.S")["success"]
+        got = wire.request("$JS.API.DIRECT.GET.S.s.k")
+        assert got.data == b"299" and "Nats-Stream: M\r\n" in got.headers, got

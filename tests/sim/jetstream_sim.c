@@ -24,7 +24,7 @@ static struct {
     bool enabled[1];
     Port port;
     SimMsgs got, watched;
-    Sub *watchers[SIM_WATCHERS];
+    Sub *watchers[SIM_WATCHERS], *binds[SIM_BINDS_MAX];
     size_t seen, seen_watched;
     unsigned workers;
     unsigned job_one_in; /* turns */
@@ -172,7 +172,8 @@ void sim_close(void) {
     if (!sim.is_open)
         return;
     sim.is_open = false;
-    offload_stop(sim.offload); /* what the jobs found is not looked at any more */
+    memset(sim.binds, 0, sizeof sim.binds); /* they go with the bus */
+    offload_stop(sim.offload);              /* what the jobs found is not looked at any more */
     jetstream_close(sim.all, sim.store);
     close_workers();
     sim_forget();
@@ -238,6 +239,18 @@ const SimMsg *sim_next(void) {
 
 const SimMsg *sim_next_watched(void) {
     return sim.seen_watched < sim.watched.len ? &sim.watched.at[sim.seen_watched++] : NULL;
+}
+
+void sim_listen(unsigned n, bool is_heard) {
+    char subject[24];
+    (void)snprintf(subject, sizeof subject, "bind.%u", n);
+    if (is_heard && !sim.binds[n])
+        sim.binds[n] = sub_add(bus_account(sim.all[0]->bus, 0), &sim.port, slice_of_text(subject),
+                               (Slice){0}, (Slice){0}, false);
+    else if (!is_heard && sim.binds[n])
+        sub_remove(sim.binds[n]);
+    if (!is_heard)
+        sim.binds[n] = NULL;
 }
 
 void sim_forget(void) {

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SIM_WATCHERS = 2, SIM_INBOXES_MAX = 32 };
+enum { SIM_WATCHERS = 2, SIM_INBOXES_MAX = 32, SIM_BINDS_MAX = 4 };
 
 typedef struct SimMsg { /* what came for "_INBOX.x", "_INBOX.p", "_INBOX.f.>" */
     char *subject, *reply, *headers, *payload;
@@ -52,5 +52,7 @@ const SimMsg *sim_ask(const char *subject, const char *headers, const char *payl
 const SimMsg *sim_next(void);
 /* The same of what came for "_INBOX.w0" and "_INBOX.w1": watcher says which. */
 const SimMsg *sim_next_watched(void);
+/* Somebody listens on "bind.<n>", or not any more; nobody does after a start. */
+void sim_listen(unsigned n, bool is_heard);
 /* Drops what came, but not what watchers got. */
 void sim_forget(void);

@@ -27,6 +27,8 @@ typedef enum Mutation {
     FORGET_GIVEN_UP,     /* of the log */
     FORGET_RESET,        /* of the log */
     SHARE_PIN,           /* others are served beside the pinned client */
+    FORGET_SCHEDULES,    /* of a checkpoint; from here on timed_sim must notice */
+    FORGET_LEASES,       /* of a checkpoint */
     MUTATIONS
 } Mutation;
 

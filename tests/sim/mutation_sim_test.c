@@ -10,6 +10,7 @@
 
 #include "delivery_sim.h"
 #include "mutants.h"
+#include "timed_sim.h"
 #include "whole_sim.h"
 
 enum { SEEDS_MAX = 800, SEED_SECONDS_MAX = 20, CAUGHT = 1, MISSED = 0 };
@@ -37,9 +38,13 @@ static const char *const names[MUTATIONS] = {
     [FORGET_GIVEN_UP] = "forget that a message was given up",
     [FORGET_RESET] = "forget that a consumer was reset",
     [SHARE_PIN] = "serve others beside the pinned client",
+    [FORGET_SCHEDULES] = "forget the schedules of a checkpoint",
+    [FORGET_LEASES] = "forget the leases of a checkpoint",
 };
 
 static bool run_seed(Mutation which, uint64_t seed, char *problem, size_t size) {
+    if (which >= FORGET_SCHEDULES)
+        return timed_seed(seed, false, problem, size);
     if (which >= FORGET_PAUSE)
         return delivery_seed(seed, false, problem, size);
     whole_forgets_chunks = which == FORGET_CHUNKS;
