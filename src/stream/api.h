@@ -34,6 +34,7 @@ struct ApiCall {
     Slice stream, consumer,
         rest;        /* tokens of the subject: stream name, consumer name, the remaining ones */
     bool is_checked; /* STREAM.UPDATE: the stream's home has agreed */
+    bool has_waited; /* all that was on its way in the account when it came is there */
     char bytes[];    /* what the slices point into */
 };
 

@@ -138,7 +138,7 @@ void catalogue_page(const Catalogue *catalogue, const Account *account, Slice fi
                     Arena *arena, AssetPage *page);
 
 /* True: took call, which cannot be done as things are, yet something of that account is on its way:
- * it runs again when that is there. */
+ * it runs again when that is there. Once, so that others who go on cannot keep it waiting. */
 bool catalogue_wait(Catalogue *catalogue, size_t account, ApiCall *call);
 /* After an entry was applied or refused: runs the calls that waited for it. */
 void catalogue_settle(Catalogue *catalogue);

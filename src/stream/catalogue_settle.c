@@ -39,8 +39,9 @@ bool catalogue_defer(Catalogue *catalogue, ApiCall *call) {
 bool catalogue_wait(Catalogue *catalogue, size_t account, ApiCall *call) {
     ASSERT_HOME(&catalogue->group);
     LIST_FOR_EACH(link, &catalogue->proposals) {
-        if (CONTAINER_OF(link, Proposal, link)->account != account)
+        if (call->has_waited || CONTAINER_OF(link, Proposal, link)->account != account)
             continue;
+        call->has_waited = true;
         defer(catalogue, call);
         return true;
     }
