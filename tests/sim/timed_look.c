@@ -153,6 +153,20 @@ void timed_wait_until(int64_t wall_ns) {
     }
 }
 
+/* Whether the touch was is not known: it may have let the message go by now. */
+static void learn_expiry(void) {
+    Timed *now = &timed_sim.now;
+    for (uint64_t seq = 1; seq <= now->last; seq++) {
+        TimedMsg *msg = &now->msgs[seq];
+        if (!msg->is_live || !msg->expires_ns || msg->expires_ns > clock_wall_ns() ||
+            msg->expires_latest_ns <= clock_wall_ns())
+            continue;
+        const SimMsg *have = get(seq);
+        if (have && !is_there(have))
+            msg->expires_latest_ns = msg->expires_ns;
+    }
+}
+
 void timed_resolve(void) {
     timed_sim.start_ns = clock_wall_ns();
     timed_restart(&timed_sim.now, timed_sim.start_ns);
@@ -164,6 +178,7 @@ void timed_resolve(void) {
     move_to(clock_wall_ns() + GLANCE_MS * NS_PER_MS);
     for (unsigned i = 0; i < 2; i++)
         move_to(clock_wall_ns() + (MOMENT_MS - GLANCE_MS) * NS_PER_MS);
+    learn_expiry();
     timed_look(true);
     timed_sim.has_open = false;
 }
