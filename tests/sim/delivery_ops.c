@@ -185,6 +185,12 @@ static void op_remove(ModelConsumer *consumer, unsigned c) {
     need_answer();
 }
 
+static void check(unsigned c) {
+    const char *why = hear_differs(&delivery.now, c);
+    if (why && !disk_sim_is_stopped())
+        delivery_fail("c%u: %s", c, why);
+}
+
 static void op_pause(unsigned c) {
     char subject[64];
     Buf body = {0};
@@ -203,6 +209,8 @@ static void op_pause(unsigned c) {
 
 static void op_reset(ModelConsumer *consumer, unsigned c) {
     char subject[64], body[48] = "";
+    if (delivery.is_cold)
+        check(c); /* where the floor is */
     uint64_t seq = pick(3) ? 1 + pick((unsigned)delivery.now.stream.last + 3) : 0;
     if (seq)
         (void)snprintf(body, sizeof body, "{\"seq\":%llu}", (unsigned long long)seq);
@@ -393,12 +401,6 @@ void ops_wait(uint64_t ns) {
         if (!disk_sim_is_stopped())
             delivery_begin();
     }
-}
-
-static void check(unsigned c) {
-    const char *why = hear_differs(&delivery.now, c);
-    if (why && !disk_sim_is_stopped())
-        delivery_fail("c%u: %s", c, why);
 }
 
 static void op_of_consumer(ModelConsumer *consumer, unsigned c, unsigned what) {

@@ -220,11 +220,14 @@ static bool may_have_left(const Timed *timed, uint64_t seq, int64_t end_ns, int6
 }
 
 const char *timed_justify_gone(Timed *timed, int64_t end_ns, int64_t now_ns) {
-    Made made;
+    Made made, first = {.time_ns = INT64_MAX};
     for (unsigned pass = 0; pass < 2; pass++) {
         for (uint64_t seq = 1; seq <= timed->last; seq++)
-            if (timed->msgs[seq].is_live && may_have_left(timed, seq, end_ns, now_ns, &made))
-                return timed_justify(timed, &made);
+            if (timed->msgs[seq].is_live && may_have_left(timed, seq, end_ns, now_ns, &made) &&
+                made.time_ns < first.time_ns)
+                first = made;
+        if (first.time_ns < INT64_MAX)
+            return timed_justify(timed, &first);
         timed_expire(timed, end_ns); /* of two that go at the same time the last one leaves it */
     }
     return "it came and went";
