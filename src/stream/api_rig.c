@@ -38,7 +38,10 @@ static bool is_restricted(Port *port) {
 
 static bool may_publish(Port *port, Slice subject, bool is_told) {
     (void)port;
-    bool may = !subject_matches(slice_of_text(rig.denied), subject);
+    Slice all = slice_of_text(rig.denied), pattern;
+    bool may = true;
+    while (slice_cut(&all, ' ', &pattern))
+        may = may && !subject_matches(pattern, subject);
     if (!may && is_told)
         (void)snprintf(rig.refused, sizeof rig.refused, "%.*s", SLICE_ARG(subject));
     return may;

@@ -23,7 +23,7 @@ typedef struct Rig {
     RigReply *got; /* what came to "_INBOX.>" and whatever else was subscribed */
     size_t got_count, got_seen;
     Arena *arena;       /* of texts given out */
-    const char *denied; /* where the port may not publish, or NULL */
+    const char *denied; /* patterns, blanks between: where the port may not publish; or NULL */
     char refused[128];  /* what it was told last that it may not */
 } Rig;
 extern Rig rig;

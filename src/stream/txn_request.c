@@ -181,14 +181,22 @@ bool txn_request_read(ApiCall *call, Arena *arena, TxnRequest *out_request) {
     return true;
 }
 
-/* A check tells the last sequence of a subject, which its readers may know too. */
-static bool may_check(Arena *arena, const OpRow *row, const PortOps *ops, Port *from) {
-    Slice stream = stream_of(arena, row), subject = subject_of(arena, row);
-    Slice get = joined(arena, (const Slice[]){LIT("$JS.API.STREAM.MSG.GET."), stream}, 2);
+/* With a domain the same requests have another name as well. */
+static bool may_get(Arena *arena, Slice prefix, Slice stream, Slice subject, Port *from) {
+    Slice get = joined(arena, (const Slice[]){prefix, LIT("STREAM.MSG.GET."), stream}, 3);
     Slice direct =
-        joined(arena, (const Slice[]){LIT("$JS.API.DIRECT.GET."), stream, LIT("."), subject}, 4);
-    return ops->may_publish(from, subject, false) || ops->may_publish(from, get, false) ||
-           ops->may_publish(from, direct, false);
+        joined(arena, (const Slice[]){prefix, LIT("DIRECT.GET."), stream, LIT("."), subject}, 5);
+    return prefix.len && (from->ops->may_publish(from, get, false) ||
+                          from->ops->may_publish(from, direct, false));
+}
+
+/* A check tells the last sequence of a subject, which its readers may know too. */
+static bool may_check(const ApiCall *call, const OpRow *row, Port *from) {
+    Arena *arena = api_arena(call);
+    Slice stream = stream_of(arena, row), subject = subject_of(arena, row);
+    return from->ops->may_publish(from, subject, false) ||
+           may_get(arena, LIT("$JS.API."), stream, subject, from) ||
+           may_get(arena, buf_slice(&call->js->api->domain), stream, subject, from);
 }
 
 bool txn_request_is_permitted(ApiCall *call, Port *from) {
@@ -203,7 +211,7 @@ bool txn_request_is_permitted(ApiCall *call, Port *from) {
     for (size_t i = 0; i < count; i++) {
         const OpRow *row = &body.ops[i];
         Slice subject = subject_of(arena, row);
-        if ((slice_equal(row->op, LIT("check")) && may_check(arena, row, ops, from)) ||
+        if ((slice_equal(row->op, LIT("check")) && may_check(call, row, from)) ||
             ops->may_publish(from, subject, true))
             continue;
         txn_refuse(call, i, api_error_with(arena, HWNotPermittedF, subject), NULL);

@@ -153,6 +153,22 @@ static void who_may_neither_publish_nor_get_may_not_check(void **state) {
     assert_string_equal(rig.refused, "$KV.b.k");
 }
 
+static void who_gets_by_the_name_of_the_domain_may_check_too(void **state) {
+    (void)state;
+    static const char *const check =
+        "{\"ops\":[{\"bucket\":\"b\",\"key\":\"k\",\"op\":\"check\",\"expected_seq\":0}]}";
+    for (unsigned i = 0; i < 2; i++) {
+        rig_close();
+        rig.options.domain = i ? LIT("hub") : (Slice){0};
+        rig_open();
+        rig.denied = "$KV.> $JS.API.STREAM.> $JS.API.DIRECT.>";
+        const char *got = rig_ask(TXN, check);
+        rig.denied = NULL;
+        assert_non_null(strstr(got, i ? "\"results\"" : "\"err_code\":19120"));
+    }
+    rig.options.domain = (Slice){0};
+}
+
 static void writes_wait_and_keep_their_order(void **state) {
     (void)state;
     for (int i = 0; i < 20; i++) {
@@ -306,6 +322,7 @@ int main(void) {
         TEST(one_that_fails_stores_nothing),
         TEST(who_may_not_publish_a_message_may_not_do_it_in_a_transaction),
         TEST(who_may_neither_publish_nor_get_may_not_check),
+        TEST(who_gets_by_the_name_of_the_domain_may_check_too),
         TEST(writes_wait_and_keep_their_order),
         TEST(other_accounts_have_other_streams),
         TEST(one_on_its_way_ends_with_the_server),
