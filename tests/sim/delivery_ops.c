@@ -330,10 +330,12 @@ static void finish(ModelConsumer *consumer, unsigned c, uint64_t seq) {
     static ModelConsumer before;
     before = *consumer;
     model_ack(&delivery.now, c, seq, true, delivery_now());
-    if (!hear_is_expected(c) && delivery.is_cold) {
+    bool is_early = hear_is_expected(c);
+    if (delivery.is_cold && (!is_early || disk_sim_is_stopped())) {
         *consumer = before;
         delivery.expected_len = 0;
-        delivery.chains[c].len = 1;
+        if (!disk_sim_is_stopped()) /* else it may be either */
+            delivery.chains[c].len = 1;
         model_ack(&delivery.now, c, seq, false, delivery_now());
     }
     hear_judge();
