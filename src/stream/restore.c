@@ -277,7 +277,7 @@ void restore_free(Restore *restore) {
     task_cancel(&restore->task);
     if (restore->end_call)
         api_drop(restore->end_call);
-    if (restore->sub)
+    if (restore->sub && stream->js->api) /* at the end it goes with the bus */
         sub_remove(restore->sub);
     archive_reader_free(restore->reader);
     buf_done(&restore->replies);
