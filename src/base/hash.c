@@ -42,6 +42,13 @@ uint64_t hash_checksum(const void *bytes, size_t len) {
     return XXH3_64bits(bytes, len);
 }
 
+void hash_under_secret(const uint8_t secret[HASH_SECRET_BYTES], const void *bytes, size_t len,
+                       uint8_t out_hash[HASH_128_BYTES]) {
+    XXH128_canonical_t hash;
+    XXH128_canonicalFromHash(&hash, XXH3_128bits_withSecret(bytes, len, secret, HASH_SECRET_BYTES));
+    memcpy(out_hash, hash.digest, HASH_128_BYTES);
+}
+
 struct HashSum {
     XXH3_state_t *state;
 };

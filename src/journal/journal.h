@@ -206,13 +206,24 @@ void journal_append(Journal *journal, Group *group, const Record *draft, const T
                     bool is_small);
 
 /* Holds group, which is not held: entries appended from now on wait, in their order, until
- * journal_release. Calls drained once, maybe at once, when nothing else is in flight. */
+ * journal_release. Calls drained once, maybe at once, when nothing else is in flight, nor waits at
+ * a gate since before. */
 void journal_hold(Journal *journal, Group *group, void (*drained)(Group *group, void *cookie),
                   void *cookie);
 void journal_release(Journal *journal, Group *group);
+bool journal_is_held(const Group *group);
 /* journal_append past the entries that wait. */
 void journal_append_held(Journal *journal, Group *group, const Record *draft, const Ticket *ticket,
                          bool is_small);
+
+/* What becomes of a draft takes longer to find out: it waits, and with it what is appended later.
+ * decide is called by journal_ungate (or journal_release), and appends what the draft stands for;
+ * false: not yet. */
+typedef bool GroupDecide(Group *group, const Record *draft, const Ticket *ticket);
+void journal_gate(Journal *journal, Group *group, const Record *draft, const Ticket *ticket,
+                  GroupDecide *decide);
+/* Asks again. */
+void journal_ungate(Journal *journal, Group *group);
 
 /* Reads for this worker; see store/log.h. */
 LogReader *journal_reader(Journal *journal);

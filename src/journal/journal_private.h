@@ -174,9 +174,11 @@ void packer_note_unrolled(Packer *packer);
 struct GroupHold {
     Link link; /* in Journal.holds */
     Group *group;
-    void (*drained)(Group *group, void *cookie); /* NULL: was called */
+    void (*drained)(Group *group, void *cookie); /* NULL: was called, or the hold has not begun */
     void *cookie;
     struct HeldEntry *first, *last;
+    bool is_held;  /* by journal_hold, even if it has not begun */
+    bool is_gated; /* the first entry is to be decided on */
 };
 void journal_keep_held(Group *group, const Record *draft, const Ticket *ticket, bool is_small);
 /* After entries were delivered. */

@@ -178,10 +178,10 @@ static void explain_gap(Replay *replay, Group *group, const Record *record) {
     replay->stray = 0;
 }
 
-/* Of a later version: what it says cannot be guessed, and must not be left out. */
+/* Of another version: what it says cannot be guessed, and must not be left out. */
 static void note_unknown(Replay *replay, const Record *record, Place at) {
     if (!replay->is_newer)
-        LOG_ERR("the log holds entries of a later version", "type=%d place=%llx", (int)record->type,
+        LOG_ERR("the log holds entries of another version", "type=%d place=%llx", (int)record->type,
                 (unsigned long long)at);
     replay->is_newer = true;
 }
@@ -196,7 +196,8 @@ static void on_record(void *cookie, const Record *record, Place at, uint64_t dam
     Group *group = recovery->find(recovery->cookie, record->group);
     if (group == NULL || group->is_memory)
         return;
-    if (!record_type_is_known((uint8_t)record->type)) {
+    if (!record_type_is_known((uint8_t)record->type) ||
+        (record->type == RECORD_CHUNK && record->headers.len != RECORD_CHUNK_ID_BYTES)) {
         note_unknown(replay, record, at);
         return;
     }

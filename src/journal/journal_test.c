@@ -351,6 +351,97 @@ static void entries_of_a_held_group_wait_in_order(void **state) {
     close_store();
 }
 
+static bool is_decided;
+static unsigned decisions;
+
+/* It is worth twice its value. */
+static bool decide(Group *group, const Record *draft, const Ticket *ticket) {
+    decisions++;
+    if (!is_decided)
+        return false;
+    journal_append(group->home->journal, group, draft, ticket, false);
+    journal_append(group->home->journal, group, draft, ticket, false);
+    return true;
+}
+
+static void gate(Tally *tally, uint64_t value) {
+    Record draft = {.type = RECORD_PUBLISH, .payload = slice_from(&value, sizeof value)};
+    journal_gate(all[0]->journal, &tally->group, &draft, &(Ticket){.data = LIT("gated")}, decide);
+}
+
+static void entries_wait_for_a_draft_that_is_not_decided_on(void **state) {
+    (void)state;
+    open_store(0);
+    Tally *one = tally_new(1, 0, false), *two = tally_new(2, 0, false);
+    start();
+    Journal *journal = all[0]->journal;
+    decisions = 0, is_decided = false;
+    gate(one, 1);
+    append(one, 10);
+    gate(one, 100);
+    append(one, 1000);
+    turns(3);
+    assert_true(one->sum == 0 && one->group.in_flight == 4 && one->group.held == 4);
+    journal_ungate(journal, &one->group);
+    assert_true(decisions == 1 && one->group.in_flight == 4 && one->group.held == 4);
+    assert_false(journal_is_held(&one->group));
+    is_decided = true;
+    journal_ungate(journal, &one->group);
+    assert_true(decisions == 3 && one->group.in_flight == 6 && one->group.held == 0);
+    turns_until_applied(one);
+    assert_true(one->sum == 1212 && one->group.index_applied == 6);
+    assert_string_equal(one->last_data, "reply.1000");
+
+    is_decided = false;
+    gate(two, 7);
+    journal_remove_group(journal, &two->group);
+    assert_true(two->refused == 1 && two->why == ERR_CLOSED && two->group.in_flight == 0);
+    close_store();
+}
+
+static void a_hold_begins_behind_what_waits_at_the_gate(void **state) {
+    (void)state;
+    open_store(0);
+    Tally *one = tally_new(1, 0, false);
+    start();
+    Journal *journal = all[0]->journal;
+    for (unsigned way = 0; way < 3; way++) {
+        one->sum = drained_count = 0, is_decided = false;
+        gate(one, 1);
+        journal_hold(journal, &one->group, on_drained, NULL);
+        assert_true(journal_is_held(&one->group));
+        if (way < 2)
+            append(one, 10);
+        turns(3);
+        assert_true(one->sum == 0 && drained_count == 0);
+        if (way == 1) { /* it is given up before it began */
+            journal_release(journal, &one->group);
+            assert_false(journal_is_held(&one->group));
+            append(one, 100);
+        }
+        is_decided = true;
+        journal_ungate(journal, &one->group);
+        if (way != 1) {
+            while (!drained_count)
+                turns(1);
+            assert_true(one->sum == 2 && journal_is_held(&one->group));
+            is_decided = false;
+            gate(one, 100); /* waits for the release, and then on */
+            journal_ungate(journal, &one->group);
+            journal_release(journal, &one->group);
+            assert_false(journal_is_held(&one->group));
+            while (one->group.in_flight > 1)
+                turns(1);
+            assert_true(one->sum == (way ? 2 : 12) && one->group.held == 1);
+            is_decided = true;
+            journal_ungate(journal, &one->group);
+        }
+        turns_until_applied(one);
+        assert_int_equal(one->sum, way == 0 ? 212 : way == 1 ? 112 : 202);
+    }
+    close_store();
+}
+
 static void entries_of_an_unknown_group_are_skipped(void **state) {
     (void)state;
     open_store(0);
@@ -739,6 +830,8 @@ int main(void) {
         TEST(with_a_sync_interval_entries_are_applied_in_the_turn_that_made_them),
         TEST(entries_of_a_held_group_wait_in_order),
         TEST(a_log_with_entries_of_a_later_version_is_refused),
+        TEST(entries_wait_for_a_draft_that_is_not_decided_on),
+        TEST(a_hold_begins_behind_what_waits_at_the_gate),
         TEST(entries_of_an_unknown_group_are_skipped),
         TEST(memory_entries_are_applied_in_the_same_turn_with_what_they_append),
         TEST(endless_echoes_do_not_hold_up_the_turn),

@@ -3,19 +3,23 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/hash.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "io/lock.h"
+#include "store/sha256.h"
 
-/* What a chunk is known by; without holes. */
-typedef struct ChunkKey {
-    uint8_t hash[RECORD_HASH_BYTES];
+/* What chunks of like content have in common; without holes. */
+typedef struct SieveKey {
+    uint8_t hash[RECORD_SIEVE_BYTES];
     uint32_t account, len;
-} ChunkKey;
-_Static_assert(sizeof(ChunkKey) == RECORD_HASH_BYTES + 8, "keys are compared as bytes");
+} SieveKey;
+_Static_assert(sizeof(SieveKey) == RECORD_SIEVE_BYTES + 8, "keys are compared as bytes");
 
 struct Chunk {
-    ChunkKey key;
+    SieveKey key;
+    uint8_t id[RECORD_CHUNK_ID_BYTES];
+    Chunk *like; /* the next older one with the same key */
     uint64_t refs;
     Place place;
     bool is_damaged, is_suspect;
@@ -25,17 +29,18 @@ struct Chunk {
 struct ChunkTable {
     Lock lock;
     Log *log;
-    Map chunks;
-    bool is_forgetting;
+    Map chunks; /* SieveKey -> the newest Chunk, which has the key */
+    uint8_t secret[HASH_SECRET_BYTES];
+    bool is_forgetting, is_blind;
     ChunkTotals totals; /* of those with a place */
 };
 
-static Slice key_of(const ChunkKey *key) {
+static Slice key_of(const SieveKey *key) {
     return slice_from(key, sizeof *key);
 }
 
-static ChunkKey make_key(uint32_t account, const uint8_t *hash, uint32_t len) {
-    ChunkKey key = {.account = account, .len = len};
+static SieveKey make_key(uint32_t account, const uint8_t *hash, uint32_t len) {
+    SieveKey key = {.account = account, .len = len};
     memcpy(key.hash, hash, sizeof key.hash);
     return key;
 }
@@ -47,40 +52,125 @@ ChunkTable *chunk_table_new(Log *log) {
     return table;
 }
 
+/* Of another purpose than whatever else is made of the store's id. */
+void chunk_table_set_key(ChunkTable *table, const uint8_t *key) {
+    uint8_t from[16 + 16] = "chunk sieve 1:";
+    memcpy(from + 16, key, 16);
+    for (uint8_t i = 0; i < HASH_SECRET_BYTES / SHA256_BYTES; i++) {
+        from[15] = i;
+        sha256(slice_from(from, sizeof from), table->secret + i * SHA256_BYTES);
+    }
+}
+
 void chunk_table_forget(ChunkTable *table) {
     table->is_forgetting = true;
 }
 
+void chunk_table_blind(ChunkTable *table) {
+    table->is_blind = true;
+}
+
 void chunk_table_free(ChunkTable *table) {
     Slice key;
-    void *chunk;
+    void *newest;
     if (!table)
         return;
-    for (size_t at = 0; map_next(&table->chunks, &at, &key, &chunk);)
-        mem_free(chunk);
+    for (size_t at = 0; map_next(&table->chunks, &at, &key, &newest);)
+        for (Chunk *chunk = newest, *next; chunk; chunk = next) {
+            next = chunk->like;
+            mem_free(chunk);
+        }
     map_done(&table->chunks);
     lock_done(&table->lock);
     mem_free(table);
 }
 
-Chunk *chunk_take(ChunkTable *table, uint32_t account, const uint8_t *hash, uint32_t len) {
-    ChunkKey key = make_key(account, hash, len);
+/* ---- by content ---- */
+
+void chunk_sieve(const ChunkTable *table, Slice payload, uint8_t out_hash[RECORD_SIEVE_BYTES]) {
+    if (table->is_blind)
+        memset(out_hash, 0, RECORD_SIEVE_BYTES);
+    else
+        hash_under_secret(table->secret, payload.ptr, payload.len, out_hash);
+}
+
+unsigned chunk_candidates(ChunkTable *table, uint32_t account, const uint8_t *hash, uint32_t len,
+                          Chunk *out_chunks[CHUNK_CANDIDATES_MAX]) {
+    SieveKey key = make_key(account, hash, len);
+    unsigned count = 0;
     lock_take(&table->lock);
-    Chunk *chunk = map_get(&table->chunks, key_of(&key));
-    if (!chunk) {
-        chunk = mem_zalloc(sizeof *chunk);
-        chunk->key = key;
-        map_put(&table->chunks, key_of(&chunk->key), chunk);
+    for (Chunk *chunk = map_get(&table->chunks, key_of(&key));
+         chunk && count < CHUNK_CANDIDATES_MAX; chunk = chunk->like) {
+        if (!chunk->place || chunk->is_damaged)
+            continue;
+        chunk->refs++;
+        out_chunks[count++] = chunk;
     }
+    lock_give(&table->lock);
+    return count;
+}
+
+static Chunk *find(const ChunkTable *table, const SieveKey *key, const uint8_t *id) {
+    Chunk *chunk = map_get(&table->chunks, key_of(key));
+    while (chunk && memcmp(chunk->id, id, sizeof chunk->id) != 0)
+        chunk = chunk->like;
+    return chunk;
+}
+
+static Chunk *add(ChunkTable *table, const SieveKey *key, const uint8_t *id) {
+    Chunk *chunk = mem_zalloc(sizeof *chunk);
+    chunk->key = *key;
+    memcpy(chunk->id, id, sizeof chunk->id);
+    chunk->like = map_put(&table->chunks, key_of(&chunk->key), chunk);
+    return chunk;
+}
+
+static void take_out(ChunkTable *table, Chunk *chunk) {
+    Chunk *newest = map_get(&table->chunks, key_of(&chunk->key));
+    if (newest != chunk) {
+        while (newest->like != chunk)
+            newest = newest->like;
+        newest->like = chunk->like;
+    } else if (chunk->like) {
+        (void)map_put(&table->chunks, key_of(&chunk->like->key), chunk->like);
+    } else {
+        (void)map_remove(&table->chunks, key_of(&chunk->key));
+    }
+}
+
+Chunk *chunk_add(ChunkTable *table, uint32_t account, const uint8_t *hash, uint32_t len,
+                 uint64_t random) {
+    SieveKey key = make_key(account, hash, len);
+    uint8_t id[RECORD_CHUNK_ID_BYTES];
+    memcpy(id, hash, RECORD_SIEVE_BYTES);
+    lock_take(&table->lock);
+    do {
+        memcpy(id + RECORD_SIEVE_BYTES, &random, sizeof random);
+        random++;
+    } while (find(table, &key, id));
+    Chunk *chunk = add(table, &key, id);
+    chunk->refs = 1;
+    lock_give(&table->lock);
+    return chunk;
+}
+
+/* ---- by id ---- */
+
+Chunk *chunk_take(ChunkTable *table, uint32_t account, const uint8_t *id, uint32_t len) {
+    SieveKey key = make_key(account, id, len);
+    lock_take(&table->lock);
+    Chunk *chunk = find(table, &key, id);
+    if (!chunk)
+        chunk = add(table, &key, id);
     chunk->refs++;
     lock_give(&table->lock);
     return chunk;
 }
 
-Chunk *chunk_find(ChunkTable *table, uint32_t account, const uint8_t *hash, uint32_t len) {
-    ChunkKey key = make_key(account, hash, len);
+Chunk *chunk_find(ChunkTable *table, uint32_t account, const uint8_t *id, uint32_t len) {
+    SieveKey key = make_key(account, id, len);
     lock_take(&table->lock);
-    Chunk *chunk = map_get(&table->chunks, key_of(&key));
+    Chunk *chunk = find(table, &key, id);
     lock_give(&table->lock);
     return chunk;
 }
@@ -102,7 +192,7 @@ void chunk_unref(ChunkTable *table, Chunk *chunk) {
         chunk->is_forgotten = true;
     }
     if (is_last) {
-        map_remove(&table->chunks, key_of(&chunk->key));
+        take_out(table, chunk);
         if (chunk->place) {
             table->totals.chunks--;
             table->totals.bytes -= chunk->key.len;
@@ -181,8 +271,8 @@ ChunkState chunk_state(ChunkTable *table, const Chunk *chunk) {
     return state;
 }
 
-const uint8_t *chunk_hash(const Chunk *chunk) {
-    return chunk->key.hash;
+const uint8_t *chunk_id(const Chunk *chunk) {
+    return chunk->id;
 }
 
 uint32_t chunk_len(const Chunk *chunk) {

@@ -226,6 +226,10 @@ void log_drop_live(Log *log, Place place, uint64_t bytes) {
         log_wake(log);
 }
 
+const uint8_t *log_store_id(const Log *log) {
+    return log->super.store_id;
+}
+
 bool log_is_complete(const Log *log) {
     for (size_t i = 0; i < log->segments.len; i++)
         if (log->segments.at[i].number != i + 1)

@@ -152,6 +152,8 @@ const Cipher *log_cipher(const Log *log);
 /* Of an encrypted log that was started: the key is this one from now on, and at the next start.
  * Only how it is wrapped changes. Any thread; logs when it is done. */
 void log_set_key(Log *log, Slice key);
+/* Random, 16 bytes, made at the first start. After log_recover. Any thread. */
+const uint8_t *log_store_id(const Log *log);
 /* After log_open_dir: no segment was ever given up, so that the log alone tells everything. */
 bool log_is_complete(const Log *log);
 /* As last set, now or before the restart. Any thread. */

@@ -108,9 +108,9 @@ Status record_parse(Slice bytes, Record *out_record, size_t *out_used) {
 }
 
 void record_ref_write(const RecordRef *ref, char *to) {
-    memcpy(to, ref->hash, RECORD_HASH_BYTES);
-    bytes_put_u64(to + RECORD_HASH_BYTES, ref->len);
-    bytes_put_u64(to + RECORD_HASH_BYTES + 8, ref->place);
+    memcpy(to, ref->id, RECORD_CHUNK_ID_BYTES);
+    bytes_put_u64(to + RECORD_CHUNK_ID_BYTES, ref->len);
+    bytes_put_u64(to + RECORD_CHUNK_ID_BYTES + 8, ref->place);
 }
 
 bool record_ref_read(const Record *record, RecordRef *out_ref) {
@@ -118,11 +118,11 @@ bool record_ref_read(const Record *record, RecordRef *out_ref) {
         record->payload.len != RECORD_REF_BYTES)
         return false;
     const char *from = record->payload.ptr;
-    uint64_t len = bytes_get_u64(from + RECORD_HASH_BYTES);
+    uint64_t len = bytes_get_u64(from + RECORD_CHUNK_ID_BYTES);
     if (len == 0 || len > RECORD_BYTES_MAX)
         return false;
-    memcpy(out_ref->hash, from, RECORD_HASH_BYTES);
+    memcpy(out_ref->id, from, RECORD_CHUNK_ID_BYTES);
     out_ref->len = (uint32_t)len;
-    out_ref->place = bytes_get_u64(from + RECORD_HASH_BYTES + 8);
+    out_ref->place = bytes_get_u64(from + RECORD_CHUNK_ID_BYTES + 8);
     return true;
 }

@@ -45,9 +45,8 @@ typedef enum RecordType {
         31, /* group 0. payload: parts, each u32 group, u32 0, u64 length, and so many bytes of
                RECORD_PUBLISH records as in RECORD_BATCH. Nothing of a part's group lies in flight
                around it. Not applied again where a checkpoint has it: place sees it too */
-    RECORD_CHUNK = 34, /* group: the stream that brought it. headers: SHA-256 of the payload. What
-                          RECORD_PUBLISH entries with RECORD_REF refer to, of any stream of the
-                          account */
+    RECORD_CHUNK = 34, /* group: the stream that brought it. headers: its id. What RECORD_PUBLISH
+                          entries with RECORD_REF refer to, of any stream of the account */
     RECORD_MOVED = 32, /* group: stream. Records of its messages as they stood elsewhere in the log,
                           one behind the other; headers: which and where (stream/moved_entry.h).
                           Each can be read by its own place. Type and group of a record that nobody
@@ -71,7 +70,7 @@ enum {
 };
 
 /* Record.flags of RECORD_CHUNK. */
-enum { RECORD_CHUNK_INSTEAD = 0x01 }; /* of one that is damaged, or moved */
+enum { RECORD_CHUNK_INSTEAD = 0x01 }; /* of one that lies elsewhere: it moves */
 /* No group has this id. */
 #define RECORD_FILLER_GROUP UINT32_MAX
 
@@ -111,11 +110,15 @@ static inline Place place_of_frame(Place place) {
 /* A Place in an index with this bit: its record has RECORD_REF. */
 #define PLACE_REF (1ull << 62)
 
-/* Payload of a record with RECORD_REF: u8 hash[32] | u64 length | u64 place of the chunk's record;
+/* What a chunk is known by: u8 hash[16], which says where to look for a payload's like, and a
+ * random u64, as two payloads may have the same hash. */
+enum { RECORD_SIEVE_BYTES = 16, RECORD_CHUNK_ID_BYTES = RECORD_SIEVE_BYTES + 8 };
+
+/* Payload of a record with RECORD_REF: u8 id[24] | u64 length | u64 place of the chunk's record;
  * 0: it is the group's entry before. */
-enum { RECORD_REF_BYTES = 48, RECORD_HASH_BYTES = 32 };
+enum { RECORD_REF_BYTES = RECORD_CHUNK_ID_BYTES + 16 };
 typedef struct RecordRef {
-    uint8_t hash[RECORD_HASH_BYTES];
+    uint8_t id[RECORD_CHUNK_ID_BYTES];
     uint32_t len;
     Place place;
 } RecordRef;
@@ -124,7 +127,7 @@ void record_ref_write(const RecordRef *ref, char *to);
 bool record_ref_read(const Record *record, RecordRef *out_ref);
 /* Bytes of a chunk's record in the log. */
 static inline size_t record_chunk_bytes(size_t len) {
-    return (RECORD_HEADER_BYTES + RECORD_HASH_BYTES + len + 7) & ~(size_t)7;
+    return (RECORD_HEADER_BYTES + RECORD_CHUNK_ID_BYTES + len + 7) & ~(size_t)7;
 }
 
 /* Bytes in the log, padding included. */

@@ -158,6 +158,8 @@ static Status open_store(const JetStreamOptions *options, Worker **all, JournalS
     ChunkTable *chunks = chunk_table_new(journal_log(all[0]->journal));
     if (options->is_forgetting_chunks)
         chunk_table_forget(chunks);
+    if (options->is_sieve_blind)
+        chunk_table_blind(chunks);
     for (unsigned i = 0; i < all[0]->count; i++) {
         all[i]->jetstream->chunks = chunks;
         all[i]->jetstream->journal = all[i]->journal;
@@ -166,6 +168,8 @@ static Status open_store(const JetStreamOptions *options, Worker **all, JournalS
     all[0]->jetstream->catalogue = catalogue_new(all[0]->jetstream);
     all[0]->jetstream->damage = damage_watch_new(all[0]->jetstream);
     status = journal_store_recover(store, &callbacks);
+    if (status == OK)
+        chunk_table_set_key(chunks, log_store_id(journal_log(all[0]->journal)));
     if (status == OK && !options->is_stepped)
         status = journal_store_start(store);
     if (status == OK) {

@@ -52,6 +52,7 @@ typedef struct JetStreamOptions {
     uint64_t chunk_bytes_min; /* for tests; 0 = CHUNK_PAYLOAD_MIN */
     bool
         is_forgetting_chunks; /* the mutation that simulation must catch; never set by the server */
+    bool is_sieve_blind;      /* for tests: all payloads have the same hash */
     uint64_t clean_ns;        /* between two looks at the log's segments; 0 = default */
     bool is_not_cleaned;      /* see JournalOptions */
     bool is_stepped; /* simulation: no log thread; what was appended waits for log_commit_now */

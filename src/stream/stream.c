@@ -73,6 +73,7 @@ Stream *stream_new(JetStream *js, Account *account, uint32_t group, StreamConfig
     parts->ack_prefix = puback_prefix(config->name, js->options->domain, &parts->ack_prefix_len);
     list_init(&parts->snapshots);
     stream_waits_init(stream);
+    stream_chunk_gate_init(stream);
     stream_settle_init(stream);
     stream_awaits_init(stream);
     puback_current_init(stream);

@@ -3,11 +3,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "store/sha256.h"
 #include "stream/puback.h"
 #include "stream/stream_parts.h"
-
-_Static_assert((int)SHA256_BYTES == (int)RECORD_HASH_BYTES, "chunks are known by their SHA-256");
 
 static ChunkTable *table_of(const Stream *stream) {
     return stream->js->chunks;
@@ -17,7 +14,7 @@ static uint32_t account_of(const Stream *stream) {
     return (uint32_t)account_index(stream->account);
 }
 
-/* ---- publishing ---- */
+/* ---- which payloads ---- */
 
 static bool is_off_in_metadata(const StreamConfig *config) {
     for (size_t i = 0; i < config->metadata_count; i++)
@@ -42,61 +39,12 @@ void stream_chunks_configure(Stream *stream) {
     stream->parts->chunks.bytes_min = is_on ? min : SIZE_MAX;
 }
 
-static void append_chunk(Stream *stream, const Record *draft, const RecordRef *ref, bool instead) {
-    Record record = {.type = RECORD_CHUNK,
-                     .flags = instead ? RECORD_CHUNK_INSTEAD : 0,
-                     .time_ns = draft->time_ns,
-                     .headers = slice_from(ref->hash, sizeof ref->hash),
-                     .payload = draft->payload};
-    journal_append(stream->js->journal, &stream->group, &record, &(Ticket){.kind = TICKET_CHUNK},
-                   false);
-}
-
-/* Who waits for it shall not have to read what is here now. */
-static void keep(Stream *stream, uint64_t index, const Record *draft) {
-    const Slice parts[] = {draft->subject, draft->headers, draft->payload};
-    Shared *kept = shared_new(draft->subject.len + draft->headers.len + draft->payload.len);
-    char *to = shared_bytes(kept);
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        if (parts[i].len)
-            memcpy(to, parts[i].ptr, parts[i].len);
-        to += parts[i].len;
-    }
-    map64_put(&stream->parts->chunks.kept, index, kept);
-}
+/* ---- applying ---- */
 
 static Shared *take_kept(Stream *stream, uint64_t index) {
     Map64 *kept = &stream->parts->chunks.kept;
     return kept->len ? map64_remove(kept, index) : NULL;
 }
-
-bool stream_chunk_submit(Stream *stream, const Record *draft, const Ticket *ticket) {
-    ChunkTable *table = table_of(stream);
-    if (draft->payload.len < stream->parts->chunks.bytes_min || ticket->kind != TICKET_PUBLISH)
-        return false;
-    RecordRef ref = {.len = (uint32_t)draft->payload.len};
-    char payload[RECORD_REF_BYTES];
-    sha256(draft->payload, ref.hash);
-    /* The reference is the message's, until it is applied or refused. */
-    Chunk *chunk = chunk_take(table, account_of(stream), ref.hash, ref.len);
-    ChunkState state = chunk_state(table, chunk);
-    if (chunk_state_is_good(&state))
-        ref.place = state.place;
-    else
-        append_chunk(stream, draft, &ref, state.place != 0);
-    record_ref_write(&ref, payload);
-    Record message = *draft;
-    message.flags |= RECORD_REF;
-    message.payload = slice_from(payload, sizeof payload);
-    uint64_t before = stream->group.index_last;
-    journal_append(stream->js->journal, &stream->group, &message, ticket, false);
-    bool is_appended = stream->group.index_last == before + 1; /* neither held nor refused */
-    if (is_appended && ref.place && consumer_set_wants(stream->consumers, draft->subject))
-        keep(stream, before + 1, draft);
-    return true;
-}
-
-/* ---- applying ---- */
 
 void stream_chunk_forget_fresh(Stream *stream) {
     FreshChunk *fresh = &stream->parts->chunks.fresh;
@@ -117,7 +65,8 @@ void stream_apply_chunk(Stream *stream, const Record *record, Place place, Share
     ChunkTable *table = table_of(stream);
     FreshChunk *fresh = &stream->parts->chunks.fresh;
     stream_chunk_forget_fresh(stream);
-    if (!table || !place || record->headers.len != RECORD_HASH_BYTES || record->payload.len == 0)
+    if (!table || !place || record->headers.len != RECORD_CHUNK_ID_BYTES ||
+        record->payload.len == 0)
         return;
     Chunk *chunk = chunk_take(table, account_of(stream), (const uint8_t *)record->headers.ptr,
                               (uint32_t)record->payload.len);
@@ -126,13 +75,15 @@ void stream_apply_chunk(Stream *stream, const Record *record, Place place, Share
     if (ticket && ticket->kind == TICKET_CHUNK) {
         fresh->payload = record->payload;
         fresh->hold = shared_ref(hold);
+        stream_chunk_landed(stream, chunk_id(chunk));
     }
 }
 
 void stream_lost_chunk(Stream *stream, const Record *record, Place place) {
     ChunkTable *table = table_of(stream);
     stream_chunk_forget_fresh(stream);
-    if (!table || !place || record->headers.len != RECORD_HASH_BYTES || record->payload.len == 0)
+    if (!table || !place || record->headers.len != RECORD_CHUNK_ID_BYTES ||
+        record->payload.len == 0)
         return;
     Chunk *chunk = chunk_take(table, account_of(stream), (const uint8_t *)record->headers.ptr,
                               (uint32_t)record->payload.len);
@@ -153,8 +104,8 @@ bool stream_unwrap_ref(const Record *record, Record *out_message) {
 /* The reference that came with the entry; in recovery a new one. */
 static Chunk *take_chunk(Stream *stream, const RecordRef *ref, bool is_live) {
     ChunkTable *table = table_of(stream);
-    Chunk *chunk = is_live ? chunk_find(table, account_of(stream), ref->hash, ref->len) : NULL;
-    return chunk ? chunk : chunk_take(table, account_of(stream), ref->hash, ref->len);
+    Chunk *chunk = is_live ? chunk_find(table, account_of(stream), ref->id, ref->len) : NULL;
+    return chunk ? chunk : chunk_take(table, account_of(stream), ref->id, ref->len);
 }
 
 /* The chunk did not become durable, though its message did. */
@@ -250,7 +201,7 @@ void stream_chunk_refused(Stream *stream, const Record *record) {
     if (!record_ref_read(record, &ref))
         return;
     shared_unref(take_kept(stream, record->index));
-    Chunk *chunk = chunk_find(table_of(stream), account_of(stream), ref.hash, ref.len);
+    Chunk *chunk = chunk_find(table_of(stream), account_of(stream), ref.id, ref.len);
     if (chunk)
         chunk_unref(table_of(stream), chunk);
 }
@@ -331,6 +282,7 @@ void stream_chunks_done(Stream *stream) {
     StreamChunks *chunks = &stream->parts->chunks;
     uint64_t seq;
     void *use;
+    stream_chunk_gate_done(stream);
     stream->parts->usage->chunk_messages -= chunks->uses.len;
     stream->parts->usage->chunk_bytes -= chunks->bytes;
     for (size_t at = 0; map64_next(&chunks->uses, &at, &seq, &use);)

@@ -1,7 +1,7 @@
 /* Chunks: large payloads of a file stream lie in the log once for each account, whichever streams
  * and messages have them (store/chunk_table.h). A publish of one becomes two entries, the chunk and
- * behind it a small message that refers to it; or, when the account has that content already, the
- * message alone.
+ * behind it a small message that refers to it; or, when the account has that content already, byte
+ * for byte, the message alone.
  *
  * The slot of such a message has MSG_REF in its place and the whole length in its size. What the
  * stream keeps of it beside that is a ChunkUse. Private to stream*.c and snapshot*.c. */
@@ -45,6 +45,13 @@ typedef struct StreamChunks {
     FreshChunk fresh;
     Map64 kept; /* index -> Shared: whole messages on their way whose chunk was known, for consumers
                    that wait for them */
+    Map64 flying;     /* first bytes of the hash -> Chunk on its way to the log */
+    uint64_t awaited; /* of these, what the first draft at the gate waits for, if is_awaiting */
+    bool is_awaiting;
+    unsigned fetch_tries;     /* for the draft that is being decided on */
+    struct SieveFetch *fetch; /* what it waits for otherwise; NULL: nothing */
+    size_t gate_bytes_left;   /* to be compared in this turn */
+    Task gate_task;
     uint64_t lost_index; /* recovery: of the entry that the disk lost last */
     Chunk *applying;     /* the message that is being applied has it; a reference; NULL: taken */
 } StreamChunks;
@@ -54,11 +61,18 @@ void stream_chunks_configure(Stream *stream);
 /* Frees, without effects. */
 void stream_chunks_done(Stream *stream);
 
-/* ---- stream_chunk.c ---- */
+/* ---- stream_chunk_put.c ---- */
 
+void stream_chunk_gate_init(Stream *stream);
+void stream_chunk_gate_done(Stream *stream);
 /* Instead of journal_append, for a publish whose payload is large enough. False: nothing happened.
  */
 bool stream_chunk_submit(Stream *stream, const Record *draft, const Ticket *ticket);
+/* A chunk that it appended, applied or refused. */
+void stream_chunk_landed(Stream *stream, const uint8_t *hash);
+
+/* ---- stream_chunk.c ---- */
+
 /* RECORD_CHUNK; RECORD_PUBLISH with RECORD_REF. */
 void stream_apply_chunk(Stream *stream, const Record *record, Place place, Shared *hold,
                         const Ticket *ticket);
@@ -107,12 +121,15 @@ bool chunk_msg_of(const Stream *stream, uint64_t seq, const MsgSlot *slot, Slice
                   ChunkMsg *out_msg);
 /* Bytes of its record. */
 size_t chunk_msg_bytes(size_t subject_len, size_t headers_len);
-/* Fills subject, headers, payload and hold. ERR_AGAIN: *out_missing is to be fetched first, then
- * maybe more; ERR_CORRUPT: *out_missing is damaged. */
 typedef struct ChunkPart {
     Place place;
     size_t bytes;
     bool is_chunk;
 } ChunkPart;
+/* Of the chunk itself: ERR_CORRUPT: it is damaged. */
+MUST_CHECK Status chunk_read(Stream *stream, Chunk *chunk, Slice *out_payload, Shared **out_hold,
+                             ChunkPart *out_part);
+/* Fills subject, headers, payload and hold. ERR_AGAIN: *out_missing is to be fetched first, then
+ * maybe more; ERR_CORRUPT: *out_missing is damaged. */
 MUST_CHECK Status chunk_msg_read(Stream *stream, const ChunkMsg *msg, StoredMsg *out_stored,
                                  ChunkPart *out_missing);

@@ -48,8 +48,8 @@ static Status read_small(Stream *stream, const ChunkMsg *msg, Record *out_record
     return ERR_CORRUPT;
 }
 
-static Status read_chunk(Stream *stream, Chunk *chunk, Slice *out_payload, Shared **out_hold,
-                         ChunkPart *out_part) {
+Status chunk_read(Stream *stream, Chunk *chunk, Slice *out_payload, Shared **out_hold,
+                  ChunkPart *out_part) {
     ChunkTable *table = stream->js->chunks;
     ChunkState state = chunk_state(table, chunk);
     Record record;
@@ -60,7 +60,7 @@ static Status read_chunk(Stream *stream, Chunk *chunk, Slice *out_payload, Share
     Status status = read_part(stream, out_part, &record, out_hold);
     if (status == OK &&
         (record.type != RECORD_CHUNK || record.payload.len != chunk_len(chunk) ||
-         !slice_equal(record.headers, slice_from(chunk_hash(chunk), RECORD_HASH_BYTES)))) {
+         !slice_equal(record.headers, slice_from(chunk_id(chunk), RECORD_CHUNK_ID_BYTES)))) {
         shared_unref(*out_hold);
         status = ERR_CORRUPT;
     }
@@ -97,7 +97,7 @@ Status chunk_msg_read(Stream *stream, const ChunkMsg *msg, StoredMsg *out_stored
     Status status = read_small(stream, msg, &small, &small_hold, out_missing);
     if (status)
         return status;
-    status = read_chunk(stream, msg->chunk, &payload, &payload_hold, out_missing);
+    status = chunk_read(stream, msg->chunk, &payload, &payload_hold, out_missing);
     if (status == OK)
         assemble(out_stored, &small, payload, payload_hold);
     shared_unref(small_hold);

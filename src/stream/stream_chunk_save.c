@@ -1,16 +1,20 @@
 /* Section 40 of a stream's checkpoint, packed:
+ *   version, 2
  *   index of the entry of a chunk whose message comes next; 0: there is none. Else the chunk
  *   count, then for each message that refers to one, in no order: sequence | length of headers |
- * the chunk A chunk is: hash (32 bytes) | length | place, 0 = lost | 1 = damaged, 2 = suspect */
+ *   the chunk
+ * A chunk is: id (24 bytes) | length | place, 0 = lost | 1 = damaged, 2 = suspect */
 #include <string.h>
 
 #include "base/mem.h"
 #include "stream/packed.h"
 #include "stream/stream_parts.h"
 
+enum { VERSION = 2 };
+
 static void save_chunk(Stream *stream, const Chunk *chunk, Buf *out) {
     ChunkState state = chunk_state(stream->js->chunks, chunk);
-    buf_append_bytes(out, chunk_hash(chunk), RECORD_HASH_BYTES);
+    buf_append_bytes(out, chunk_id(chunk), RECORD_CHUNK_ID_BYTES);
     packed_write_u64(out, chunk_len(chunk));
     packed_write_u64(out, state.place);
     packed_write_u64(out, (uint64_t)state.is_damaged | (uint64_t)state.is_suspect << 1);
@@ -23,6 +27,7 @@ void stream_chunks_save(Stream *stream, Buf *out) {
     void *value;
     if (!chunks->uses.len && !fresh->chunk)
         return;
+    packed_write_u64(out, VERSION);
     packed_write_u64(out, fresh->chunk ? fresh->index : 0);
     if (fresh->chunk)
         save_chunk(stream, fresh->chunk, out);
@@ -39,15 +44,15 @@ void stream_chunks_save(Stream *stream, Buf *out) {
 static Chunk *load_chunk(Stream *stream, Slice *from) {
     ChunkTable *table = stream->js->chunks;
     uint64_t len, place, flags;
-    if (from->len < RECORD_HASH_BYTES)
+    if (from->len < RECORD_CHUNK_ID_BYTES)
         return NULL;
-    const uint8_t *hash = (const uint8_t *)from->ptr;
-    *from = slice_from_at(*from, RECORD_HASH_BYTES);
+    const uint8_t *id = (const uint8_t *)from->ptr;
+    *from = slice_from_at(*from, RECORD_CHUNK_ID_BYTES);
     if (!packed_read_u64(from, &len) || !packed_read_u64(from, &place) ||
         !packed_read_u64(from, &flags) || len == 0 || len > RECORD_BYTES_MAX ||
         place & (MSG_IN_HEAP | MSG_REF))
         return NULL;
-    Chunk *chunk = chunk_take(table, (uint32_t)account_index(stream->account), hash, (uint32_t)len);
+    Chunk *chunk = chunk_take(table, (uint32_t)account_index(stream->account), id, (uint32_t)len);
     /* Streams that were saved at different times may name different ones: the newer one counts. */
     Place before = place ? chunk_offer(table, chunk, place, true) : 0;
     if (before)
@@ -73,8 +78,12 @@ static void add_use(Stream *stream, uint64_t seq, uint64_t headers_len, Chunk *c
 
 Status stream_chunks_load(Stream *stream, Slice bytes) {
     FreshChunk *fresh = &stream->parts->chunks.fresh;
-    uint64_t index, count, headers_len, seq;
-    if (!stream->js->chunks || !packed_read_u64(&bytes, &index))
+    uint64_t version, index, count, headers_len, seq;
+    if (!stream->js->chunks || !packed_read_u64(&bytes, &version))
+        return ERR_CORRUPT;
+    if (version != VERSION)
+        return ERR_VERSION;
+    if (!packed_read_u64(&bytes, &index))
         return ERR_CORRUPT;
     if (index) {
         Chunk *chunk = load_chunk(stream, &bytes);

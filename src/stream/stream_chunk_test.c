@@ -305,32 +305,33 @@ static void a_message_whose_chunk_was_refused_is_not_stored(void **state) {
     stream_free(stream);
 }
 
-static void a_damaged_chunk_is_written_anew_and_heals(void **state) {
+/* What cannot be compared is not believed to be the same, not even to mend what is damaged. */
+static void what_is_damaged_is_stored_anew_for_new_messages(void **state) {
     (void)state;
     Stream *stream = world_stream(PLAIN);
     StoredMsg msg;
     (void)put(stream, "s.a", NULL, 'x');
     (void)put(stream, "s.b", "A: b\n", 'x');
     world.entries[0].is_gone = true;
+    size_t before = world.entry_count;
+    (void)put(stream, "s.c", NULL, 'x'); /* nobody knew */
+    assert_int_equal(type_of(before), RECORD_CHUNK);
+    assert_int_equal(world.entries[before].record.flags, 0);
+    assert_int_equal(chunk_table_totals(world.js.chunks).damaged, 1);
+    holds(stream, 3, "", 'x');
     assert_int_equal(stream_read(stream, 1, &msg), ERR_CORRUPT);
     assert_int_equal(stream_read(stream, 2, &msg), ERR_CORRUPT);
     assert_int_equal(stream->state.damaged, 2);
-    assert_int_equal(chunk_table_totals(world.js.chunks).damaged, 1);
-    size_t before = world.entry_count;
-    (void)put(stream, "s.c", NULL, 'x');
-    assert_int_equal(type_of(before), RECORD_CHUNK);
-    assert_int_equal(world.entries[before].record.flags, RECORD_CHUNK_INSTEAD);
-    holds(stream, 3, "", 'x');
-    holds(stream, 1, "", 'x');
-    holds(stream, 2, "NATS/1.0\r\nA: b\r\n\r\n", 'x');
-    assert_int_equal(stream->state.damaged, 0);
-    save_three_times(stream);
-    assert_int_equal(world.entries[0].live, record_chunk_bytes(BIG)); /* others' checkpoints */
+    (void)put(stream, "s.d", NULL, 'x');
+    assert_true(world.entry_count == before + 3 && is_ref(before + 2));
+    holds(stream, 4, "", 'x');
+    stream_propose_delete(stream, 1, true, world_call());
+    stream_propose_delete(stream, 2, true, world_call());
+    world_flush(stream);
     save_three_times(stream);
     assert_int_equal(world.entries[0].live, 0);
+    assert_int_equal(chunk_table_totals(world.js.chunks).damaged, 0);
     assert_int_equal(world.entries[before].live, record_chunk_bytes(BIG));
-    (void)put(stream, "s.d", NULL, 'x');
-    assert_true(is_ref(world.entry_count - 1) && type_of(world.entry_count - 2) != RECORD_CHUNK);
     stream_free(stream);
 }
 
@@ -352,11 +353,158 @@ static void a_lost_chunk_damages_its_messages_alone(void **state) {
     assert_int_equal(stream_read(copy, 3, &msg), ERR_CORRUPT);
     world.applied_count = world.entry_count;
     (void)put(copy, "s.a", NULL, 'x');
-    holds(copy, 1, "", 'x');
-    holds(copy, 3, "", 'x');
-    assert_int_equal(copy->state.damaged, 0);
+    holds(copy, 4, "", 'x');
+    assert_int_equal(copy->state.damaged, 2);
     end_replay(copy, table);
     stream_free(stream);
+}
+
+/* Payloads of like hash and length are told apart by their bytes, live and by a start. */
+static void equal_hashes_do_not_make_payloads_equal(void **state) {
+    (void)state;
+    chunk_table_blind(world.js.chunks);
+    Stream *stream = world_stream(PLAIN);
+    Buf saved = {0};
+    for (const char *c = "xyzxyz"; *c; c++)
+        (void)put(stream, "s.a", NULL, *c);
+    assert_int_equal(world.entry_count, 9);
+    assert_int_equal(chunk_table_totals(world.js.chunks).chunks, 3);
+    stream_save(&stream->group, &saved);
+    ChunkTable *table = world.js.chunks;
+    for (unsigned way = 0; way < 2; way++) {
+        Stream *copy = replayed(stream, way ? &saved : NULL, way ? world.entry_count : 0);
+        for (uint64_t seq = 1; seq <= 6; seq++)
+            holds(copy, seq, "", "zxyzxyz"[seq % 3]);
+        assert_int_equal(chunk_table_totals(world.js.chunks).chunks, 3);
+        end_replay(copy, table);
+    }
+    for (uint64_t seq = 1; seq <= 6; seq++)
+        holds(stream, seq, "", "zxyzxyz"[seq % 3]);
+    stream_propose_delete(stream, 2, true, world_call());
+    stream_propose_delete(stream, 5, true, world_call());
+    world_flush(stream);
+    save_three_times(stream);
+    assert_int_equal(chunk_table_totals(world.js.chunks).chunks, 2);
+    holds(stream, 1, "", 'x');
+    holds(stream, 3, "", 'z');
+    buf_done(&saved);
+    stream_free(stream);
+}
+
+static void publish_big(Stream *stream, const char *subject, char c) {
+    world_publish(stream, subject, NULL, filled_with(c), "reply");
+}
+
+/* One of equal payloads at a time goes to the log; all keep their order, small ones too. */
+static void what_is_on_its_way_is_waited_for_in_order(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    publish_big(stream, "s.1", 'x');
+    publish_big(stream, "s.2", 'y');
+    publish_big(stream, "s.3", 'x');
+    world_publish(stream, "s.4", NULL, LIT("small"), "reply");
+    publish_big(stream, "s.5", 'y');
+    publish_big(stream, "s.6", 'z');
+    publish_big(stream, "s.7", 'z');
+    assert_int_equal(world.entry_count, 4);
+    assert_int_equal(stream->group.in_flight, 4 + 5);
+    world_flush(stream);
+    assert_int_equal(world.entry_count, 6 + 7 - 3);
+    assert_int_equal(stream->group.in_flight, 0);
+    assert_int_equal(stream->parts->in_flight_bytes, 0);
+    assert_null(stream->group.hold);
+    for (uint64_t seq = 1; seq <= 7; seq++) {
+        StoredMsg msg;
+        assert_int_equal(stream_read(stream, seq, &msg), OK);
+        assert_int_equal(msg.subject.ptr[2], '0' + (int)seq);
+        if (seq != 4)
+            assert_int_equal(msg.payload.ptr[BIG - 1], "-xyx-yzz"[seq]);
+        stored_msg_done(&msg);
+    }
+    publish_big(stream, "s.8", 'q');
+    publish_big(stream, "s.9", 'q'); /* goes its own way when the other is refused */
+    world_refuse(stream, ERR_IO);
+    assert_null(stream->group.hold);
+    assert_int_equal(stream->group.in_flight, 0);
+    assert_int_equal(stream->parts->in_flight_bytes, 0);
+    assert_string_equal(put(stream, "s.8", NULL, 'q'), "ok");
+    holds(stream, 8, "", 'q');
+    stream_free(stream);
+}
+
+static void fetched(Status status) {
+    void (*done)(void *, Status) = world.fetch_done;
+    assert_non_null(done);
+    world.fetch_done = NULL;
+    done(world.fetch_cookie, status);
+}
+
+static void what_is_cold_is_read_before_it_is_compared(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    (void)put(stream, "s.a", NULL, 'x');
+    (void)put(stream, "s.a", NULL, 'y');
+    size_t before = world.entry_count;
+    world.is_cold = true;
+    world.fetched = 0;
+    publish_big(stream, "s.1", 'x');
+    publish_big(stream, "s.2", 'y');
+    world_publish(stream, "s.3", NULL, LIT("small"), "reply");
+    assert_int_equal(world.entry_count, before);
+    fetched(OK); /* the fake remembers one place: y is cold */
+    assert_int_equal(world.entry_count, before + 1);
+    assert_true(is_ref(before));
+    fetched(OK);
+    assert_int_equal(world.entry_count, before + 3);
+    assert_true(is_ref(before + 1));
+    world_flush(stream);
+    world.is_cold = false;
+    holds(stream, 3, "", 'x');
+    holds(stream, 4, "", 'y');
+    assert_int_equal(stream->state.last_seq, 5);
+    stream_free(stream);
+}
+
+static void what_cannot_be_read_is_stored_anew(void **state) {
+    (void)state;
+    static const Status whys[] = {ERR_IO, ERR_CORRUPT, ERR_MEMORY, OK};
+    for (size_t i = 0; i < sizeof whys / sizeof whys[0]; i++) {
+        Stream *stream = world_stream(PLAIN);
+        (void)put(stream, "s.a", NULL, 'x');
+        size_t before = world.entry_count;
+        world.is_cold = true;
+        world.fetched = 0;
+        publish_big(stream, "s.b", 'x');
+        world.fetched = 0;
+        fetched(whys[i]);
+        if (whys[i] == OK) { /* it was gone again */
+            assert_int_equal(world.entry_count, before);
+            world.fetched = 0;
+            fetched(OK);
+        }
+        world.is_cold = false;
+        assert_int_equal(world.entry_count, before + 2);
+        assert_int_equal(type_of(before), RECORD_CHUNK);
+        world_flush(stream);
+        holds(stream, 2, "", 'x');
+        assert_int_equal(chunk_table_totals(world.js.chunks).damaged, whys[i] == ERR_CORRUPT);
+        stream_drop_log_bytes(stream);
+        stream_free(stream);
+    }
+}
+
+static void a_stream_may_go_while_a_chunk_is_read(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    (void)put(stream, "s.a", NULL, 'x');
+    world.is_cold = true;
+    world.fetched = 0;
+    publish_big(stream, "s.b", 'x');
+    stream_drop_log_bytes(stream);
+    world_drop_gate(stream);
+    stream_free(stream);
+    fetched(OK);
+    assert_int_equal(chunk_table_totals(world.js.chunks).chunks, 0);
 }
 
 static void a_checkpoint_says_where_chunks_lie(void **state) {
@@ -562,8 +710,13 @@ int main(void) {
         TEST(what_was_deleted_is_known_until_checkpoints_forget_it),
         TEST(a_message_on_its_way_keeps_its_chunk),
         TEST(a_message_whose_chunk_was_refused_is_not_stored),
-        TEST(a_damaged_chunk_is_written_anew_and_heals),
+        TEST(what_is_damaged_is_stored_anew_for_new_messages),
         TEST(a_lost_chunk_damages_its_messages_alone),
+        TEST(equal_hashes_do_not_make_payloads_equal),
+        TEST(what_is_on_its_way_is_waited_for_in_order),
+        TEST(what_is_cold_is_read_before_it_is_compared),
+        TEST(what_cannot_be_read_is_stored_anew),
+        TEST(a_stream_may_go_while_a_chunk_is_read),
         TEST(a_checkpoint_says_where_chunks_lie),
         TEST(a_checkpoint_knows_a_chunk_whose_message_comes_next),
         TEST(a_message_names_the_place_of_its_chunk),

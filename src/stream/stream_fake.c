@@ -215,9 +215,78 @@ static FakeEntry *entry_at(Place place) {
     return segment && segment <= world.entry_count ? &world.entries[segment - 1] : NULL;
 }
 
+/* What waits at the gate of the one stream. */
+typedef struct FakeGated {
+    struct FakeGated *next;
+    Record record; /* all in text */
+    Ticket ticket;
+    GroupDecide *decide; /* NULL: appended as it is */
+    char *text[4];
+} FakeGated;
+
+static int a_gate; /* only that it is there counts */
+
+static void gated_free(FakeGated *gated) {
+    for (unsigned i = 0; i < 4; i++)
+        mem_free(gated->text[i]);
+    mem_free(gated);
+}
+
+void journal_gate(Journal *journal, Group *group, const Record *draft, const Ticket *ticket,
+                  GroupDecide *decide) {
+    (void)journal;
+    FakeGated *gated = mem_zalloc(sizeof *gated), **at = &world.gated;
+    *gated = (FakeGated){.record = *draft, .ticket = *ticket, .decide = decide};
+    Slice *const parts[] = {&gated->record.subject, &gated->record.headers, &gated->record.payload,
+                            &gated->ticket.data};
+    for (unsigned i = 0; i < 4; i++)
+        parts[i]->ptr = gated->text[i] = slice_to_text(*parts[i]);
+    while (*at)
+        at = &(*at)->next;
+    *at = gated;
+    group->in_flight++;
+    group->hold = (GroupHold *)(void *)&a_gate;
+}
+
+void journal_ungate(Journal *journal, Group *group) {
+    if (!group->hold)
+        return;
+    group->hold = NULL;
+    for (FakeGated *gated = world.gated, *next; gated; gated = next) {
+        group->in_flight--;
+        next = gated->next;
+        world.gated = NULL;
+        if (!gated->decide) {
+            journal_append(journal, group, &gated->record, &gated->ticket, false);
+        } else if (!gated->decide(group, &gated->record, &gated->ticket)) {
+            ASSERT(!world.gated);
+            group->in_flight++;
+            world.gated = gated;
+            group->hold = (GroupHold *)(void *)&a_gate;
+            return;
+        }
+        gated_free(gated);
+    }
+}
+
+void world_drop_gate(Stream *stream) {
+    stream->group.hold = NULL;
+    for (FakeGated *gated = world.gated, *next; gated; gated = next) {
+        next = gated->next;
+        stream->group.in_flight--;
+        stream_group_ops.refused(&stream->group, &gated->record, &gated->ticket, ERR_CLOSED);
+        gated_free(gated);
+    }
+    world.gated = NULL;
+}
+
 void journal_append(Journal *journal, Group *group, const Record *draft, const Ticket *ticket,
                     bool is_small) {
-    (void)journal, (void)is_small;
+    if (group->hold) {
+        journal_gate(journal, group, draft, ticket, NULL);
+        return;
+    }
+    (void)is_small;
     if ((world.entry_count & (world.entry_count - 1)) == 0)
         world.entries =
             mem_realloc(world.entries, (2 * world.entry_count + 1) * sizeof *world.entries);

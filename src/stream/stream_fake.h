@@ -41,7 +41,8 @@ typedef struct World {
     Place fetched;
     void (*fetch_done)(void *cookie, Status status);
     void *fetch_cookie;
-    Sub *subs; /* linked by set */
+    struct FakeGated *gated; /* what waits at the stream's gate, in order */
+    Sub *subs;               /* linked by set */
     Timer *timer;
     Task *ready;                    /* the newest one */
     Task *ready_before[4];          /* others that wait */
@@ -72,6 +73,8 @@ void world_publish(Stream *stream, const char *subject, const char *headers, Sli
 bool world_run_ready(void);
 /* Applies what waits. */
 void world_flush(Stream *stream);
+/* Refuses what waits at the gate: the stream goes. */
+void world_drop_gate(Stream *stream);
 /* Forgets all entries but the first ones. */
 void world_forget(size_t kept);
 /* Refuses it. */

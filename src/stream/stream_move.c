@@ -198,7 +198,7 @@ static bool read_chunk(StreamMove *self, const Candidate *one) {
     if (status != OK)
         return true;
     if (record.type == RECORD_CHUNK && record.payload.len == chunk_len(use->chunk) &&
-        slice_equal(record.headers, slice_from(chunk_hash(use->chunk), RECORD_HASH_BYTES)))
+        slice_equal(record.headers, slice_from(chunk_id(use->chunk), RECORD_CHUNK_ID_BYTES)))
         append_chunk(self, &record);
     shared_unref(hold);
     return true;

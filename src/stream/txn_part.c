@@ -119,7 +119,7 @@ static void agree(Group *group, void *cookie) {
 static void on_hold(Worker *here, Mail *mail) {
     TxnPart *part = (TxnPart *)mail;
     Stream *stream = stream_of(here, part);
-    if (!stream || stream->group.hold || !stream->parts->is_started) {
+    if (!stream || journal_is_held(&stream->group) || !stream->parts->is_started) {
         fail(part, &part->ops[0], api_error(JSStreamNotFoundErr), 0);
         send_back(part);
         return;

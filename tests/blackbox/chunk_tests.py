@@ -85,7 +85,7 @@ def objects_go_through_backups_of_stores_and_of_streams(context):
 
 
 @test(workers=(1, 2))
-def a_damaged_chunk_is_told_and_comes_back_with_the_next_put(context, conf):
+def a_damaged_chunk_is_told_and_its_content_is_stored_anew(context, conf):
     with Server(context.binary, SYSTEM + conf, monitor=True, jetstream=" scrub: off\n") as server:
         with Wire(server.port) as wire:
             for name in ("S", "T"):
@@ -103,15 +103,44 @@ def a_damaged_chunk_is_told_and_comes_back_with_the_next_put(context, conf):
             assert wire.request("$JS.API.DIRECT.GET.S", '{"seq":3}').headers.startswith("NATS/1.0\r\n")
             assert chunks(server)["damaged"] == 1
             assert wire.api("STREAM.INFO.S")["state"]["lost"]["msgs"] == [1, 2]
+            before = chunks(server)["chunks"]
             wire.request("T.b", BIG)
-            for name, seq in (("S", 1), ("T", 1), ("S", 2), ("T", 2)):
+            wire.request("S.b", BIG)
+            assert chunks(server)["damaged"] == 1 and chunks(server)["chunks"] == before + 1
+            last = wire.api("STREAM.INFO.S")["state"]["last_seq"]
+            for name, seq in (("T", 2), ("S", last)):
                 assert wire.request(f"$JS.API.DIRECT.GET.{name}", json.dumps({"seq": seq})).data == BIG, (name, seq)
-            assert chunks(server)["damaged"] == 0 and "lost" not in wire.api("STREAM.INFO.S")["state"]
+            assert wire.api("STREAM.INFO.S")["state"]["lost"]["msgs"] == [1, 2]
         server.kill()
         server.start()
         with Wire(server.port) as wire:
-            for name, seq in (("S", 1), ("T", 1), ("S", 2), ("T", 2)):
+            for name, seq in (("T", 2), ("S", last)):
                 assert wire.request(f"$JS.API.DIRECT.GET.{name}", json.dumps({"seq": seq})).data == BIG, (name, seq)
+            for name, seq in (("S", 1), ("T", 1), ("S", 2)):
+                assert wire.request(f"$JS.API.DIRECT.GET.{name}", json.dumps({"seq": seq})).headers.startswith("NATS/1.0 500"), (name, seq)
+
+
+@test(workers=(1, 2))
+def payloads_in_a_row_keep_their_order_and_are_stored_once(context, conf):
+    """All at once, most of them on their way already when their like comes; after a start, when nothing is in memory, again."""
+    pool = [random.Random(n).randbytes(100_000) for n in range(7)]
+    order = [random.Random(1).randrange(7) for _ in range(60)]
+    with Server(context.binary, conf, monitor=True) as server:
+        for turn in range(3):
+            with Wire(server.port) as wire:
+                if turn == 0:
+                    wire.api("STREAM.CREATE.S", {"name": "S", "subjects": ["s.>"], "allow_direct": True})
+                for place, n in enumerate(order):
+                    wire.pub(f"s.{turn}.{place}", pool[n])
+                    wire.pub(f"s.{turn}.{place}.small", str(place))
+                assert json.loads(wire.request("s.end", "end").data)["seq"] == (turn + 1) * 121
+                for place, n in enumerate(order):
+                    for offset, subject, data in ((1, f"s.{turn}.{place}", pool[n]), (2, f"s.{turn}.{place}.small", str(place).encode())):
+                        got = wire.request("$JS.API.DIRECT.GET.S", json.dumps({"seq": turn * 121 + 2 * place + offset}))
+                        assert got.data == data and f"Nats-Subject: {subject}\r\n" in got.headers, (turn, place, offset)
+            assert chunks(server)["chunks"] == len(set(order)) and chunks(server)["messages"] == (turn + 1) * 60, chunks(server)
+            server.kill()
+            server.start()
 
 
 @test()

@@ -186,12 +186,13 @@ static bool run_seed(uint64_t seed, bool is_mutant) {
     disk_sim_reset(seed, 0);
     for (unsigned i = 1; i <= PAYLOADS; i++) {
         memset(payloads[i], (int)('a' + i), PAYLOAD_MAX - 1);
-        payloads[i][CHUNK_MIN + i * 250] = 0;
+        payloads[i][CHUNK_MIN + (i + 1) / 2 * 500] = 0; /* two are as long as each other */
     }
     options = (SimOptions){.workers = 2,
                            .segment_bytes = 32 * 1024,
                            .checkpoint_bytes = 16 * 1024,
                            .chunk_bytes_min = CHUNK_MIN,
+                           .is_sieve_blind = seed % 3 == 0,
                            .is_forgetting_chunks = is_mutant};
     problem[0] = 0;
     bool is_good = run();

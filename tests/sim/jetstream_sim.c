@@ -137,6 +137,7 @@ bool sim_open(const SimOptions *options) {
         .cipher = sim.cipher,
         .chunk_bytes_min = options->chunk_bytes_min,
         .is_forgetting_chunks = options->is_forgetting_chunks,
+        .is_sieve_blind = options->is_sieve_blind,
         .clean_ns = options->clean_ns ? options->clean_ns : NS_PER_MS,
         .offload = sim.offload,
         .max_memory = -1,

@@ -19,6 +19,7 @@ typedef struct SimOptions { /* 0 = as small as makes sense */
     uint64_t segment_bytes, checkpoint_bytes;
     uint64_t chunk_bytes_min;  /* 0 = as the server: none */
     bool is_forgetting_chunks; /* the mutation that must be caught */
+    bool is_sieve_blind;       /* large payloads of the same length have the same hash */
     uint64_t clean_ns;
     bool has_advisories; /* those of consumers come too, beside what is asked for */
     unsigned inboxes;    /* "_INBOX.r.0" and so on, SIM_INBOXES_MAX at most */
