@@ -46,6 +46,8 @@ bool op_burst(void) {
     }
     whole_tell("\n");
     sim_run_some();
+    if (whole.has_chunks) /* what they are compared with may have to be read */
+        sim_run();
     for (const SimMsg *msg; (msg = sim_next());)
         confirmed += has_succeeded(msg->payload) || strstr(msg->payload, "maximum");
     return confirmed == asked;
