@@ -524,8 +524,7 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
         stream_expiry_arm(stream);
         break;
     case TICKET_CHUNK: /* its message, the next entry, tells */
-        if (record->headers.len == RECORD_CHUNK_ID_BYTES)
-            stream_chunk_landed(stream, (const uint8_t *)record->headers.ptr);
+        stream_chunk_landed(stream, record);
         break;
     case TICKET_MOVED:
         stream_move_landed(stream, why);

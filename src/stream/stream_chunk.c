@@ -75,7 +75,7 @@ void stream_apply_chunk(Stream *stream, const Record *record, Place place, Share
     if (ticket && ticket->kind == TICKET_CHUNK) {
         fresh->payload = record->payload;
         fresh->hold = shared_ref(hold);
-        stream_chunk_landed(stream, chunk_id(chunk));
+        stream_chunk_landed(stream, record);
     }
 }
 

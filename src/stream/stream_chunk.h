@@ -69,7 +69,7 @@ void stream_chunk_gate_done(Stream *stream);
  */
 bool stream_chunk_submit(Stream *stream, const Record *draft, const Ticket *ticket);
 /* A chunk that it appended, applied or refused. */
-void stream_chunk_landed(Stream *stream, const uint8_t *hash);
+void stream_chunk_landed(Stream *stream, const Record *chunk);
 
 /* ---- stream_chunk.c ---- */
 

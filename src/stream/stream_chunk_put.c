@@ -61,9 +61,11 @@ void stream_chunk_gate_done(Stream *stream) {
     chunks->fetch->stream = NULL;
 }
 
-void stream_chunk_landed(Stream *stream, const uint8_t *hash) {
+void stream_chunk_landed(Stream *stream, const Record *chunk) {
     StreamChunks *chunks = &stream->parts->chunks;
-    uint64_t key = key_of(hash);
+    if (chunk->headers.len != RECORD_CHUNK_ID_BYTES)
+        return; /* too large to be appended */
+    uint64_t key = key_of((const uint8_t *)chunk->headers.ptr);
     (void)map64_remove(&chunks->flying, key);
     if (chunks->is_awaiting && chunks->awaited == key) {
         chunks->is_awaiting = false;
