@@ -467,8 +467,7 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
     Record whole;
     switch (ticket->kind) {
     case TICKET_PUBLISH:
-        if (record->flags & RECORD_REF)
-            stream_chunk_refused(stream, record);
+        stream_chunk_refused(stream, record);
         stream_note_landed(stream, stream_unwrap_ref(record, &whole) ? &whole : record);
         if (record->flags & RECORD_COUNTED)
             counters_landed(stream, record);

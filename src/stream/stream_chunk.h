@@ -85,7 +85,7 @@ void stream_lost_chunk(Stream *stream, const Record *record, Place place);
 /* The message as it was published, but for the bytes of the payload, which are not here: its ptr is
  * NULL. False: it is not one. */
 bool stream_unwrap_ref(const Record *record, Record *out_message);
-/* An entry with RECORD_REF was refused. */
+/* A RECORD_PUBLISH was refused; nothing without RECORD_REF. */
 void stream_chunk_refused(Stream *stream, const Record *record);
 
 /* seq is stored with the chunk that is being applied. */
