@@ -114,10 +114,11 @@ void record_ref_write(const RecordRef *ref, char *to) {
 }
 
 bool record_ref_read(const Record *record, RecordRef *out_ref) {
-    if (record->type != RECORD_PUBLISH || !(record->flags & RECORD_REF) ||
-        record->payload.len != RECORD_REF_BYTES)
+    bool is_copy = record->type == RECORD_COPY; /* then a prefix comes before */
+    if (!record_refers(record) || record->payload.len < RECORD_REF_BYTES ||
+        (!is_copy && record->payload.len != RECORD_REF_BYTES))
         return false;
-    const char *from = record->payload.ptr;
+    const char *from = record->payload.ptr + record->payload.len - RECORD_REF_BYTES;
     uint64_t len = bytes_get_u64(from + RECORD_CHUNK_ID_BYTES);
     if (len == 0 || len > RECORD_BYTES_MAX)
         return false;

@@ -66,7 +66,8 @@ enum {
     RECORD_COUNTED = 0x10,   /* a counter's increment; the payload is the total */
     RECORD_SCHEDULED = 0x20, /* its schedule was checked */
     RECORD_FIRED = 0x40,     /* what a schedule makes */
-    RECORD_REF = 0x80,       /* the payload is a chunk; here stands which one (RecordRef) */
+    RECORD_REF = 0x80,       /* the payload is a chunk; here stands which one (RecordRef). Of
+                                RECORD_COPY too */
 };
 
 /* Record.flags of RECORD_CHUNK. */
@@ -114,8 +115,8 @@ static inline Place place_of_frame(Place place) {
  * random u64, as two payloads may have the same hash. */
 enum { RECORD_SIEVE_BYTES = 16, RECORD_CHUNK_ID_BYTES = RECORD_SIEVE_BYTES + 8 };
 
-/* Payload of a record with RECORD_REF: u8 id[24] | u64 length | u64 place of the chunk's record;
- * 0: it is the group's entry before. */
+/* Payload of a record with RECORD_REF, behind a copy's prefix: u8 id[24] | u64 length | u64 place
+ * of the chunk's record; 0: it is the group's entry before. */
 enum { RECORD_REF_BYTES = RECORD_CHUNK_ID_BYTES + 16 };
 typedef struct RecordRef {
     uint8_t id[RECORD_CHUNK_ID_BYTES];
@@ -123,6 +124,10 @@ typedef struct RecordRef {
     Place place;
 } RecordRef;
 void record_ref_write(const RecordRef *ref, char *to);
+static inline bool record_refers(const Record *record) {
+    return (record->type == RECORD_PUBLISH || record->type == RECORD_COPY) &&
+           record->flags & RECORD_REF;
+}
 /* False: it is not one. */
 bool record_ref_read(const Record *record, RecordRef *out_ref);
 /* Bytes of a chunk's record in the log. */

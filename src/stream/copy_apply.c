@@ -86,10 +86,12 @@ void copy_apply(Stream *stream, const Record *record, Place place, Shared *hold,
     Record message = *record;
     PubHeaders headers, *ask = NULL;
     if (ticket)
-        stream_note_landed(stream, record);
+        stream_copy_landed(stream, record);
     if (copy_entry_read(record, &entry) || !stream_unwrap_copy(&message, &entry.seq) ||
         message.subject.len == 0 || entry.seq == UINT64_MAX)
         return;
+    if (place & MSG_REF)
+        message.payload = stream->parts->chunks.applying_payload;
     CopySource *source = find_source(stream->parts->copies, &entry);
     if (!source) {
         if (ticket && record->flags & RECORD_COUNTED)

@@ -157,8 +157,7 @@ static void append(CopySource *source, const Message *message, const Delivered *
     source->taken_seq = delivered->sseq;
     source->in_flight++;
     source->appended++;
-    stream_note_flight(stream, &draft);
-    journal_append(stream->js->journal, &stream->group, &draft, &ticket, false);
+    stream_submit(stream, &draft, &ticket);
 }
 
 static void on_data(CopySource *source, const Message *message) {

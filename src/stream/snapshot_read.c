@@ -53,12 +53,13 @@ static void pop_removed(Snapshot *snapshot) {
 }
 
 /* Its record and its chunk stay. False: the chunk is not known. */
-static bool keep_ref(Stream *stream, uint64_t seq, size_t subject_len, RemovedMsg *removed) {
+static bool keep_ref(Stream *stream, uint64_t seq, size_t subject_len, uint32_t slot_size,
+                     RemovedMsg *removed) {
     const ChunkUse *use = stream_chunk_use(stream, seq);
     if (!use)
         return false;
     removed->place &= ~MSG_REF;
-    removed->bytes = (uint32_t)chunk_msg_bytes(subject_len, use->headers_len);
+    removed->bytes = (uint32_t)chunk_msg_bytes(subject_len, use->headers_len, slot_size);
     removed->use = *use;
     (void)chunk_ref(stream->js->chunks, use->chunk);
     return true;
@@ -75,7 +76,7 @@ void snapshot_on_removed(Stream *stream, uint64_t seq, const MsgSlot *slot, size
             (void)shared_ref(slot_heap(slot));
         } else {
             removed.bytes = (uint32_t)stream_record_bytes(subject_len, slot->size);
-            if (slot->place & MSG_REF && !keep_ref(stream, seq, subject_len, &removed))
+            if (slot->place & MSG_REF && !keep_ref(stream, seq, subject_len, slot->size, &removed))
                 continue;
             log_add_live(journal_log(stream->js->journal), removed.place, removed.bytes);
         }

@@ -366,7 +366,10 @@ static void apply_by_type(Stream *stream, const Record *record, Place place, Sha
             stream_apply_publish(stream, record, place, hold, ticket);
         break;
     case RECORD_COPY:
-        stream_apply_copy(stream, record, place, hold, ticket);
+        if (record->flags & RECORD_REF)
+            stream_apply_ref(stream, record, place, hold, ticket);
+        else
+            stream_apply_copy(stream, record, place, hold, ticket);
         break;
     case RECORD_CHUNK:
         stream_apply_chunk(stream, record, place, hold, ticket);
@@ -504,14 +507,7 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
         consumer_set_refused(stream->consumers, record, ticket->pointer, why);
         break;
     case TICKET_COPY:
-        if (record->flags & (COPY_OF_MIRROR | COPY_OF_SOURCE)) {
-            stream_note_landed(stream, record);
-            copy_refused(stream, record);
-            break;
-        }
-        stream->parts->copy_refused = why;
-        if (why != ERR_CLOSED)
-            stream_copied(stream, record);
+        stream_copy_refused(stream, record, why);
         break;
     case TICKET_FIRED:
         stream_note_landed(stream, record);

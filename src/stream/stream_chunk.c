@@ -94,7 +94,7 @@ void stream_lost_chunk(Stream *stream, const Record *record, Place place) {
 
 bool stream_unwrap_ref(const Record *record, Record *out_message) {
     RecordRef ref;
-    if (!record_ref_read(record, &ref))
+    if (record->type != RECORD_PUBLISH || !record_ref_read(record, &ref))
         return false;
     *out_message = *record;
     out_message->payload = slice_from(NULL, ref.len);
@@ -109,10 +109,15 @@ static Chunk *take_chunk(Stream *stream, const RecordRef *ref, bool is_live) {
 }
 
 /* The chunk did not become durable, though its message did. */
-static void refuse(Stream *stream, const Record *message, const Ticket *ticket) {
+static void refuse(Stream *stream, const Record *record, const Record *message,
+                   const Ticket *ticket) {
     PubHeaders headers, *ask = NULL;
     if (!ticket)
         return;
+    if (record->type == RECORD_COPY) {
+        stream_copy_unbacked(stream, record);
+        return;
+    }
     if (message->headers.len) {
         pub_headers_parse(message->headers, &headers);
         ask = &headers;
@@ -163,13 +168,34 @@ static Shared *whole_message(Stream *stream, const Record *record, Shared *hold,
     return kept;
 }
 
+static bool unwrap(const Record *record, RecordRef *out_ref, Record *out_message) {
+    *out_message = *record;
+    if (!record_ref_read(record, out_ref))
+        return false;
+    return record->type == RECORD_COPY ? stream_unwrap_copy(out_message, &(uint64_t){0})
+                                       : stream_unwrap_ref(record, out_message);
+}
+
+/* Whoever applies copies unwraps them. */
+static void apply_whole(Stream *stream, const Record *record, Record *message, Place place,
+                        Shared *whole, const Ticket *ticket) {
+    if (record->type != RECORD_COPY) {
+        stream_apply_publish(stream, message, place, whole, ticket);
+        return;
+    }
+    stream->parts->chunks.applying_payload = message->payload;
+    message->payload = record->payload;
+    message->time_ns = record->time_ns;
+    stream_apply_copy(stream, message, place, whole, ticket);
+}
+
 void stream_apply_ref(Stream *stream, const Record *record, Place place, Shared *hold,
                       const Ticket *ticket) {
     StreamChunks *chunks = &stream->parts->chunks;
     ChunkTable *table = table_of(stream);
     RecordRef ref;
     Record message;
-    if (!table || !place || !record_ref_read(record, &ref) || !stream_unwrap_ref(record, &message))
+    if (!table || !place || !unwrap(record, &ref, &message))
         return;
     Chunk *chunk = take_chunk(stream, &ref, ticket != NULL);
     bool is_fresh = chunks->fresh.chunk == chunk && chunks->fresh.index + 1 == record->index;
@@ -182,7 +208,7 @@ void stream_apply_ref(Stream *stream, const Record *record, Place place, Shared 
         Shared *whole =
             ticket ? whole_message(stream, record, hold, is_fresh, &message) : shared_ref(hold);
         chunks->applying = chunk;
-        stream_apply_publish(stream, &message, place | MSG_REF, whole, ticket);
+        apply_whole(stream, record, &message, place | MSG_REF, whole, ticket);
         shared_unref(whole);
         if (!ticket)
             mark_if_lost(stream, chunk);
@@ -190,7 +216,7 @@ void stream_apply_ref(Stream *stream, const Record *record, Place place, Shared 
             chunk_unref(table, chunks->applying);
         chunks->applying = NULL;
     } else {
-        refuse(stream, &message, ticket);
+        refuse(stream, record, &message, ticket);
         chunk_unref(table, chunk);
     }
     stream_chunk_forget_fresh(stream);

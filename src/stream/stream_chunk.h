@@ -52,8 +52,9 @@ typedef struct StreamChunks {
     struct SieveFetch *fetch; /* what it waits for otherwise; NULL: nothing */
     size_t gate_bytes_left;   /* to be compared in this turn */
     Task gate_task;
-    uint64_t lost_index; /* recovery: of the entry that the disk lost last */
-    Chunk *applying;     /* the message that is being applied has it; a reference; NULL: taken */
+    uint64_t lost_index;    /* recovery: of the entry that the disk lost last */
+    Chunk *applying;        /* the message that is being applied has it; a reference; NULL: taken */
+    Slice applying_payload; /* of a copy; its ptr is NULL when the bytes are not here */
 } StreamChunks;
 
 /* From the config and the options. */
@@ -73,7 +74,7 @@ void stream_chunk_landed(Stream *stream, const Record *chunk);
 
 /* ---- stream_chunk.c ---- */
 
-/* RECORD_CHUNK; RECORD_PUBLISH with RECORD_REF. */
+/* RECORD_CHUNK; RECORD_PUBLISH or RECORD_COPY with RECORD_REF. */
 void stream_apply_chunk(Stream *stream, const Record *record, Place place, Shared *hold,
                         const Ticket *ticket);
 /* No message comes behind it. */
@@ -83,9 +84,9 @@ void stream_apply_ref(Stream *stream, const Record *record, Place place, Shared 
 /* Recovery: a RECORD_CHUNK, of which the disk gives no more than what record says, unchecked. */
 void stream_lost_chunk(Stream *stream, const Record *record, Place place);
 /* The message as it was published, but for the bytes of the payload, which are not here: its ptr is
- * NULL. False: it is not one. */
+ * NULL. False: it is not one, or a copy (stream_unwrap_copy). */
 bool stream_unwrap_ref(const Record *record, Record *out_message);
-/* A RECORD_PUBLISH was refused; nothing without RECORD_REF. */
+/* A RECORD_PUBLISH or RECORD_COPY was refused; nothing without RECORD_REF. */
 void stream_chunk_refused(Stream *stream, const Record *record);
 
 /* seq is stored with the chunk that is being applied. */
@@ -120,7 +121,7 @@ typedef struct ChunkMsg {
 bool chunk_msg_of(const Stream *stream, uint64_t seq, const MsgSlot *slot, Slice subject,
                   ChunkMsg *out_msg);
 /* Bytes of its record. */
-size_t chunk_msg_bytes(size_t subject_len, size_t headers_len);
+size_t chunk_msg_bytes(size_t subject_len, size_t headers_len, uint32_t slot_size);
 typedef struct ChunkPart {
     Place place;
     size_t bytes;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "stream/copy_entry.h"
 #include "stream/stream_parts.h"
 
 enum {
@@ -143,21 +144,27 @@ static Status sift(Stream *stream, const uint8_t *hash, Slice payload, Chunk **o
 
 /* ---- the entries ---- */
 
+/* Behind a copy's prefix. */
+static Slice content_of(const Record *draft) {
+    return draft->type == RECORD_COPY ? slice_from_at(draft->payload, COPY_PREFIX_BYTES)
+                                      : draft->payload;
+}
+
 static void append_chunk(Stream *stream, const Record *draft, const Chunk *chunk) {
     uint8_t id[RECORD_CHUNK_ID_BYTES];
     memcpy(id, chunk_id(chunk), sizeof id);
     Record record = {.type = RECORD_CHUNK,
                      .time_ns = draft->time_ns,
                      .headers = slice_from(id, sizeof id),
-                     .payload = draft->payload};
+                     .payload = content_of(draft)};
     journal_append(stream->js->journal, &stream->group, &record, &(Ticket){.kind = TICKET_CHUNK},
                    false);
 }
 
 /* Who waits for it shall not have to read what is here now. */
 static void keep(Stream *stream, uint64_t index, const Record *draft) {
-    const Slice parts[] = {draft->subject, draft->headers, draft->payload};
-    Shared *kept = shared_new(draft->subject.len + draft->headers.len + draft->payload.len);
+    const Slice parts[] = {draft->subject, draft->headers, content_of(draft)};
+    Shared *kept = shared_new(draft->subject.len + draft->headers.len + parts[2].len);
     char *to = shared_bytes(kept);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (parts[i].len)
@@ -171,12 +178,15 @@ static void keep(Stream *stream, uint64_t index, const Record *draft) {
 static void append_message(Stream *stream, const Record *draft, const Ticket *ticket,
                            const Chunk *chunk, Place place) {
     RecordRef ref = {.len = chunk_len(chunk), .place = place};
-    char payload[RECORD_REF_BYTES];
+    char payload[COPY_PREFIX_BYTES + RECORD_REF_BYTES];
+    size_t prefix_len = draft->payload.len - ref.len;
+    if (prefix_len)
+        memcpy(payload, draft->payload.ptr, prefix_len);
     memcpy(ref.id, chunk_id(chunk), sizeof ref.id);
-    record_ref_write(&ref, payload);
+    record_ref_write(&ref, payload + prefix_len);
     Record message = *draft;
     message.flags |= RECORD_REF;
-    message.payload = slice_from(payload, sizeof payload);
+    message.payload = slice_from(payload, prefix_len + RECORD_REF_BYTES);
     uint64_t before = stream->group.index_last;
     journal_append(stream->js->journal, &stream->group, &message, ticket, false);
     bool is_appended = stream->group.index_last == before + 1; /* not refused */
@@ -190,13 +200,14 @@ static bool put(Stream *stream, const Record *draft, const Ticket *ticket) {
     ChunkTable *table = table_of(stream);
     uint8_t hash[RECORD_SIEVE_BYTES];
     Chunk *chunk = NULL;
-    chunk_sieve(table, draft->payload, hash);
+    const Slice content = content_of(draft);
+    chunk_sieve(table, content, hash);
     if (chunks->flying.len && map64_get(&chunks->flying, key_of(hash))) {
         chunks->is_awaiting = true;
         chunks->awaited = key_of(hash);
         return false;
     }
-    Status status = sift(stream, hash, draft->payload, &chunk);
+    Status status = sift(stream, hash, content, &chunk);
     if (status == ERR_AGAIN)
         return false;
     chunks->fetch_tries = 0;
@@ -204,7 +215,7 @@ static bool put(Stream *stream, const Record *draft, const Ticket *ticket) {
         append_message(stream, draft, ticket, chunk, chunk_state(table, chunk).place);
         return true;
     }
-    chunk = chunk_add(table, account_of(stream), hash, (uint32_t)draft->payload.len,
+    chunk = chunk_add(table, account_of(stream), hash, (uint32_t)content.len,
                       rand_u64(&stream->group.home->rand));
     map64_put(&chunks->flying, key_of(hash), chunk);
     append_chunk(stream, draft, chunk);
@@ -228,7 +239,9 @@ static bool decide(Group *group, const Record *draft, const Ticket *ticket) {
 }
 
 bool stream_chunk_submit(Stream *stream, const Record *draft, const Ticket *ticket) {
-    if (draft->payload.len < stream->parts->chunks.bytes_min || ticket->kind != TICKET_PUBLISH)
+    bool is_publish = draft->type == RECORD_PUBLISH && ticket->kind == TICKET_PUBLISH;
+    bool is_copy = draft->type == RECORD_COPY && ticket->kind == TICKET_COPY;
+    if ((!is_publish && !is_copy) || content_of(draft).len < stream->parts->chunks.bytes_min)
         return false;
     if (stream->group.hold || !put(stream, draft, ticket))
         journal_gate(stream->js->journal, &stream->group, draft, ticket, decide);

@@ -1,10 +1,12 @@
 /* Reading messages whose payload is a chunk: nothing of the payload is copied. */
 #include <string.h>
 
+#include "stream/copy_entry.h"
 #include "stream/stream_parts.h"
 
-size_t chunk_msg_bytes(size_t subject_len, size_t headers_len) {
-    return (RECORD_HEADER_BYTES + subject_len + headers_len + RECORD_REF_BYTES + 7) & ~(size_t)7;
+size_t chunk_msg_bytes(size_t subject_len, size_t headers_len, uint32_t slot_size) {
+    size_t payload_len = RECORD_REF_BYTES + (slot_size & MSG_IS_COPY ? COPY_PREFIX_BYTES : 0);
+    return (RECORD_HEADER_BYTES + subject_len + headers_len + payload_len + 7) & ~(size_t)7;
 }
 
 bool chunk_msg_of(const Stream *stream, uint64_t seq, const MsgSlot *slot, Slice subject,
@@ -13,7 +15,7 @@ bool chunk_msg_of(const Stream *stream, uint64_t seq, const MsgSlot *slot, Slice
     if (!use)
         return false;
     *out_msg = (ChunkMsg){.place = slot->place & ~MSG_REF,
-                          .bytes = chunk_msg_bytes(subject.len, use->headers_len),
+                          .bytes = chunk_msg_bytes(subject.len, use->headers_len, slot->size),
                           .subject = subject,
                           .headers_len = use->headers_len,
                           .chunk = use->chunk};
@@ -37,8 +39,7 @@ static Status read_small(Stream *stream, const ChunkMsg *msg, Record *out_record
     Status status = read_part(stream, out_part, out_record, out_hold);
     if (status)
         return status;
-    bool is_it = out_record->type == RECORD_PUBLISH && out_record->flags & RECORD_REF &&
-                 out_record->group == stream->group.id &&
+    bool is_it = record_refers(out_record) && out_record->group == stream->group.id &&
                  out_record->headers.len == msg->headers_len &&
                  (!msg->subject.len || slice_equal(out_record->subject, msg->subject));
     if (is_it)

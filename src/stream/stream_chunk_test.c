@@ -395,6 +395,68 @@ static void publish_big(Stream *stream, const char *subject, char c) {
     world_publish(stream, subject, NULL, filled_with(c), "reply");
 }
 
+static void copy(Stream *stream, uint64_t seq, const char *headers, char c) {
+    stream_propose_copy(stream, &(StoredMsg){.seq = seq,
+                                             .time_ns = 1000 + (int64_t)seq,
+                                             .subject = LIT("s.a"),
+                                             .headers = slice_of_text(headers),
+                                             .payload = filled_with(c)});
+}
+
+static void copies_refer_to_chunks_too(void **state) {
+    (void)state;
+    Stream *stream = world_stream(PLAIN);
+    Buf saved = {0};
+    (void)put(stream, "s.a", NULL, 'x');
+    size_t before = world.entry_count;
+    copy(stream, 7, "", 'x');
+    copy(stream, 9, "NATS/1.0\r\nA: b\r\n\r\n", 'y');
+    copy(stream, 10, "", 'y');
+    world_flush(stream);
+    assert_int_equal(world.entry_count, before + 4);
+    assert_true(type_of(before) == RECORD_COPY && type_of(before + 1) == RECORD_CHUNK);
+    for (size_t i = 0; i < 4; i++)
+        assert_true(i == 1 || world.entries[before + i].record.flags & RECORD_REF);
+    assert_int_equal(stream->parts->in_flight_bytes, 0);
+    assert_int_equal(stream->state.last_seq, 10);
+    assert_int_equal(chunk_table_totals(world.js.chunks).chunks, 2);
+    assert_int_equal(stream->parts->chunks.bytes, 4 * BIG);
+    stream_save(&stream->group, &saved);
+    ChunkTable *table = world.js.chunks;
+    for (unsigned way = 0; way < 2; way++) {
+        Stream *again = replayed(stream, way ? &saved : NULL, way ? world.entry_count : 0);
+        assert_int_equal(again->state.bytes, stream->state.bytes);
+        assert_int_equal(msg_index_get(again->index, 9)->time_ns, 1009);
+        holds(again, 7, "", 'x');
+        holds(again, 9, "NATS/1.0\r\nA: b\r\n\r\n", 'y');
+        holds(again, 10, "", 'y');
+        end_replay(again, table);
+    }
+    holds(stream, 9, "NATS/1.0\r\nA: b\r\n\r\n", 'y');
+    copy(stream, 11, "", 'z');
+    copy(stream, 12, "", 'x');
+    world_refuse(stream, ERR_FULL);
+    assert_int_equal(stream->parts->copy_refused, ERR_FULL);
+    assert_int_equal(stream->parts->in_flight_bytes, 0);
+    stream->parts->copy_refused = OK;
+    copy(stream, 11, "", 'z');
+    FakeEntry entry = world.entries[world.applied_count++]; /* the chunk alone is refused */
+    stream->group.in_flight--;
+    stream_group_ops.refused(&stream->group, &entry.record, &entry.ticket, ERR_FULL);
+    world_flush(stream);
+    assert_int_equal(stream->parts->copy_refused, ERR_FULL);
+    assert_int_equal(stream->parts->in_flight_bytes, 0);
+    assert_int_equal(stream->state.last_seq, 10);
+    stream_propose_purge(stream, (Slice){0}, 0, 0, world_call());
+    world_flush(stream);
+    save_three_times(stream);
+    assert_int_equal(chunk_table_totals(world.js.chunks).chunks, 0);
+    for (size_t i = 0; i < world.entry_count; i++)
+        assert_int_equal(world.entries[i].live, 0);
+    buf_done(&saved);
+    stream_free(stream);
+}
+
 /* One of equal payloads at a time goes to the log; all keep their order, small ones too. */
 static void what_is_on_its_way_is_waited_for_in_order(void **state) {
     (void)state;
@@ -713,6 +775,7 @@ int main(void) {
         TEST(what_is_damaged_is_stored_anew_for_new_messages),
         TEST(a_lost_chunk_damages_its_messages_alone),
         TEST(equal_hashes_do_not_make_payloads_equal),
+        TEST(copies_refer_to_chunks_too),
         TEST(what_is_on_its_way_is_waited_for_in_order),
         TEST(what_is_cold_is_read_before_it_is_compared),
         TEST(what_cannot_be_read_is_stored_anew),

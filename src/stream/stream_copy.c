@@ -20,14 +20,20 @@ bool stream_unwrap_copy(Record *record, uint64_t *out_seq) {
     *out_seq = bytes_get_u64(record->payload.ptr);
     if (!(record->flags & COPY_OF_SOURCE))
         record->time_ns = (int64_t)bytes_get_u64(record->payload.ptr + 8);
-    record->payload = slice_from_at(record->payload, COPY_PREFIX_BYTES);
+    RecordRef ref;
+    if (!(record->flags & RECORD_REF))
+        record->payload = slice_from_at(record->payload, COPY_PREFIX_BYTES);
+    else if (record->payload.len == COPY_PREFIX_BYTES + RECORD_REF_BYTES &&
+             record_ref_read(record, &ref))
+        record->payload = slice_from(NULL, ref.len);
+    else
+        return false;
     return true;
 }
 
 static void propose(Stream *stream, const Record *draft) {
     Ticket ticket = {.kind = TICKET_COPY};
-    stream_note_flight(stream, draft);
-    journal_append(stream->js->journal, &stream->group, draft, &ticket, false);
+    stream_submit(stream, draft, &ticket);
 }
 
 void stream_propose_copy(Stream *stream, const StoredMsg *msg) {
@@ -67,9 +73,40 @@ void stream_propose_restored(Stream *stream, Slice consumer) {
                               .payload = consumer});
 }
 
+void stream_copy_landed(Stream *stream, const Record *record) {
+    Record whole = *record;
+    RecordRef ref;
+    if (record_ref_read(record, &ref))
+        whole.payload = slice_from(NULL, COPY_PREFIX_BYTES + ref.len);
+    stream_note_landed(stream, &whole);
+}
+
+void stream_copy_refused(Stream *stream, const Record *record, Status why) {
+    stream_chunk_refused(stream, record);
+    if (record->flags & (COPY_OF_MIRROR | COPY_OF_SOURCE)) {
+        stream_copy_landed(stream, record);
+        copy_refused(stream, record);
+        return;
+    }
+    stream->parts->copy_refused = why;
+    if (why != ERR_CLOSED)
+        stream_copied(stream, record);
+}
+
+/* A copy or the last restored message whose chunk is not there. What landed is told by who applies.
+ */
+void stream_copy_unbacked(Stream *stream, const Record *record) {
+    if (record->flags & (COPY_OF_MIRROR | COPY_OF_SOURCE)) {
+        stream_copy_landed(stream, record);
+        copy_refused(stream, record);
+    } else {
+        stream->parts->copy_refused = ERR_FULL;
+    }
+}
+
 void stream_copied(Stream *stream, const Record *record) {
     StreamParts *parts = stream->parts;
-    stream_note_landed(stream, record);
+    stream_copy_landed(stream, record);
     if (parts->copied && parts->in_flight_bytes < STREAM_COPIES_FEW_BYTES)
         worker_ready(stream->group.home, parts->copied);
 }
@@ -109,6 +146,8 @@ void stream_apply_copy(Stream *stream, const Record *record, Place place, Shared
     if (!stream_unwrap_copy(&message, &seq) || seq <= stream->state.last_seq || seq == UINT64_MAX ||
         message.subject.len == 0 || message.headers.len + message.payload.len > MSG_LEN_MASK)
         return;
+    if (place & MSG_REF)
+        message.payload = stream->parts->chunks.applying_payload;
     if (message.headers.len) {
         pub_headers_parse(message.headers, &headers);
         ask = &headers;

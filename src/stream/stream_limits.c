@@ -25,7 +25,7 @@ size_t stream_record_bytes(size_t subject_len, uint32_t slot_size) {
 
 size_t stream_live_bytes(size_t subject_len, uint64_t place, uint32_t slot_size) {
     if (place & MSG_REF)
-        return chunk_msg_bytes(subject_len, 0);
+        return chunk_msg_bytes(subject_len, 0, slot_size);
     size_t bytes = stream_record_bytes(subject_len, slot_size);
     return place & MSG_FRAME ? frame_share_bytes(bytes, place) : bytes;
 }

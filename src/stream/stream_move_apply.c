@@ -13,8 +13,8 @@ static bool is_record_of(const Stream *stream, const MsgSlot *slot, Slice subjec
     if (!(slot->place & MSG_REF))
         return member->bytes == stream_record_bytes(subject.len, slot->size);
     const ChunkUse *use = stream_chunk_use(stream, member->seq);
-    return use && member->record.flags & RECORD_REF &&
-           member->bytes == chunk_msg_bytes(subject.len, use->headers_len);
+    return use && record_refers(&member->record) &&
+           member->bytes == chunk_msg_bytes(subject.len, use->headers_len, slot->size);
 }
 
 static void land(Stream *stream, uint64_t seq, const MsgSlot *slot, size_t subject_len,

@@ -21,7 +21,7 @@ static bool expect(const Stream *stream, uint64_t seq, const MsgSlot *slot, Expe
         return true;
     const ChunkUse *use = stream_chunk_use(stream, seq);
     if (use)
-        out->bytes = chunk_msg_bytes(out->subject.len, use->headers_len);
+        out->bytes = chunk_msg_bytes(out->subject.len, use->headers_len, slot->size);
     return use != NULL;
 }
 
@@ -29,7 +29,7 @@ static bool is_it(const Stream *stream, const Expected *expected, const Record *
     return record->type == expected->type && record->group == stream->group.id &&
            record_bytes(record) == expected->bytes &&
            slice_equal(record->subject, expected->subject) &&
-           (record->type == RECORD_PUBLISH && record->flags & RECORD_REF) == expected->is_ref;
+           record_refers(record) == expected->is_ref;
 }
 
 Status stream_read_record(Stream *stream, uint64_t seq, StoredRecord *out_stored) {

@@ -272,6 +272,12 @@ void stream_lost_batch(Stream *stream, const Record *batch, Place place);
 enum { STREAM_COPIES_FEW_BYTES = 4 * 1024 * 1024 };
 /* An entry with TICKET_COPY came back, applied or refused. */
 void stream_copied(Stream *stream, const Record *record);
+/* stream_note_landed of one that may refer to a chunk. */
+void stream_copy_landed(Stream *stream, const Record *record);
+/* Its chunk was refused: so is it. */
+void stream_copy_unbacked(Stream *stream, const Record *record);
+/* An entry with TICKET_COPY. */
+void stream_copy_refused(Stream *stream, const Record *record, Status why);
 /* The message of a RECORD_COPY, as the others read it: without prefix, with its own time. Anything
  * else is left as it is. False: too short to be one. */
 bool stream_unwrap_copy(Record *record, uint64_t *out_seq);

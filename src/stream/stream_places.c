@@ -173,10 +173,11 @@ static void place_message(Stream *stream, const Record *record, Place place) {
     Placing *placing = placing_of(stream);
     uint64_t seq_told = 0;
     Record message = *record;
-    bool is_ref = record->type == RECORD_PUBLISH && record->flags & RECORD_REF;
+    bool is_ref = record_refers(record);
     if (record->type != RECORD_PUBLISH && record->type != RECORD_COPY)
         return;
-    if (is_ref ? !stream_unwrap_ref(record, &message) : !stream_unwrap_copy(&message, &seq_told))
+    if (is_ref && record->type == RECORD_PUBLISH ? !stream_unwrap_ref(record, &message)
+                                                 : !stream_unwrap_copy(&message, &seq_told))
         return;
     go_to(placing, place);
     for (; placing->at < placing->waiting.len && placing->waiting.at[placing->at].place == place;

@@ -469,7 +469,7 @@ bool stream_admit(Stream *stream, const Record *draft, const PubHeaders *ask,
 
 void stream_submit(Stream *stream, const Record *draft, const Ticket *ticket) {
     stream_note_flight(stream, draft);
-    if (draft->payload.len >= stream->parts->chunks.bytes_min && draft->type == RECORD_PUBLISH &&
+    if (draft->payload.len >= stream->parts->chunks.bytes_min &&
         stream_chunk_submit(stream, draft, ticket))
         return;
     journal_append(stream->js->journal, &stream->group, draft, ticket, false);

@@ -4,7 +4,7 @@ import json, os, random, subprocess, tempfile
 from backup_tests import cli, command, serve, store_of
 from extension_tests import play
 from run import test
-from scrub_tests import SYSTEM, find_in, flip, scrub
+from scrub_tests import SYSTEM, find_in, flip, scrub, until
 from server import Server
 from wire import Wire
 
@@ -82,6 +82,39 @@ def objects_go_through_backups_of_stores_and_of_streams(context):
         with open(name + ".got", "rb") as file:
             assert file.read() == DATA
         play(holds, server, "a", "cli")
+
+
+@test(workers=(1, 3))
+def mirrors_sources_and_restored_streams_share_what_they_have(context, conf):
+    with tempfile.TemporaryDirectory() as folder, Server(context.binary, SYSTEM + conf, monitor=True, jetstream=" checkpoint_bytes: 1M\n") as server:
+        play(create, server, "a"), play(put, server, "a", "one", "two")
+        once = chunks(server)
+        with Wire(server.port) as wire:
+            wire.api("STREAM.CREATE.M", {"name": "M", "mirror": {"name": "OBJ_a"}, "allow_direct": True})
+            wire.api("STREAM.CREATE.N", {"name": "N", "sources": [{"name": "OBJ_a"}], "allow_direct": True})
+            first = wire.api("STREAM.INFO.OBJ_a")["state"]
+            for name in ("M", "N"):
+                until(lambda: wire.api(f"STREAM.INFO.{name}")["state"]["messages"] == first["messages"], name)
+            for turn in range(2):
+                figures = chunks(server)
+                assert figures["stored_bytes"] == once["stored_bytes"] and figures["bytes"] == 3 * once["bytes"], figures
+                assert wire.api("STREAM.INFO.M")["state"]["bytes"] == first["bytes"]
+                for seq in range(first["first_seq"], first["last_seq"] + 1):
+                    want, *got = (wire.request(f"$JS.API.DIRECT.GET.{name}", json.dumps({"seq": seq})) for name in ("OBJ_a", "M", "N"))
+                    assert all(one.data == want.data for one in got), seq
+                if turn == 0:
+                    server.kill()
+                    server.start()
+                    wire = Wire(server.port)
+        nats = [cli(), "-s", server.url]
+        subprocess.run([*nats, "stream", "backup", "OBJ_a", folder + "/archive"], check=True, capture_output=True)
+        with Wire(server.port) as wire:
+            assert wire.api("STREAM.DELETE.OBJ_a")["success"]
+        before = chunks(server)
+        subprocess.run([*nats, "stream", "restore", folder + "/archive"], check=True, capture_output=True)
+        play(holds, server, "a", "one", "two")
+        after = chunks(server)
+        assert after["stored_bytes"] == before["stored_bytes"] and after["bytes"] == 3 * once["bytes"], (before, after)
 
 
 @test(workers=(1, 2))
