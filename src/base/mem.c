@@ -1,9 +1,19 @@
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+
+/* Buffers of large payloads come and go all the time: each would be taken from the system, page by
+ * page, and given back. */
+enum { KEPT_BYTES = 4 * 1024 * 1024, OWN_PAGES_BYTES = 2 * 1024 * 1024 };
+
+__attribute__((constructor)) static void keep_free_memory(void) {
+    (void)mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+    (void)mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES);
+}
 
 void *mem_alloc(size_t size) {
     void *ptr = malloc(size ? size : 1);

@@ -41,6 +41,13 @@ Shared *shared_new_over(size_t len, Shared *under) {
     return shared;
 }
 
+Shared *shared_shrink(Shared *shared, size_t len) {
+    ASSERT(len <= shared->len); /* and nothing lies under it */
+    shared = mem_realloc(shared, sizeof *shared + len);
+    shared->len = len;
+    return shared;
+}
+
 Shared *shared_ref(Shared *shared) {
     (void)atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed);
     return shared;

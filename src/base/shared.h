@@ -19,6 +19,9 @@ Shared *shared_try_new(size_t len);
  */
 Shared *shared_new_over(size_t len, Shared *under);
 
+/* As long as nobody else has it: less of it, in place as a rule. */
+Shared *shared_shrink(Shared *shared, size_t len);
+
 Shared *shared_ref(Shared *shared);
 
 /* NULL-safe; the last one frees. */

@@ -242,6 +242,8 @@ void conn_read(Conn *conn) {
     size_t cap = LIMIT_READ_BYTES_PER_TURN;
     if (room < LIMIT_READ_BYTES_PER_TURN) {
         size_t rest = LIMIT_READ_BYTES_PER_TURN - room;
+        if (room > HEAD_ROOM && rest > HEAD_ROOM)
+            rest = HEAD_ROOM; /* another large payload may follow: no more of it is copied */
         parts[count].iov_base = lent;
         parts[count].iov_len = rest < loop->read_bytes ? rest : loop->read_bytes;
         cap = room + parts[count++].iov_len;

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "journal/journal_private.h"
 
-enum { SCRATCH_BYTES = 16 * 1024, HAND_OVER_BYTES = 64 * 1024 };
+enum { SCRATCH_BYTES = 16 * 1024, HAND_OVER_BYTES = 64 * 1024, LARGE_BYTES = 32 * 1024 };
 
 /* Before each ticket's data, which is padded to 8 bytes. */
 typedef struct TicketHead {
@@ -114,8 +114,12 @@ static JournalChunk *open_chunk(Journal *journal, ChunkKind kind) {
     return chunk;
 }
 
+/* Where one record is large others follow: then it is made as large as it may become at once, which
+ * costs no memory before it is written to. */
 static void grow(JournalChunk *chunk, size_t more) {
     size_t cap = shared_len(chunk->log.bytes) * 2;
+    if (more >= LARGE_BYTES && cap < JOURNAL_CHUNK_BYTES_MAX && chunk->kind == CHUNK_LOG)
+        cap = JOURNAL_CHUNK_BYTES_MAX;
     while (cap < chunk->log.len + more)
         cap *= 2;
     Shared *grown = shared_new(cap);
@@ -205,12 +209,16 @@ void journal_append(Journal *journal, Group *group, const Record *draft, const T
 
 /* --- handing over --- */
 
-/* Chunks live long, in caches and as held messages: a buffer with much room left is copied to size
- * and used again. */
+/* Chunks live long, in caches and as held messages: a buffer with much room left is cut, or, when
+ * little is in it, copied to size and used again. */
 static void trim(Journal *journal, JournalChunk *chunk) {
     LogChunk *log = &chunk->log;
-    if (log->len >= HAND_OVER_BYTES || log->len * 4 >= shared_len(log->bytes) * 3)
+    if (log->len * 4 >= shared_len(log->bytes) * 3)
         return;
+    if (log->len >= HAND_OVER_BYTES) {
+        log->bytes = shared_shrink(log->bytes, log->len);
+        return;
+    }
     Shared *exact = shared_new(log->len);
     memcpy(shared_bytes(exact), shared_bytes(log->bytes), log->len);
     if (journal->scratch[chunk->kind] == NULL && shared_len(log->bytes) <= HAND_OVER_BYTES)
