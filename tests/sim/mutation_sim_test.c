@@ -13,7 +13,7 @@
 #include "timed_sim.h"
 #include "whole_sim.h"
 
-enum { SEEDS_MAX = 800, SEED_SECONDS_MAX = 20, CAUGHT = 1, MISSED = 0 };
+enum { SEEDS_MAX = 2000, SEED_SECONDS_MAX = 20, CAUGHT = 1, MISSED = 0 };
 
 static const char *const names[MUTATIONS] = {
     [MUTATION_NONE] = "none",
