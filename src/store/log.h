@@ -188,6 +188,8 @@ enum { LOG_UNSIZED_MAX = 64 * 1024 };
  */
 MUST_CHECK Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out_record,
                                   Shared **out_hold);
+/* Will be peeked at: begins to bring it into the processor's caches, if it is in the newest. */
+void log_reader_prefetch(const LogReader *reader, Place place, size_t bytes);
 /* The same for who does not know how long it is: ERR_AGAIN may also mean that it is not whole. */
 MUST_CHECK Status log_reader_look(LogReader *reader, Place place, Record *out_record,
                                   Shared **out_hold);

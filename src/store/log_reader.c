@@ -497,6 +497,16 @@ Status log_reader_peek(LogReader *reader, Place place, size_t bytes, Record *out
     return read_from_disk(reader, place, bytes, true, out_record, out_hold);
 }
 
+void log_reader_prefetch(const LogReader *reader, Place place, size_t bytes) {
+    const Chunk *chunk = ring_find(reader, place);
+    if (chunk == NULL)
+        return;
+    const char *at = shared_bytes(chunk->bytes) + (place - chunk->start);
+    __builtin_prefetch(chunk->bytes, 1); /* its count */
+    for (size_t i = 0; i < bytes && i < chunk->end - place; i += 64)
+        __builtin_prefetch(at + i);
+}
+
 Status log_reader_look(LogReader *reader, Place place, Record *out_record, Shared **out_hold) {
     ASSERT_READER_HOME(reader);
     size_t used;

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "proto/subject.h"
 #include "stream/api_private.h"
+#include "stream/direct_queue.h"
 #include "stream/mirror_direct.h"
 
 /* Sub.cookie: which of the four prefixes. */
@@ -57,6 +58,7 @@ Api *api_new(JetStream *js) {
     Api *api = mem_zalloc(sizeof *api);
 
     api->js = js;
+    api->direct = direct_queue_new(js->home);
     list_init(&api->waits);
     if (js->options->domain.len)
         buf_printf(&api->domain, "$JS.%.*s.API.", SLICE_ARG(js->options->domain));
@@ -71,6 +73,7 @@ void api_free(Api *api) {
     if (!api)
         return;
     api->is_closing = true;
+    direct_queue_free(api->direct);
     LIST_FOR_EACH(link, &api->waits) {
         ApiWait *wait = CONTAINER_OF(link, ApiWait, link);
         stream_cancel_wait(&wait->wait);
@@ -326,7 +329,7 @@ static void on_pull(ApiPort *port, Slice names, const Message *message) {
         api_send_status(port->api, port->account, message->reply, LIT("412 Required Api Level"));
 }
 
-static void on_direct(ApiPort *port, Slice names, const Message *message) {
+void api_direct(ApiPort *port, Slice names, const Message *message) {
     size_t dot = slice_find(names, '.');
     StreamRef *ref = jetstream_find(port->api->js, port->account, slice_first(names, dot));
 
@@ -344,6 +347,17 @@ static void on_direct(ApiPort *port, Slice names, const Message *message) {
         api_direct_get(port->api, ref->stream, rest, message);
     else
         api_send_status(port->api, port->account, message->reply, LIT("412 Required Api Level"));
+}
+
+static void on_direct(ApiPort *port, Slice names, const Message *message) {
+    DirectQueue *queue = port->api->direct;
+
+    if (direct_queue_takes(message, names)) {
+        direct_queue_add(queue, port, message, names);
+        return;
+    }
+    direct_queue_run(queue); /* those before it */
+    api_direct(port, names, message);
 }
 
 /* Endpoints with JSON. */

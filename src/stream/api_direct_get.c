@@ -133,6 +133,10 @@ static void get_single(Api *api, Stream *stream, uint64_t seq, bool no_hdr, AsOf
     mem_free(waiting);
 }
 
+void api_direct_get_seq(Api *api, Stream *stream, uint64_t seq, Slice reply) {
+    get_single(api, stream, seq, false, (AsOf){0}, reply, NULL);
+}
+
 static void single_ready(ApiWait *wait) {
     SingleWait *waiting = CONTAINER_OF(wait, SingleWait, wait);
 

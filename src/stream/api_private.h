@@ -68,6 +68,7 @@ struct Api {
     Buf domain;      /* "$JS.<domain>.API." or empty */
     Buf headers;     /* of the reply being made */
     List waits;      /* ApiWait */
+    struct DirectQueue *direct;
 };
 
 /* Answers of the direct kinds: status lines and messages without JSON. */
@@ -129,8 +130,12 @@ void api_on_hw_touch(ApiCall *call);
 /* The subject that it touches, when its body can be read. */
 Slice api_touched_subject(ApiCall *call);
 
+/* DIRECT.GET as it came in; names: the stream's, and the subject behind it. */
+void api_direct(ApiPort *port, Slice names, const Message *message);
 /* DIRECT.GET on the stream's home. rest: the subject behind the stream's name, or empty. */
 void api_direct_get(Api *api, Stream *stream, Slice rest, const Message *message);
+/* The message of that sequence, as a request for its subject alone is answered. */
+void api_direct_get_seq(Api *api, Stream *stream, uint64_t seq, Slice reply);
 /* The same when the options' waiting is over. */
 typedef struct GetOptions GetOptions;
 void api_direct_get_now(Api *api, Stream *stream, Slice rest, const Message *message,

@@ -326,6 +326,18 @@ MsgSlot *msg_index_get(const MsgIndex *index, uint64_t seq) {
     return settled(index, page, &page->slots[page_slot_at(page, i)]);
 }
 
+void msg_index_prefetch(const MsgIndex *index, uint64_t seq) {
+    size_t at;
+    if (seq < msg_index_base_end(index))
+        return;
+    const MsgPage *page = find_page(index, seq / MSG_PAGE_SLOTS, &at);
+    if (!page)
+        return;
+    __builtin_prefetch(page->live);
+    if (!page_is_packed(page))
+        __builtin_prefetch(&page->slots[seq % MSG_PAGE_SLOTS]);
+}
+
 MsgSlot *msg_index_edit(MsgIndex *index, uint64_t seq) {
     size_t at;
     if (index->aside && seq < index->aside->cut)

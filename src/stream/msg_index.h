@@ -91,6 +91,9 @@ void msg_index_remove(MsgIndex *index, uint64_t seq);
 /* NULL when it is not live. O(1) as long as most pages exist, else O(log pages). */
 MsgSlot *msg_index_get(const MsgIndex *index, uint64_t seq);
 
+/* Its slot will be asked for: begins to bring it into the processor's caches. */
+void msg_index_prefetch(const MsgIndex *index, uint64_t seq);
+
 /* seq is live: its slot, to be changed. */
 MsgSlot *msg_index_edit(MsgIndex *index, uint64_t seq);
 

@@ -350,6 +350,31 @@ SubjectId subject_index_find_heap(const SubjectIndex *index, Slice subject) {
     return hash_find(&index->subjects, index, key_of_subject, key, hash_slice(subject));
 }
 
+SubjectId subject_index_find_hashed(const SubjectIndex *index, Slice subject, uint64_t hash) {
+    return hash_find(&index->subjects, index, key_of_subject, (IdKey){subject, 0}, hash);
+}
+
+static const IdBucket *bucket_of(const SubjectIndex *index, uint64_t hash) {
+    const IdTable *table = &index->subjects.table;
+    return table->count ? &table->buckets[hash & (table->count - 1)] : NULL;
+}
+
+void subject_index_prefetch(const SubjectIndex *index, uint64_t hash) {
+    __builtin_prefetch(bucket_of(index, hash));
+}
+
+void subject_index_prefetch_entry(const SubjectIndex *index, uint64_t hash) {
+    const IdBucket *bucket = bucket_of(index, hash);
+    uint8_t tag = tag_of(hash);
+    for (unsigned i = 0; bucket && i < BUCKET_IDS; i++)
+        if (bucket->tags[i] == tag && !index->below) {
+            const char *entry = slab_at(index, bucket->ids[i]);
+            __builtin_prefetch(entry);
+            __builtin_prefetch(entry + 32); /* its text, should that begin a line */
+            return;
+        }
+}
+
 SubjectId subject_index_find(SubjectIndex *index, Slice subject) {
     uint64_t hash = hash_slice(subject);
     SubjectId id = hash_find(&index->subjects, index, key_of_subject, (IdKey){subject, 0}, hash);

@@ -80,6 +80,13 @@ void subject_index_done(SubjectIndex *index);
 
 /* 0 when there is none (an emptied one may still be found, with count 0). */
 SubjectId subject_index_find(SubjectIndex *index, Slice subject);
+/* The same on the heap alone, hash being hash_slice(subject). Never touches a mapped run. */
+SubjectId subject_index_find_hashed(const SubjectIndex *index, Slice subject, uint64_t hash);
+
+/* That will be asked for: begin to bring the way to it into the processor's caches; first one, some
+ * time later the other. */
+void subject_index_prefetch(const SubjectIndex *index, uint64_t hash);
+void subject_index_prefetch_entry(const SubjectIndex *index, uint64_t hash);
 
 /* Finds or makes it, with count 0: the caller adds to it at once. subject is at most 65535 bytes.
  */
