@@ -97,7 +97,7 @@ char *conn_reserve(Conn *conn, size_t n) {
 
 /* n bytes were added to the last chunk. A blocked connection is in another list, so it is not
  * listed here. */
-static void added(Conn *conn, size_t n) {
+static inline void added(Conn *conn, size_t n) {
     WorkerLoop *loop = conn->home->loop;
     conn->pending_bytes += n;
     loop->out.pending += n;

@@ -28,8 +28,43 @@ static inline char *put(char *to, Slice text) {
     return to + text.len;
 }
 
+/* The same for what is short mostly: no call, two moves that overlap. */
+static inline char *put_short(char *to, Slice text) {
+    const char *from = text.ptr;
+    size_t n = text.len;
+    if (n > 16)
+        return put(to, text);
+    if (n >= 8) {
+        uint64_t first, last;
+        memcpy(&first, from, 8);
+        memcpy(&last, from + n - 8, 8);
+        memcpy(to, &first, 8);
+        memcpy(to + n - 8, &last, 8);
+    } else if (n >= 4) {
+        uint32_t first, last;
+        memcpy(&first, from, 4);
+        memcpy(&last, from + n - 4, 4);
+        memcpy(to, &first, 4);
+        memcpy(to + n - 4, &last, 4);
+    } else if (n) {
+        char middle = from[n / 2], last = from[n - 1];
+        to[0] = from[0];
+        to[n / 2] = middle;
+        to[n - 1] = last;
+    }
+    return to + n;
+}
+
 static inline char *put_u64(char *to, uint64_t value) {
-    return to + u64_to_decimal(value, to);
+    if (value >= 1000)
+        return to + u64_to_decimal(value, to);
+    unsigned small = (unsigned)value;
+    if (small >= 100)
+        *to++ = (char)('0' + small / 100);
+    if (small >= 10)
+        *to++ = (char)('0' + small / 10 % 10);
+    *to++ = (char)('0' + small % 10);
+    return to;
 }
 
 /* "MSG subject sid [reply] size" or "HMSG subject sid [reply] header-size size", without its line
@@ -45,12 +80,12 @@ static inline char *put_line(char *to, Slice subject, Slice sid, Slice reply, si
         memcpy(to, "MSG ", 4);
         to += 4;
     }
-    to = put(to, subject);
+    to = put_short(to, subject);
     *to++ = ' ';
-    to = put(to, sid);
+    to = put_short(to, sid);
     *to++ = ' ';
     if (reply.len) {
-        to = put(to, reply);
+        to = put_short(to, reply);
         *to++ = ' ';
     }
     if (header_len) {
