@@ -213,13 +213,7 @@ static Ref find_literal(const Interest *interest, uint64_t hash, Slice subject, 
     return 0;
 }
 
-void interest_match(Interest *interest, Slice literal, Matched *out) {
-    out->at = out->own;
-    out->len = 0;
-    out->cap = MATCHED_AT_HAND;
-    interest->matches++;
-
-    uint64_t hash = hash_slice(literal);
+static void match_hashed(Interest *interest, uint64_t hash, Slice literal, Matched *out) {
     uint32_t at;
     if (interest->pattern_count == 0) {
         interest->cache_hits++;
@@ -241,6 +235,45 @@ void interest_match(Interest *interest, Slice literal, Matched *out) {
     bool is_cheap = walk(interest, literal, out) <= WALK_CHEAP_NODES;
     if (!is_cheap || match_cache_takes_cheap(&interest->cache))
         match_cache_offer(&interest->cache, hash, literal, out->at, out->len);
+}
+
+static bool match_last(const LastMatch *last, Slice literal, Matched *out) {
+    if (last->subject_len != literal.len || literal.len == 0 ||
+        memcmp(last->subject, literal.ptr, literal.len) != 0)
+        return false;
+    for (unsigned i = 0; i < last->ref_count; i++)
+        out->own[i] = last->refs[i];
+    out->len = last->ref_count;
+    return true;
+}
+
+static void remember(LastMatch *last, uint32_t hash, Slice literal, const Matched *matched) {
+    if (last->seen != hash) {
+        last->seen = hash;
+        return;
+    }
+    if (literal.len > LAST_SUBJECT_MAX || matched->len > LAST_REFS_MAX)
+        return;
+    last->subject_len = (uint16_t)literal.len;
+    last->ref_count = (uint16_t)matched->len;
+    if (literal.len)
+        memcpy(last->subject, literal.ptr, literal.len);
+    for (size_t i = 0; i < matched->len; i++)
+        last->refs[i] = matched->at[i];
+}
+
+void interest_match(Interest *interest, Slice literal, Matched *out) {
+    out->at = out->own;
+    out->len = 0;
+    out->cap = MATCHED_AT_HAND;
+    interest->matches++;
+    if (match_last(&interest->last, literal, out)) {
+        interest->cache_hits++;
+        return;
+    }
+    uint64_t hash = hash_slice(literal);
+    match_hashed(interest, hash, literal, out);
+    remember(&interest->last, ref_hash(hash), literal, out);
 }
 
 Ref interest_exact(Interest *interest, Slice subject) {
@@ -475,8 +508,9 @@ static Ref get(const Interest *interest, const Place *place) {
     return place->is_tail ? place->node->tail : place->node->here;
 }
 
-/* Also tells the cache. */
+/* Also tells the caches. */
 static void put(Interest *interest, const Place *place, Slice subject, Ref ref) {
+    interest->last.subject_len = 0;
     if (place->node == NULL) {
         match_cache_drop(&interest->cache, place->hash, subject);
         if (!place->is_there)

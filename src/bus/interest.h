@@ -37,6 +37,17 @@ struct TrieNode {
     char token[];
 };
 
+/* Of a subject that was asked for twice in a row, what covers it: as long as one inbox, one deliver
+ * subject gets many messages, it is not hashed and looked up for each. Any change ends it. */
+enum { LAST_SUBJECT_MAX = 64, LAST_REFS_MAX = 4 };
+typedef struct LastMatch {
+    uint32_t seen;        /* hash of the subject that was asked for last */
+    uint16_t subject_len; /* 0 = nothing is known */
+    uint16_t ref_count;
+    Ref refs[LAST_REFS_MAX];
+    char subject[LAST_SUBJECT_MAX];
+} LastMatch;
+
 struct Interest {
     Busy *busy;
     RefTable literals;
@@ -44,6 +55,7 @@ struct Interest {
     TrieNode *root;
     size_t pattern_count;
     MatchCache cache;
+    LastMatch last;
     uint64_t matches, cache_hits;
 };
 

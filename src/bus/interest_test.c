@@ -132,9 +132,11 @@ static void sum_remote(Ref ref, uint64_t plain[WORKERS], uint64_t queued[WORKERS
     }
 }
 
+/* One subject is asked for again and again, whatever changes meanwhile. */
 static void check_match(Model *model) {
-    char text[TEXT];
-    random_subject(&model->rand, text, false);
+    char text[TEXT] = "a.b";
+    if (rand_below(&model->rand, 3) == 0)
+        random_subject(&model->rand, text, false);
     Slice subject = slice_of_text(text);
     Sums want = {0}, got = {0};
     uint64_t want_plain[WORKERS] = {0}, want_queued[WORKERS] = {0}, plain[WORKERS] = {0},
@@ -269,6 +271,35 @@ static void subjects_with_empty_tokens_match_nothing(void **state) {
     interest_done(&interest);
 }
 
+static void a_subject_asked_for_again_sees_every_change(void **state) {
+    (void)state;
+    Busy busy = {0};
+    Interest interest;
+    interest_init(&interest, &busy);
+    for (int with_patterns = 0; with_patterns < 2; with_patterns++) {
+        size_t others = 0;
+        if (with_patterns)
+            interest_add(&interest, make_sub("x.>", "", 1));
+        for (int round = 0; round < 3; round++) {
+            for (int i = 0; i < 4; i++)
+                assert_int_equal(count_matches(&interest, "a.b"), others);
+            Sub *literal = make_sub("a.b", "", 2);
+            interest_add(&interest, literal);
+            for (int i = 0; i < 4; i++)
+                assert_int_equal(count_matches(&interest, "a.b"), others + 1);
+            assert_int_equal(count_matches(&interest, "a.c"), others);
+            interest_remove(&interest, literal);
+            for (int i = 0; i < 4; i++)
+                assert_int_equal(count_matches(&interest, "a.b"), others);
+            if (with_patterns && round == 1) {
+                interest_add(&interest, make_sub("a.*", "", 3));
+                others++;
+            }
+        }
+    }
+    interest_done(&interest);
+}
+
 static void one_time_subjects_do_not_enter_the_cache_and_hot_ones_stay(void **state) {
     (void)state;
     Busy busy = {0};
@@ -365,6 +396,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_sequence_of_changes_matches_like_a_plain_list),
         cmocka_unit_test(subjects_with_empty_tokens_match_nothing),
+        cmocka_unit_test(a_subject_asked_for_again_sees_every_change),
         cmocka_unit_test(an_empty_token_is_found_wherever_it_is),
         cmocka_unit_test(one_time_subjects_do_not_enter_the_cache_and_hot_ones_stay),
         cmocka_unit_test(the_cache_is_bounded),
