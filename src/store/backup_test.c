@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -192,6 +193,35 @@ static void a_checkpoint_that_knows_more_is_not_taken(void **state) {
     restore_at(1000, 1, 0);
 }
 
+static void check_file(const char *dir, const char *name, Slice want) {
+    char *bytes = NULL;
+    size_t len = 0;
+    CLEANUP(path_free) char *path = path_join(dir, name);
+    assert_int_equal(disk_read_file(path, 1 << 20, &bytes, &len), OK);
+    assert_true(slice_equal(slice_from(bytes, len), want));
+    mem_free(bytes);
+}
+
+static void index_runs_are_taken_along_and_brought_back(void **state) {
+    (void)state;
+    RestoreReport report;
+    RestorePoint point = {.has_time = true, .time_ns = INT64_MAX, .key = LIT("key")};
+    CLEANUP(path_free) char *idx = path_join(rig.store, "idx");
+    CLEANUP(path_free) char *run = path_join(idx, "1.3.run");
+    CLEANUP(path_free) char *unfinished = path_join(idx, "1.4.run.tmp");
+    put(1000, LIT("a"));
+    put_checkpoint(3);
+    assert_int_equal(disk_make_dirs(idx), OK);
+    assert_int_equal(disk_write_file(run, LIT("a run"), 0600), OK);
+    assert_int_equal(disk_write_file(unfinished, LIT("no run"), 0600), OK);
+    (void)back_up();
+    check_file(rig.target, "idx/1.3.run", LIT("a run"));
+    assert_int_equal(backup_restore(rig.target, rig.copy, &point, &report), OK);
+    check_file(rig.copy, "idx/1.3.run", LIT("a run"));
+    CLEANUP(path_free) char *none = path_join(rig.copy, "idx/1.4.run.tmp");
+    assert_true(access(none, F_OK) != 0);
+}
+
 static void wrong_places_are_refused(void **state) {
     (void)state;
     BackupReport report;
@@ -277,6 +307,7 @@ int main(void) {
         TEST(a_restored_log_goes_on),
         TEST(the_cut_goes_through_a_block),
         TEST(a_checkpoint_that_knows_more_is_not_taken),
+        TEST(index_runs_are_taken_along_and_brought_back),
         TEST(wrong_places_are_refused),
         TEST(damage_is_counted_and_named),
         TEST(without_its_key_an_encrypted_store_is_verified_and_restored_as_a_whole),

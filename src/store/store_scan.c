@@ -264,8 +264,9 @@ static Status copy_bytes(DiskFile *from, DiskFile *to, uint64_t size) {
     return status == OK ? disk_sync(to) : status;
 }
 
-static Status copy_file(const char *from_path, const char *to_path, uint64_t *out_bytes) {
-    CLEANUP(path_free) char *temporary = path_numbered(to_path, ".", 0, ".tmp");
+/* ERR_NOT_FOUND: the one to be copied went meanwhile. */
+static Status copy_file(const char *from_path, const char *to_path, const char *temporary,
+                        uint64_t *out_bytes) {
     DiskFile *from, *to;
     uint64_t size = 0;
     Status status = disk_open(from_path, DISK_READ, &from);
@@ -281,6 +282,8 @@ static Status copy_file(const char *from_path, const char *to_path, uint64_t *ou
     disk_close(from);
     if (status == OK)
         status = disk_rename(temporary, to_path);
+    if (status == ERR_NOT_FOUND)
+        return ERR_IO;
     if (status == OK)
         *out_bytes += size;
     return status;
@@ -295,7 +298,8 @@ static void on_folder_file(void *cookie, const char *name, bool is_dir) {
     uint64_t size = size_of(from);
     if (size == UINT64_MAX || size == size_of(to))
         return;
-    Status status = copy_file(from, to, &copy->bytes);
+    CLEANUP(path_free) char *temporary = path_join(copy->to, "copy.tmp");
+    Status status = copy_file(from, to, temporary, &copy->bytes);
     if (status != ERR_NOT_FOUND)
         copy->status = status;
 }
