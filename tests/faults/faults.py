@@ -419,7 +419,10 @@ def lost_and_misdirected_and_flipped_writes_are_never_served(context):
         try:
             async def during():
                 server.rule(WRITE, kind=kind, pattern=".log", skip=20, count=1)
-                await asyncio.sleep(0.4)
+                end = time.monotonic() + 20
+                while server.hits() == 0 and time.monotonic() < end:
+                    await asyncio.sleep(0.05)
+                await asyncio.sleep(0.1)
             run_load(server, load, during)
             must(server.hits() == 1, "the fault never happened")
             server.kill()
