@@ -7,12 +7,13 @@
 #include "bus/trace.h"
 #include "proto/json.h"
 
-enum { PICKS_AT_HAND = 8, PARTS_AT_HAND = 16 };
+enum { PICKS_AT_HAND = 8, PARTS_AT_HAND = 16, FORWARDS_AT_HAND = 8 };
 
 /* What other servers shall have of one message: told when all is known. */
 typedef struct Forwards {
     Sub **at; /* their ports in any order, a port more than once */
     size_t len, cap;
+    Sub *own[FORWARDS_AT_HAND];
 } Forwards;
 
 /* One publish under way. */
@@ -130,10 +131,20 @@ const Message *message_with_hold(const Message *message, Message *room) {
     return room;
 }
 
+static inline void forwards_init(Forwards *forwards) {
+    forwards->at = forwards->own;
+    forwards->len = 0;
+    forwards->cap = FORWARDS_AT_HAND;
+}
+
 static void forward_later(Forwards *forwards, Sub *sub) {
     if (forwards->len == forwards->cap) {
-        forwards->cap = forwards->cap ? forwards->cap * 2 : 8;
-        forwards->at = mem_realloc(forwards->at, forwards->cap * sizeof(Sub *));
+        Sub **at = mem_alloc(2 * forwards->cap * sizeof(Sub *));
+        memcpy(at, forwards->at, forwards->len * sizeof(Sub *));
+        if (forwards->at != forwards->own)
+            mem_free(forwards->at);
+        forwards->at = at;
+        forwards->cap *= 2;
     }
     forwards->at[forwards->len++] = sub;
 }
@@ -147,19 +158,23 @@ static int compare_forwards(const void *a, const void *b) {
 
 /* One message a port, with all the groups that are left to it. */
 static void forward_now(Forwards *forwards, Slice to, const Message *message, const Port *from) {
-    VEC(Slice) queues = {0};
+    Slice at_hand[FORWARDS_AT_HAND];
+    Slice *queues =
+        forwards->len > FORWARDS_AT_HAND ? mem_alloc(forwards->len * sizeof *queues) : at_hand;
     if (forwards->len > 1)
         qsort(forwards->at, forwards->len, sizeof(Sub *), compare_forwards);
     for (size_t i = 0, next; i < forwards->len; i = next) {
         Port *port = forwards->at[i]->port;
-        vec_clear(&queues);
+        size_t count = 0;
         for (next = i; next < forwards->len && forwards->at[next]->port == port; next++)
             if (forwards->at[next]->queue_len)
-                vec_push(&queues, queue_name(sub_queue(forwards->at[next])));
-        port->ops->forward(port, &(Forwarding){to, message, from, queues.at, queues.len});
+                queues[count++] = queue_name(sub_queue(forwards->at[next]));
+        port->ops->forward(port, &(Forwarding){to, message, from, queues, count});
     }
-    vec_done(&queues);
-    mem_free(forwards->at);
+    if (queues != at_hand)
+        mem_free(queues);
+    if (forwards->at != forwards->own)
+        mem_free(forwards->at);
 }
 
 /* Delivery. The port may remove its subscriptions in it, this one too. */
@@ -485,7 +500,7 @@ static size_t fan_out(Account *account, Slice to, const Message *message, Port *
     fanout.is_directed = directions != NULL;
     fanout.only = directions ? directions->queues : NULL;
     fanout.only_count = directions ? directions->count : 0;
-    fanout.forwards = (Forwards){0};
+    forwards_init(&fanout.forwards);
     fanout.receivers = 0;
     fanout.workers = (WorkerSet){0};
     fanout.has_workers = false;
@@ -575,10 +590,15 @@ static void deliver_arrived_pick(Arrival *arrival, const Matched *matched, Slice
 void bus_deliver_from(Account *account, unsigned from, Slice to, const Message *message,
                       Slice packed_picks) {
     Bus *bus = account->bus;
-    Arrival arrival = {account, from, to, message, {0}};
+    Arrival arrival;
     Matched matched;
     Slice queue;
 
+    arrival.account = account;
+    arrival.from = from;
+    arrival.to = to;
+    arrival.message = message;
+    forwards_init(&arrival.forwards);
     interest_match(&account->interest, to, &matched);
     busy_enter(bus);
     for (size_t i = 0; i < matched.len; i++)

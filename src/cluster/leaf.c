@@ -309,8 +309,7 @@ void leaf_on_error_line(LeafConn *leaf, Slice text) {
                  "to reconnect for 5s");
     } else if (has(text, LIT("Permissions Violation"))) {
         leaf->reconnect_delay_ns = LEAF_LONG_DELAY_NS;
-    }
-    leaf_close(leaf, "Parse Error", NULL);
+    } /* whether it goes on is the other side's decision */
 }
 
 /* Input. */

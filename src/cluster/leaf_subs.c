@@ -44,6 +44,11 @@ static bool is_of_jetstream(Slice subject) {
            slice_starts_with(subject, LIT("$OBJ."));
 }
 
+static bool is_full(const LeafConn *leaf) {
+    uint64_t max = leaf->leafnodes->facts->max_subs;
+    return max && leaf->subs.len >= max;
+}
+
 static void refuse(LeafConn *leaf, Slice subject) {
     leaf->reconnect_delay_ns = LEAF_LONG_DELAY_NS;
     LEAF_LOG(leaf, LOG_ERROR, "Subscription Violation on \"%.*s\" - Check other side configuration",
@@ -75,6 +80,9 @@ void leaf_on_sub(LeafConn *leaf, const LeafOp *op) {
         leaf_send_error(leaf, "Invalid Subscription");
     } else if (slice_equal(op->subject, leaf_loop_subject(leaf->account))) {
         leaf_handle_loop(leaf, true);
+    } else if (is_full(leaf) && !map_get(&leaf->subs, key)) {
+        LEAF_LOG(leaf, LOG_ERROR, "maximum subscriptions exceeded");
+        leaf_send_error(leaf, "maximum subscriptions exceeded");
     } else if (!is_permitted(leaf, op->subject, &may_match) && !is_of_jetstream(op->subject)) {
         refuse(leaf, op->subject);
     } else {

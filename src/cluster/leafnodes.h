@@ -38,6 +38,7 @@ typedef struct LeafFacts {
     Slice host;                /* where it listens for leafnodes; set before leafnodes_new */
     uint16_t port;             /* 0 = it does not */
     const uint64_t *max_leafs; /* by account index, 0 = none */
+    uint64_t max_subs;         /* of a connection, 0 = none */
     /* Connections of all kinds are numbered together. On the main worker. */
     uint64_t (*next_id)(void *cookie);
     void *cookie;

@@ -69,6 +69,7 @@ static void gather_facts(Server *server) {
         .host = arena_copy(server->arena, options->leafnodes.host),
         .port = server->facts.leaf_port,
         .max_leafs = max_leafs,
+        .max_subs = options->max_subs > 0 ? (uint64_t)options->max_subs : 0,
         .next_id = next_id,
         .cookie = server,
         .offload = server->offload,
