@@ -1,4 +1,5 @@
 /* Messages, both ways. */
+#include "auth/reads.h"
 #include "cluster/leaf_private.h"
 #include "proto/json.h"
 #include "proto/subject.h"
@@ -181,6 +182,8 @@ void leaf_on_message(LeafConn *leaf, const LeafOp *op) {
         .copy = size >= LEAF_SHARED_PAYLOAD_BYTES ? &copy : NULL,
         .from = &leaf->port,
     };
+    if (op->header.len && leaf->rules.accept)
+        message.headers = reads_withhold(leaf->rules.accept, op->header, leaf->port.home->turn);
     size_t at = find_shown_subject(op->reply);
     if (at + 1 < op->reply.len) {
         message.reply = slice_first(op->reply, at);

@@ -1,11 +1,10 @@
+#include "auth/reads.h"
 #include "base/log.h"
 #include "bus/trace.h"
 #include "front/client/client_private.h"
-#include "proto/headers.h"
 #include "proto/subject.h"
 
 static bool is_permitted(Client *client, const NatsOp *op, const TraceWish *wish);
-static Slice without_reads(const Client *client, Slice headers);
 static void stall_if_congested(Client *client, Slice subject);
 
 static bool is_user_info(Slice subject) {
@@ -49,7 +48,8 @@ void client_publish(Client *client, const NatsOp *op) {
     else if (__builtin_expect(wish.is_off, 0))
         message.headers = client_trace_off(client, op->header);
     if (__builtin_expect(op->header.len && client->user->permissions, 0))
-        message.headers = without_reads(client, message.headers);
+        message.headers =
+            reads_withhold(client->user->permissions, message.headers, clients->home->turn);
     size_t receivers = bus_publish(client->account, op->subject, &message, &client->port, 0);
     if (__builtin_expect(message.trace != NULL, 0))
         trace_release(message.trace);
@@ -125,32 +125,6 @@ static bool is_permitted(Client *client, const NatsOp *op, const TraceWish *wish
     else
         return true;
     return false;
-}
-
-static const Slice want_current = LIT("HW-Want-Current");
-
-static bool is_want_current(Slice name, void *cookie) {
-    bool *has_it = cookie, is_it = slice_equal(name, want_current);
-    *has_it |= is_it;
-    return is_it;
-}
-
-/* A refusal may carry a message of the stream (docs/EXTENSIONS.md). Who publishes here is not known
- * where the stream is: its number only, unless the user may get from all streams. */
-static Slice without_reads(const Client *client, Slice headers) {
-    Permissions *permissions = client->user->permissions;
-    bool has_it = false;
-    if (slice_find_slice(headers, want_current) == headers.len ||
-        permissions_may_publish_all(permissions, LIT("$JS.API.STREAM.MSG.GET.*")))
-        return headers;
-    Buf text = {0};
-    header_copy_open(&text, headers, is_want_current, &has_it);
-    if (has_it)
-        header_append(&text, want_current, LIT("1"));
-    header_end(&text);
-    Slice copy = arena_copy(client->clients->home->turn, buf_slice(&text));
-    buf_done(&text);
-    return copy;
 }
 
 /* Who publishes faster than a receiver takes waits a moment: bounded, so that one bad receiver
