@@ -24,9 +24,10 @@ struct Checkpointer {
     JournalStore *store;
     Phase phase;
     uint64_t generation;
-    Place floor_last, floor; /* of the newest checkpoint, of the one being made */
-    uint64_t log_bytes;      /* of log between two checkpoints */
-    Place considered;        /* head of the log when it was last thought about */
+    Place floor_last, floor;        /* of the newest checkpoint, of the one being made */
+    uint64_t log_bytes;             /* of log between two checkpoints */
+    uint64_t records_last, records; /* in the log before these floors; 0 before this life */
+    Place considered;               /* head of the log when it was last thought about */
     bool is_due;
     unsigned requested; /* that many more, at once */
     CheckpointWriter *writer;
@@ -130,6 +131,14 @@ uint64_t checkpointer_generation(const Checkpointer *checkpointer) {
     return checkpointer->generation;
 }
 
+/* What a start would have to replay is much. */
+static bool has_grown(const Checkpointer *checkpointer) {
+    const Log *log = checkpointer->store->log;
+    return log_bytes_after(log, checkpointer->floor_last) >= checkpointer->log_bytes ||
+           log_records(log) - checkpointer->records_last >=
+               checkpointer->log_bytes / JOURNAL_CHECKPOINT_RECORD_SHARE;
+}
+
 void checkpointer_consider(Checkpointer *checkpointer) {
     if (checkpointer->phase != PHASE_IDLE)
         return;
@@ -139,8 +148,7 @@ void checkpointer_consider(Checkpointer *checkpointer) {
     if (head - checkpointer->considered < checkpointer_step(checkpointer) && !checkpointer->is_due)
         return;
     checkpointer->considered = head;
-    if (checkpointer->is_due ||
-        log_bytes_after(log, checkpointer->floor_last) >= checkpointer->log_bytes)
+    if (checkpointer->is_due || has_grown(checkpointer))
         begin(checkpointer);
 }
 
@@ -198,6 +206,7 @@ static void begin(Checkpointer *checkpointer) {
     checkpointer->phase = PHASE_SAVING;
     checkpointer->requested -= checkpointer->requested > 0;
     checkpointer->is_due = checkpointer->requested > 0;
+    checkpointer->records = log_records(store->log);
     checkpointer->floor = log_head(store->log);
     vec_clear(&checkpointer->runs);
     checkpointer->writer =
@@ -392,6 +401,7 @@ static void write_done(Worker *here, OffloadJob *job) {
     if (write->status == OK) {
         checkpointer->generation++;
         checkpointer->floor_last = checkpointer->floor;
+        checkpointer->records_last = checkpointer->records;
         vec_clear(&checkpointer->runs_last);
         for (size_t i = 0; i < checkpointer->runs.len; i++)
             vec_push(&checkpointer->runs_last, checkpointer->runs.at[i]);

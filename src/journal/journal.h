@@ -77,6 +77,10 @@ typedef struct GroupOps {
      * never NULL. */
     void (*refused)(Group *group, const Record *record, const Ticket *ticket, Status why);
 
+    /* NULL, or recovery: an entry that will be applied soon, and what that needs can be brought
+     * near: step 0, then 1, with about 8 entries between, and before it (LogPreview). */
+    void (*soon)(const Group *group, const Record *record, unsigned step);
+
     /* Recovery: an entry at or below the index of the loaded checkpoint: only place it, if it is a
      * live message. */
     void (*place)(Group *group, const Record *record, Place place);
@@ -137,6 +141,7 @@ typedef struct JournalOptions {
                                                bytes a second, 0 = as fast as it goes */
     uint64_t clean_ns;   /* between two looks at the log's segments; 0 = default 1 s */
     bool is_not_cleaned; /* segments are given up only when nothing in them is live */
+    bool is_read_ahead;  /* recovery has a thread that reads the log ahead */
     Offload *offload;
     struct JournalProgress *progress; /* NULL: nobody asks */
 } JournalOptions;

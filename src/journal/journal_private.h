@@ -17,6 +17,9 @@ enum {
     /* A checkpoint is made when the log has grown by this: a start reads no more than about that.
      */
     JOURNAL_CHECKPOINT_LOG_BYTES = 256 * 1024 * 1024,
+    /* Likewise when so many records were written: as many as bytes / this. Small ones take longer
+       to replay than to read. */
+    JOURNAL_CHECKPOINT_RECORD_SHARE = 256,
     /* A group keeps a message in the checkpoint for so many bytes of log between two of them. */
     JOURNAL_INLINE_SHARE = 32 * 1024,
     /* A checkpoint saves groups until one of these is passed, then lets the turn end. */

@@ -7,7 +7,7 @@
 #include "journal/journal_private.h"
 #include "journal/scrubber.h"
 
-enum { REPLAY_BUFFER_BYTES = 256 * 1024 };
+enum { REPLAY_BUFFER_BYTES = 256 * 1024, CATALOGUE_GROUP = 0 };
 
 typedef struct Replay {
     JournalStore *store;
@@ -22,6 +22,7 @@ typedef struct Replay {
     /* Applied records are copied here: what apply keeps must not keep a whole segment. */
     Shared *buffer;
     size_t buffer_used;
+    Group *near; /* of the last record; NULL = not known. The catalogue's entries end groups */
 } Replay;
 
 /* Two segments, or on small disks a twentieth. */
@@ -52,6 +53,7 @@ Status journal_store_open(const JournalOptions *options, Worker **all, LogReport
         .sync_interval_ns = options->sync_interval_ns,
         .cipher = options->cipher,
         .free_low_bytes = space_to_leave(options),
+        .is_read_ahead = options->is_read_ahead,
         .offload = options->offload,
         .recovered = options->progress ? &options->progress->done : NULL,
         .to_recover = options->progress ? &options->progress->total : NULL,
@@ -186,14 +188,28 @@ static void note_unknown(Replay *replay, const Record *record, Place at) {
     replay->is_newer = true;
 }
 
+static Group *group_of(Replay *replay, const Record *record) {
+    if (!replay->near || replay->near->id != record->group)
+        replay->near = replay->recovery->find(replay->recovery->cookie, record->group);
+    return replay->near;
+}
+
+static void on_soon(void *cookie, const Record *record, unsigned step) {
+    Group *group = group_of(cookie, record);
+    if (group && !group->is_memory && group->ops->soon && record->index > group->index_loaded)
+        group->ops->soon(group, record, step);
+}
+
 static void on_record(void *cookie, const Record *record, Place at, uint64_t damaged_bytes) {
     Replay *replay = cookie;
-    const JournalRecovery *recovery = replay->recovery;
     if (damaged_bytes) {
+        replay->near = NULL;
         on_damage(replay, record, at, damaged_bytes);
         return;
     }
-    Group *group = recovery->find(recovery->cookie, record->group);
+    Group *group = group_of(replay, record);
+    if (record->group == CATALOGUE_GROUP)
+        replay->near = NULL;
     if (group == NULL || group->is_memory)
         return;
     if (!record_type_is_known((uint8_t)record->type) ||
@@ -266,7 +282,7 @@ Status journal_store_recover(JournalStore *store, const JournalRecovery *recover
     journal_progress_enter(store->progress, STAGE_LOG);
     if (status == OK) {
         Buf text = store->report->text;
-        status = log_recover(store->log, replay.from, on_record, &replay, store->report);
+        status = log_recover(store->log, replay.from, on_record, on_soon, &replay, store->report);
         buf_append(&text, buf_slice(&store->report->text));
         buf_done(&store->report->text);
         store->report->text = text;

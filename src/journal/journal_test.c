@@ -643,6 +643,30 @@ static void checkpoints_free_the_log_and_are_what_a_restart_begins_with(void **s
     assert_true(damaged_bytes == 0);
 }
 
+static void checkpoints_are_made_of_many_small_entries_too(void **state) {
+    (void)state;
+    open_store(1024 * 1024);
+    Tally *one = tally_new(1, 0, false);
+    start();
+    /* 2.8 MB, of the 4 MB after which size would count. */
+    for (uint64_t i = 1; i <= 50000; i++) {
+        append(one, i);
+        if (i % 1000 == 0)
+            turns_until_applied(one);
+    }
+    for (int i = 0; i < 1000; i++)
+        for (unsigned k = 0; k <= WORKERS; k++)
+            worker_turn(all[k], false);
+    close_store();
+
+    open_store(1024 * 1024);
+    one = tally_new(1, 0, false);
+    start();
+    assert_true(one->group.index_loaded > 0);
+    assert_true(one->entries == 50000 && one->group.index_last == 50000);
+    close_store();
+}
+
 static void a_worker_that_sleeps_makes_checkpoints_of_what_others_write(void **state) {
     (void)state;
     open_store(1024 * 1024);
@@ -840,6 +864,7 @@ int main(void) {
         TEST(an_entry_that_is_too_large_is_refused),
         TEST(what_was_made_before_a_refusal_was_known_is_refused_too),
         TEST(checkpoints_free_the_log_and_are_what_a_restart_begins_with),
+        TEST(checkpoints_are_made_of_many_small_entries_too),
         TEST(a_worker_that_sleeps_makes_checkpoints_of_what_others_write),
         TEST(a_state_that_is_not_understood_gives_way_to_the_one_before_and_to_the_log),
         TEST(a_checkpoint_that_is_asked_for_is_made_though_little_is_new),

@@ -47,7 +47,7 @@ Status log_open(const LogOptions *options, LogVisitor *visit, void *cookie, LogR
     if (status != OK)
         return status;
     LogReport report;
-    status = log_recover(log, 0, visit, cookie, &report);
+    status = log_recover(log, 0, visit, NULL, cookie, &report);
     if (status != OK) {
         log_report_done(&report);
         log_close(log);
@@ -253,6 +253,10 @@ uint64_t log_size_of(const Log *log, uint64_t segment) {
 uint64_t log_live_bytes(const Log *log, uint64_t segment) {
     const Counter *live = counter_table_find(log->live, segment - log->base);
     return live ? counter_get(live) : 0;
+}
+
+uint64_t log_records(const Log *log) {
+    return counter_get(&log->records);
 }
 
 uint64_t log_bytes_after(const Log *log, Place after) {

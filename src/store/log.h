@@ -26,6 +26,7 @@ typedef struct LogOptions {
     CipherOptions cipher;                   /* its keys are needed until log_open_dir returned */
     struct Offload *offload;                /* for log_reader_fetch; NULL: it reads at once */
     struct Counter *recovered, *to_recover; /* segments, while log_recover runs; NULL: not told */
+    bool is_read_ahead;      /* log_recover has a thread that reads what comes next */
     bool is_ack_before_sync; /* the mutation that simulation must catch; never set by the server */
 } LogOptions;
 
@@ -41,6 +42,10 @@ typedef struct LogReport { /* what recovery found */
  * say, unchecked. The visitor's bytes are borrowed for the call. */
 typedef void LogVisitor(void *cookie, const Record *record, Place at, uint64_t damaged_bytes);
 
+/* NULL, or: the record will be delivered soon, after about 16 others (step 0) or 8 (step 1): what
+ * that will need can be brought near. Borrowed for the call. Not every record is told. */
+typedef void LogPreview(void *cookie, const Record *record, unsigned step);
+
 /* ERR_BUSY: another process has the directory. ERR_VERSION: written by a newer version, or not
  * ours: untouched. ERR_DENIED: encrypted, and the key is missing or wrong, or is lost with both
  * copies of SUPER: untouched. ERR_IO, ERR_FULL. Does not start the thread. */
@@ -51,8 +56,8 @@ MUST_CHECK Status log_open(const LogOptions *options, LogVisitor *visit, void *c
 MUST_CHECK Status log_open_dir(const LogOptions *options, Log **out_log);
 /* Records before `from` need not be delivered, and segments that end before it are not read (unless
  * the newest block is in them): 0 = everything. */
-MUST_CHECK Status log_recover(Log *log, Place from, LogVisitor *visit, void *cookie,
-                              LogReport *out_report);
+MUST_CHECK Status log_recover(Log *log, Place from, LogVisitor *visit, LogPreview *soon,
+                              void *cookie, LogReport *out_report);
 void log_report_done(LogReport *report);
 
 /* After log_stop, or without log_start. Chunks submitted and not committed are lost: their owner
@@ -160,6 +165,8 @@ bool log_is_complete(const Log *log);
 Place log_floor(const Log *log);
 /* Bytes of segments from `after` up to the head. Any thread. */
 uint64_t log_bytes_after(const Log *log, Place after);
+/* Records that log_recover delivered and that were written since. Any thread. */
+uint64_t log_records(const Log *log);
 uint64_t log_segment_bytes(const Log *log);
 /* Of one segment: its size, 0 when there is none of that number (any more); what is live in it. Any
  * thread. */

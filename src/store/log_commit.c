@@ -231,6 +231,7 @@ static bool sync_block(Log *log) {
 
 static void advance(Log *log, const BlockHead *head) {
     log_count_commit(log, head, block_bytes(head->body_len));
+    (void)counter_add(&log->records, head->record_count);
     log->offset += block_bytes(head->body_len);
     log->previous = head->head_checksum;
     log->number_next++;

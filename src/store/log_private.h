@@ -106,6 +106,7 @@ struct Log {
     bool is_resuming;
 
     /* Any thread. */
+    Counter records; /* read by this life's recovery and written since */
     Counter head, floor, bytes_used, spare_bytes, is_full, is_tight, is_failed;
     LogCounts counts;
     Counter wakes;                     /* wake mails on their way: one is enough */

@@ -15,24 +15,23 @@
 #include "io/clock.h"
 #include "store/bad.h"
 #include "store/log_private.h"
+#include "store/log_scan.h"
 #include "store/path.h"
 #include "store/salvage.h"
 
-typedef struct FoundBlock {
-    BlockHead head;
-    bool is_body_good, are_heads_good;
-} FoundBlock;
-
-typedef VEC(FoundBlock) FoundBlocks;
+enum {
+    SOON_MAX = 16, /* records told in advance; a power of two */
+    SOON_NEAR = 8, /* and again, when so many are before them */
+};
 
 typedef struct Recovery {
     Log *log;
     LogVisitor *visit;
+    LogPreview *soon; /* may be NULL */
     void *cookie;
     LogReport *report;
-    char *bytes; /* the segment being read */
-    uint64_t bytes_len;
-    FoundBlocks found;
+    LogScan scans[2];
+    LogScan *scan, *ahead; /* the segment that is gone through; the next one, being read */
     size_t tail; /* index of the last segment with a good block; segments.len when there is none */
     bool has_last;    /* a block was met */
     BlockHead last;   /* the newest one met, good or rotten */
@@ -47,8 +46,7 @@ typedef struct Recovery {
     Place from;           /* segments before its one are not read */
 } Recovery;
 
-static Status read_segment(Recovery *r, const Segment *segment);
-static void find_blocks(Recovery *r, const Segment *segment);
+static Status take_segment(Recovery *r, size_t index);
 static Status find_tail(Recovery *r);
 static Status open_cipher(Recovery *r);
 static void replay_segment(Recovery *r, size_t index);
@@ -78,11 +76,9 @@ static Status recover(Recovery *r) {
     if (log->options.to_recover)
         counter_set(log->options.to_recover, log->segments.len - first);
     for (size_t i = first; i < log->segments.len && status == OK; i++) {
-        status = read_segment(r, &log->segments.at[i]);
-        if (status != OK)
-            break;
-        find_blocks(r, &log->segments.at[i]);
-        status = open_cipher(r);
+        status = take_segment(r, i);
+        if (status == OK)
+            status = open_cipher(r);
         if (status != OK)
             break;
         replay_segment(r, i);
@@ -97,146 +93,62 @@ static Status recover(Recovery *r) {
     return status;
 }
 
-Status log_recover(Log *log, Place from, LogVisitor *visit, void *cookie, LogReport *out_report) {
+Status log_recover(Log *log, Place from, LogVisitor *visit, LogPreview *soon, void *cookie,
+                   LogReport *out_report) {
     memset(out_report, 0, sizeof *out_report);
-    Recovery r = {.log = log, .visit = visit, .cookie = cookie, .report = out_report, .from = from};
+    Recovery r = {.log = log,
+                  .visit = visit,
+                  .soon = soon,
+                  .cookie = cookie,
+                  .report = out_report,
+                  .from = from};
+    r.scan = &r.scans[0];
+    r.ahead = &r.scans[1];
     r.durable = super_durable(&log->super);
     r.epoch_max = log->super.epoch;
     r.segment_last = place_segment(log->super.floor) ? place_segment(log->super.floor) - 1 : 0;
     out_report->segments = log->segments.len;
-    Status status = recover(&r);
+    Status status = log_scan_init(r.scan, log);
+    if (status == OK)
+        status = recover(&r);
     log->is_recovered = status == OK;
+    counter_set(&log->records, out_report->records);
     cipher_stream_free(r.stream);
-    mem_free(r.bytes);
-    vec_done(&r.found);
+    log_scan_done(r.scan);
+    log_scan_done(r.ahead);
     return status;
 }
 
 /* --- reading --- */
 
-static Status read_segment(Recovery *r, const Segment *segment) {
-    enum { PIECE = 4 * 1024 * 1024 };
-    r->bytes_len = 0;
-    if (r->bytes == NULL) {
-        uint64_t largest = 0;
-        for (size_t i = 0; i < r->log->segments.len; i++)
-            if (r->log->segments.at[i].bytes > largest)
-                largest = r->log->segments.at[i].bytes;
-        if (largest > UINT64_C(1) << PLACE_OFFSET_BITS)
-            return ERR_VERSION;
-        r->bytes = mem_try_alloc(largest);
-        if (r->bytes == NULL)
-            return ERR_MEMORY;
+/* The next one is read meanwhile: it is large, and there is another processor in most places. */
+static void read_ahead(Recovery *r, size_t index) {
+    const Log *log = r->log;
+    if (index == log->segments.len || !log->options.is_read_ahead || log->is_super_lost)
+        return;
+    if (r->ahead->bytes || log_scan_init(r->ahead, r->log) == OK)
+        log_scan_begin(r->ahead, index);
+}
+
+/* r->scan is of that segment. */
+static Status take_segment(Recovery *r, size_t index) {
+    Status status = OK;
+    if (r->scan->index == index && !r->log->is_super_lost) {
+        read_ahead(r, index + 1); /* find_tail met it */
+        return OK;
     }
-    CLEANUP(path_free)
-    char *path = path_numbered(r->log->log_dir, "", segment->number, ".log");
-    DiskFile *file;
-    Status status = disk_open(path, DISK_READ, &file);
-    if (status != OK)
-        return status;
-    if (r->log->options.sync_interval_ns)
-        disk_forget(file); /* the last sync of the life before may have failed */
-    for (uint64_t at = 0; at < segment->bytes && status == OK; at += PIECE) {
-        uint64_t len = segment->bytes - at < PIECE ? segment->bytes - at : PIECE;
-        status = disk_read(file, r->bytes + at, len, at);
-        if (status == ERR_IO) {
-            /* A sector that cannot be read is damage like any other: page by page, zeros for what
-             * fails. */
-            buf_printf(&r->report->text, "read error in segment %llu near %llu\n",
-                       (unsigned long long)segment->number, (unsigned long long)at);
-            for (uint64_t page = at; page < at + len; page += BLOCK_ALIGN)
-                if (disk_read(file, r->bytes + page, BLOCK_ALIGN, page) != OK)
-                    memset(r->bytes + page, 0, BLOCK_ALIGN);
-            status = OK;
-        }
+    if (r->ahead->bytes && r->ahead->index == index) {
+        LogScan *free = r->scan;
+        r->scan = r->ahead;
+        r->ahead = free;
+        status = log_scan_wait(r->scan);
+    } else {
+        status = log_scan_read(r->scan, index);
     }
-    disk_close(file);
-    /* What was refused behind a seal is nobody's. */
-    uint64_t sealed_at = super_sealed_at(&r->log->super, segment->number);
+    buf_append(&r->report->text, buf_slice(&r->scan->text));
     if (status == OK)
-        r->bytes_len = segment->bytes < sealed_at ? segment->bytes : sealed_at;
+        read_ahead(r, index + 1);
     return status;
-}
-
-/* With SUPER lost, the first good block tells whose store this is. */
-static bool is_ours(Recovery *r, const BlockHead *head) {
-    static const uint8_t nobody[STORE_ID_BYTES];
-    Log *log = r->log;
-    if (log->is_super_lost && memcmp(log->super.store_id, nobody, STORE_ID_BYTES) == 0) {
-        memcpy(log->super.store_id, head->store_id, STORE_ID_BYTES);
-        buf_append_lit(&r->report->text, "SUPER is lost: store id taken from the log\n");
-    }
-    return memcmp(log->super.store_id, head->store_id, STORE_ID_BYTES) == 0;
-}
-
-/* A block head that belongs where its block begins, and may follow `last` (NULL: anything may). */
-static bool fits(Recovery *r, const Segment *segment, const BlockHead *head,
-                 const BlockHead *last) {
-    if (head->segment != segment->number || head->offset % BLOCK_ALIGN != 0 ||
-        head->offset >= r->bytes_len || block_bytes(head->body_len) > r->bytes_len - head->offset ||
-        head->body_len == 0)
-        return false;
-    if (last != NULL) {
-        /* Numbers rise by one per block, and there are no more blocks than pages between the two.
-         */
-        uint64_t pages = (head->offset - last->offset) / BLOCK_ALIGN;
-        if (head->number <= last->number || head->number - last->number > pages ||
-            head->epoch < last->epoch)
-            return false;
-    }
-    return is_ours(r, head);
-}
-
-/* The first block that begins at or after `at`, by either of its heads. */
-static bool find_next(Recovery *r, const Segment *segment, uint64_t at, const BlockHead *last,
-                      FoundBlock *out_block) {
-    for (uint64_t page = at; page + BLOCK_ALIGN <= r->bytes_len; page += BLOCK_ALIGN) {
-        BlockHead head;
-        if (block_head_parse(r->bytes + page, &head) && head.offset == page &&
-            fits(r, segment, &head, last)) {
-            const char *twin = r->bytes + page + block_bytes(head.body_len) - BLOCK_HEAD_BYTES;
-            bool are_equal = memcmp(twin, &head, sizeof head) == 0;
-            *out_block = (FoundBlock){.head = head, .are_heads_good = are_equal};
-            return true;
-        }
-        uint64_t end = page + BLOCK_ALIGN;
-        if (block_head_parse(r->bytes + end - BLOCK_HEAD_BYTES, &head) && head.offset >= at &&
-            head.offset <= page && fits(r, segment, &head, last) &&
-            head.offset + block_bytes(head.body_len) == end) {
-            *out_block = (FoundBlock){.head = head};
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The seals went with SUPER: the first block of a later segment tells which numbers were given
- * anew.
- */
-static void drop_refused(Recovery *r, const Segment *segment) {
-    uint64_t number = log_number_after(r->log, segment), sealed_at = UINT64_MAX;
-    while (number && r->found.len && r->found.at[r->found.len - 1].head.number >= number)
-        sealed_at = vec_pop(&r->found).head.offset;
-    if (sealed_at != UINT64_MAX && super_sealed_last(&r->log->super) < segment->number)
-        super_seal(&r->log->super, place_of(segment->number, sealed_at), number,
-                   r->log->segments.at[0].number);
-}
-
-/* Fills r->found. */
-static void find_blocks(Recovery *r, const Segment *segment) {
-    vec_clear(&r->found);
-    FoundBlock block;
-    const BlockHead *last = NULL;
-    uint64_t at = 0;
-    while (find_next(r, segment, at, last, &block)) {
-        const char *body = r->bytes + block.head.offset + BLOCK_HEAD_BYTES;
-        block.is_body_good = hash_checksum(body, block.head.body_len) == block.head.body_checksum;
-        vec_push(&r->found, block);
-        last = &r->found.at[r->found.len - 1].head;
-        at = last->offset + block_bytes(last->body_len);
-    }
-    if (r->log->is_super_lost)
-        drop_refused(r, segment);
 }
 
 /* The blocks of a segment have the same key: of the first one that tells. */
@@ -244,10 +156,10 @@ static Status open_cipher(Recovery *r) {
     cipher_stream_free(r->stream);
     r->stream = NULL;
     Status status = ERR_NOT_FOUND;
-    for (size_t i = 0; i < r->found.len && status != OK; i++) {
-        const BlockHead *head = &r->found.at[i].head;
+    for (size_t i = 0; i < r->scan->found.len && status != OK; i++) {
+        const BlockHead *head = &r->scan->found.at[i].head;
         CipherHead cipher_head;
-        status = block_find_cipher(head, r->bytes + head->offset, &cipher_head);
+        status = block_find_cipher(head, r->scan->bytes + head->offset, &cipher_head);
         if (status == OK)
             status =
                 cipher_stream_open(r->log->cipher.cipher, CIPHER_LOG, &cipher_head, &r->stream);
@@ -262,11 +174,11 @@ static Status open_cipher(Recovery *r) {
     return OK;
 }
 
-/* The block's records, decrypted in r->bytes: nothing of it may be written to disk any more. False:
- * it is not known how. */
+/* The block's records, decrypted where they were read: nothing of it may be written to disk any
+ * more. False: it is not known how. */
 static bool open_records(Recovery *r, const BlockHead *head, Slice *out_records, Place *out_start) {
     uint64_t at = head->offset + block_records_at(head);
-    char *records = r->bytes + at;
+    char *records = r->scan->bytes + at;
     *out_records = slice_from(records, block_records_len(head));
     *out_start = place_of(head->segment, at);
     if (head->version != BLOCK_VERSION_ENCRYPTED)
@@ -277,36 +189,23 @@ static bool open_records(Recovery *r, const BlockHead *head, Slice *out_records,
     return true;
 }
 
-/* Written by a later version of this program. */
-static bool holds_newer_block(Recovery *r, const Segment *segment) {
-    BlockHead head;
-    for (uint64_t at = 0; at + BLOCK_HEAD_BYTES <= r->bytes_len; at += BLOCK_ALIGN)
-        if (block_head_is_newer(r->bytes + at, &head) && head.segment == segment->number &&
-            head.offset == at && !r->log->is_super_lost &&
-            memcmp(head.store_id, r->log->super.store_id, STORE_ID_BYTES) == 0)
-            return true;
-    return false;
-}
-
 static Status find_tail(Recovery *r) {
     Log *log = r->log;
     r->tail = log->segments.len;
     for (size_t i = log->segments.len; i-- > 0 && r->tail == log->segments.len;) {
-        const Segment *segment = &log->segments.at[i];
-        Status status = read_segment(r, segment);
+        Status status = log_scan_read(r->scan, i);
+        buf_append(&r->report->text, buf_slice(&r->scan->text));
+        if (status == OK && log_scan_holds_newer(r->scan))
+            status = ERR_VERSION;
+        if (status == OK)
+            status = open_cipher(r);
         if (status != OK)
             return status;
-        if (holds_newer_block(r, segment))
-            return ERR_VERSION;
-        find_blocks(r, segment);
-        status = open_cipher(r);
-        if (status != OK)
-            return status;
-        for (size_t k = 0; k < r->found.len; k++)
-            if (r->found.at[k].is_body_good) {
+        for (size_t k = 0; k < r->scan->found.len; k++)
+            if (r->scan->found.at[k].is_body_good) {
                 r->tail = i;
-                if (r->found.at[k].head.durable > r->durable)
-                    r->durable = r->found.at[k].head.durable;
+                if (r->scan->found.at[k].head.durable > r->durable)
+                    r->durable = r->scan->found.at[k].head.durable;
             }
     }
     return OK;
@@ -318,7 +217,7 @@ static void keep_copy(Recovery *r, Place at, uint64_t len) {
     if (r->bad_bytes + len > LOG_BAD_BYTES_MAX || len == 0)
         return;
     r->bad_bytes += len;
-    bad_keep_block(r->log->bad_dir, at, r->bytes + place_offset(at), len);
+    bad_keep_block(r->log->bad_dir, at, r->scan->bytes + place_offset(at), len);
 }
 
 static void report_damage(Recovery *r, const Record *record, Place at, uint64_t bytes) {
@@ -342,13 +241,13 @@ static void deliver(Recovery *r, const Record *record, Place at) {
     r->visit(r->cookie, record, at, 0);
 }
 
-/* Brings what stands in r->bytes to disk. */
+/* Brings what stands in memory to disk. */
 static void rewrite(Recovery *r, uint64_t segment, uint64_t offset, uint64_t len) {
     CLEANUP(path_free) char *path = path_numbered(r->log->log_dir, "", segment, ".log");
     DiskFile *file;
     Status status = disk_open(path, DISK_READ | DISK_WRITE, &file);
     if (status == OK) {
-        struct iovec part = {r->bytes + offset, len};
+        struct iovec part = {r->scan->bytes + offset, len};
         status = disk_write(file, &part, 1, offset);
         if (status == OK)
             status = disk_sync(file);
@@ -360,7 +259,7 @@ static void rewrite(Recovery *r, uint64_t segment, uint64_t offset, uint64_t len
 
 /* The block is never found again. */
 static void wipe(Recovery *r, const BlockHead *head) {
-    char *start = r->bytes + head->offset;
+    char *start = r->scan->bytes + head->offset;
     uint64_t len = block_bytes(head->body_len);
     memset(start, 0, BLOCK_HEAD_BYTES);
     memset(start + len - BLOCK_HEAD_BYTES, 0, BLOCK_HEAD_BYTES);
@@ -371,7 +270,7 @@ static void wipe(Recovery *r, const BlockHead *head) {
  * the next flipped bit could cost the whole block. */
 static void repair_heads(Recovery *r, const FoundBlock *block) {
     const BlockHead *head = &block->head;
-    char *start = r->bytes + head->offset;
+    char *start = r->scan->bytes + head->offset;
     uint64_t len = block_bytes(head->body_len);
     buf_printf(&r->report->text, "segment %llu offset %llu: block head repaired from its copy\n",
                (unsigned long long)head->segment, (unsigned long long)head->offset);
@@ -415,6 +314,37 @@ static void replay_rotten(Recovery *r, const FoundBlock *block) {
     vec_done(&pieces);
 }
 
+/* Records of a block, the next few of which are told in advance. */
+typedef struct Coming {
+    Slice body;
+    Record records[SOON_MAX];
+    size_t at[SOON_MAX];
+    size_t parsed, told; /* records */
+    size_t end;          /* of what was parsed */
+    bool is_bad;         /* what lies there is no record */
+} Coming;
+
+/* False: all were told. */
+static bool coming_next(Recovery *r, Coming *coming) {
+    while (!coming->is_bad && coming->end < coming->body.len &&
+           coming->parsed - coming->told < SOON_MAX) {
+        Record *record = &coming->records[coming->parsed % SOON_MAX];
+        size_t used;
+        coming->is_bad =
+            record_parse_trusted(slice_from_at(coming->body, coming->end), record, &used) != OK;
+        if (coming->is_bad)
+            break;
+        coming->at[coming->parsed++ % SOON_MAX] = coming->end;
+        coming->end += used;
+        if (r->soon)
+            r->soon(r->cookie, record, 0);
+    }
+    size_t near = coming->told + SOON_NEAR;
+    if (r->soon && near < coming->parsed)
+        r->soon(r->cookie, &coming->records[near % SOON_MAX], 1);
+    return coming->told < coming->parsed;
+}
+
 /* The body's checksum is good: no need to sum up each record. */
 static void replay_good(Recovery *r, const FoundBlock *block) {
     const BlockHead *head = &block->head;
@@ -426,16 +356,14 @@ static void replay_good(Recovery *r, const FoundBlock *block) {
         report_lost_blocks(r, start, head->body_len, head->record_count);
         return;
     }
-    for (size_t at = 0; at < body.len;) {
-        Record record;
-        size_t used;
-        if (record_parse_trusted(slice_from_at(body, at), &record, &used) != OK) {
-            r->report->damaged_records++;
-            report_damage(r, NULL, start + at, body.len - at);
-            return;
-        }
-        deliver(r, &record, start + at);
-        at += used;
+    Coming coming = {.body = body};
+    while (coming_next(r, &coming)) {
+        const Record *record = &coming.records[coming.told % SOON_MAX];
+        deliver(r, record, start + coming.at[coming.told++ % SOON_MAX]);
+    }
+    if (coming.is_bad) {
+        r->report->damaged_records++;
+        report_damage(r, NULL, start + coming.end, body.len - coming.end);
     }
 }
 
@@ -520,15 +448,15 @@ static bool is_sealed_empty(Recovery *r, const Segment *segment) {
 static void replay_segment(Recovery *r, size_t index) {
     const Segment *segment = &r->log->segments.at[index];
     size_t last_good = SIZE_MAX;
-    for (size_t i = 0; i < r->found.len; i++)
-        if (r->found.at[i].is_body_good)
+    for (size_t i = 0; i < r->scan->found.len; i++)
+        if (r->scan->found.at[i].is_body_good)
             last_good = i;
     bool is_before_tail = r->tail < r->log->segments.len && index < r->tail;
     explain_hole(r, segment);
 
     uint64_t at = 0;
-    for (size_t i = 0; i < r->found.len; i++) {
-        const FoundBlock *block = &r->found.at[i];
+    for (size_t i = 0; i < r->scan->found.len; i++) {
+        const FoundBlock *block = &r->scan->found.at[i];
         bool is_followed = is_before_tail || (last_good != SIZE_MAX && i <= last_good);
         if (!is_followed && block->head.number > r->durable) {
             cut(r, block);
@@ -550,8 +478,8 @@ static void replay_segment(Recovery *r, size_t index) {
             replay_rotten(r, block);
         r->is_end_rotten = !block->is_body_good;
     }
-    if (is_before_tail && r->found.len == 0 && !is_sealed_empty(r, segment)) {
-        keep_copy(r, place_of(segment->number, 0), r->bytes_len);
+    if (is_before_tail && r->scan->found.len == 0 && !is_sealed_empty(r, segment)) {
+        keep_copy(r, place_of(segment->number, 0), r->scan->len);
         report_lost_blocks(r, place_of(segment->number, 0), segment->bytes, 0);
     }
 }

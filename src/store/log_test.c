@@ -305,6 +305,98 @@ static void a_segment_cut_to_nothing_is_reported_as_damage(void **state) {
     log_close(log);
 }
 
+typedef struct Told {
+    Buf text;            /* all that the visitor was told */
+    uint64_t soon[2];    /* index of the last record told in advance, in each step */
+    uint64_t in_advance; /* records that were told in both before they came */
+} Told;
+
+static void tell(void *cookie, const Record *record, Place at, uint64_t damaged_bytes) {
+    Told *told = cookie;
+    buf_printf(&told->text, "%llu %llu %llu %zu\n",
+               (unsigned long long)(record ? record->index : 0), (unsigned long long)at,
+               (unsigned long long)damaged_bytes, record ? record->payload.len : 0);
+    if (!damaged_bytes && told->soon[0] >= record->index && told->soon[1] >= record->index)
+        told->in_advance++;
+}
+
+static void tell_soon(void *cookie, const Record *record, unsigned step) {
+    Told *told = cookie;
+    assert_true(step < 2 && record->index > told->soon[step]);
+    assert_true(step == 0 || told->soon[0] >= record->index);
+    assert_int_equal(slice_equal(record->subject, LIT("a.subject")), true);
+    told->soon[step] = record->index;
+}
+
+static void recover_copy(bool is_read_ahead, Told *out_told, LogReport *out_report) {
+    char command[400], *copy = path_join(dir, "copy");
+    Log *log;
+    (void)snprintf(command, sizeof command,
+                   "rm -rf %s/copy && mkdir %s/copy && cp -r %s/log %s/SUPER.* %s/copy", dir, dir,
+                   dir, dir, dir);
+    assert_int_equal(system(command), 0);
+    if (is_encrypted) {
+        (void)snprintf(command, sizeof command, "cp %s/KEY %s/copy", dir, dir);
+        assert_int_equal(system(command), 0);
+    }
+    LogOptions opts = options();
+    opts.dir = copy;
+    opts.is_read_ahead = is_read_ahead;
+    assert_int_equal(log_open_dir(&opts, &log), OK);
+    assert_int_equal(log_recover(log, 0, tell, tell_soon, out_told, out_report), OK);
+    assert_true(log_records(log) == out_report->records);
+    log_close(log);
+    mem_free(copy);
+}
+
+static void damage(const char *name, long at) {
+    char *path = path_join(dir, name);
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, at, SEEK_SET), 0);
+    int byte = fgetc(file);
+    assert_int_equal(fseek(file, at, SEEK_SET), 0);
+    assert_int_equal(fputc(byte ^ 1, file), byte ^ 1);
+    assert_int_equal(fclose(file), 0);
+    mem_free(path);
+}
+
+static void reading_ahead_tells_the_same_as_reading_in_turn(void **state) {
+    (void)state;
+    begin();
+    LogOptions opts = options();
+    Seen seen;
+    Log *log = open_log(&opts, &seen);
+    assert_int_equal(log_start(log), OK);
+    for (unsigned i = 0; i < 200; i++) {
+        submit(log, 900, 40);
+        wait_for(i + 1);
+    }
+    assert_true(log_records(log) == 8000);
+    forget_last();
+    log_stop(log);
+    log_close(log);
+    damage("log/2.log", 100000);
+    damage("log/3.log", 4096 + 20); /* a head */
+    damage("log/4.log", 500000);
+    damage("log/4.log", 700000);
+
+    Told told[2] = {0};
+    LogReport reports[2];
+    for (unsigned i = 0; i < 2; i++)
+        recover_copy(i, &told[i], &reports[i]);
+    assert_true(slice_equal(buf_slice(&told[0].text), buf_slice(&told[1].text)));
+    assert_true(slice_equal(buf_slice(&reports[0].text), buf_slice(&reports[1].text)));
+    assert_true(reports[0].records == reports[1].records && reports[0].records > 7000);
+    assert_true(reports[0].damaged_records > 0);
+    assert_true(reports[0].damaged_records == reports[1].damaged_records);
+    assert_true(told[1].in_advance > 5000 && told[0].in_advance == told[1].in_advance);
+    for (unsigned i = 0; i < 2; i++) {
+        buf_done(&told[i].text);
+        log_report_done(&reports[i]);
+    }
+}
+
 static void on_fetched(void *cookie, Status status) {
     (void)cookie;
     fetched = status;
@@ -394,6 +486,7 @@ int main(void) {
         TEST(somebody_elses_directory_is_left_alone),
         TEST(unknown_files_are_set_aside),
         TEST(a_segment_cut_to_nothing_is_reported_as_damage),
+        TEST(reading_ahead_tells_the_same_as_reading_in_turn),
         TEST(the_reader_finds_new_records_in_memory_and_old_ones_on_disk),
     };
     int failed = cmocka_run_group_tests_name("plain", tests, NULL, NULL);

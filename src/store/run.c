@@ -315,6 +315,24 @@ bool run_find(const Run *run, Slice subject, uint32_t *out_ordinal) {
     return false;
 }
 
+void run_soon(const Run *run, Slice subject, unsigned step) {
+    uint64_t hash = hash_checksum(subject.ptr, subject.len);
+    const RunBucket *buckets = section(run, RUN_HASH);
+    const RunBucket *bucket = &buckets[run_bucket_of(hash, run->head.bucket_count)];
+    if (step == 0) {
+        __builtin_prefetch(bucket);
+        return;
+    }
+    uint8_t tag = run_tag_of(hash);
+    for (unsigned i = 0; i < RUN_BUCKET_IDS; i++)
+        if (bucket->tags[i] == tag) {
+            const char *text = text_block(run, bucket->ids[i] / RUN_TEXT_BLOCK);
+            __builtin_prefetch(text);
+            __builtin_prefetch(text + 64);
+            return;
+        }
+}
+
 void run_subject(const Run *run, uint32_t ordinal, RunSubject *out_subject) {
     uint32_t block = ordinal / RUN_STATE_BLOCK, i = ordinal % RUN_STATE_BLOCK;
     uint32_t left = run->head.subject_count - block * RUN_STATE_BLOCK;

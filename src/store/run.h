@@ -77,6 +77,9 @@ bool run_page_places(const Run *run, const RunPage *page, Place *out_least, Plac
 
 /* False when there is none. O(1), one or two cache misses. */
 bool run_find(const Run *run, Slice subject, uint32_t *out_ordinal);
+/* It will be looked for soon: brings its bucket near (step 0), or, some time later, the text that
+ * stands there (step 1). */
+void run_soon(const Run *run, Slice subject, unsigned step);
 /* ordinal < run_subject_count. */
 void run_subject(const Run *run, uint32_t ordinal, RunSubject *out_subject);
 /* Clears *out. */

@@ -142,6 +142,7 @@ static Status open_store(const JetStreamOptions *options, Worker **all, JournalS
         .progress = options->progress,
         .clean_ns = options->clean_ns,
         .is_not_cleaned = options->is_not_cleaned,
+        .is_read_ahead = !options->is_stepped,
         .offload = options->offload,
     };
     LogReport report = {0};

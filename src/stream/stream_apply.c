@@ -456,6 +456,13 @@ static void on_apply(Group *group, const Record *record, Place place, Shared *ho
         stream_awaits_check(stream);
 }
 
+/* Most of the time of a replay would be waited for memory. */
+static void on_soon(const Group *group, const Record *record, unsigned step) {
+    const Stream *stream = (const Stream *)group;
+    if (record->type == RECORD_PUBLISH)
+        subject_index_soon(&stream->parts->subjects, record->subject, step);
+}
+
 static ApiError refusal(Stream *stream, Status why) {
     if (why == ERR_FULL)
         return api_error(JSStorageResourcesExceededErr);
@@ -534,6 +541,7 @@ static void on_refused(Group *group, const Record *record, const Ticket *ticket,
 const GroupOps stream_group_ops = {
     .apply = on_apply,
     .refused = on_refused,
+    .soon = on_soon,
     .place = stream_place,
     .place_damaged = stream_place_damaged,
     .lost = stream_lost,

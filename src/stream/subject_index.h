@@ -88,6 +88,10 @@ SubjectId subject_index_find_hashed(const SubjectIndex *index, Slice subject, ui
 void subject_index_prefetch(const SubjectIndex *index, uint64_t hash);
 void subject_index_prefetch_entry(const SubjectIndex *index, uint64_t hash);
 
+/* subject will be looked for soon: brings its buckets near (step 0), or, some time later, what they
+ * lead to (step 1). Changes nothing. */
+void subject_index_soon(const SubjectIndex *index, Slice subject, unsigned step);
+
 /* Finds or makes it, with count 0: the caller adds to it at once. subject is at most 65535 bytes.
  */
 SubjectId subject_index_add(SubjectIndex *index, Slice subject);

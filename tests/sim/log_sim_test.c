@@ -368,7 +368,7 @@ static bool open_log(void) {
     for (size_t i = 0; i < world->entries.len; i++)
         world->entries.at[i].is_seen = false;
     LogReport report;
-    status = log_recover(world->log, 0, on_record, NULL, &report);
+    status = log_recover(world->log, 0, on_record, NULL, NULL, &report);
     TELL("open: %s, %llu blocks, %llu records, floor %llx\n%s", status_text(status),
          (unsigned long long)report.blocks, (unsigned long long)report.records,
          (unsigned long long)world->floor, buf_text(&report.text));

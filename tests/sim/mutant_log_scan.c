@@ -17,7 +17,7 @@ static bool head_parse_or_not(const char *at, BlockHead *out_head) {
 
 #define hash_checksum(bytes, len)      checksum_or_not(bytes, len, block.head.body_checksum)
 #define block_head_parse(at, out_head) head_parse_or_not(at, out_head)
-#include "store/log_recovery.c"
+#include "store/log_scan.c"
 
 /* A new store, a new log. */
 void mutant_forget_bad(void);
