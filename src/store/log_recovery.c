@@ -47,6 +47,7 @@ typedef struct Recovery {
 } Recovery;
 
 static Status take_segment(Recovery *r, size_t index);
+static void read_ahead(Recovery *r, size_t index);
 static Status find_tail(Recovery *r);
 static Status open_cipher(Recovery *r);
 static void replay_segment(Recovery *r, size_t index);
@@ -54,21 +55,29 @@ static void judge_end(Recovery *r);
 static void explain_hole(Recovery *r, const Segment *segment);
 static Status continue_log(Recovery *r);
 
+static size_t first_from(const Recovery *r) {
+    const Log *log = r->log;
+    size_t first = 0;
+    while (first < log->segments.len && log->segments.at[first].number < place_segment(r->from))
+        first++;
+    return first;
+}
+
 /* The newest block must be met in any case: what comes next continues it. */
 static size_t first_to_read(const Recovery *r) {
     const Log *log = r->log;
-    size_t first = 0;
+    size_t first = first_from(r);
     if (r->tail == log->segments.len)
         return 0;
-    while (first < r->tail && log->segments.at[first].number < place_segment(r->from))
-        first++;
-    return first;
+    return first < r->tail ? first : r->tail;
 }
 
 static Status recover(Recovery *r) {
     Log *log = r->log;
     if (log->is_super_half)
         buf_append_lit(&r->report->text, "one SUPER copy is damaged, the other one is good\n");
+    if (first_from(r) + 1 < log->segments.len) /* find_tail reads the last one */
+        read_ahead(r, first_from(r));
     Status status = find_tail(r);
     size_t first = first_to_read(r);
     for (size_t i = 0; i < first; i++)
@@ -124,7 +133,9 @@ Status log_recover(Log *log, Place from, LogVisitor *visit, LogPreview *soon, vo
 /* The next one is read meanwhile: it is large, and there is another processor in most places. */
 static void read_ahead(Recovery *r, size_t index) {
     const Log *log = r->log;
-    if (index == log->segments.len || !log->options.is_read_ahead || log->is_super_lost)
+    bool has_begun = r->ahead->bytes && r->ahead->index == index;
+    if (index >= log->segments.len || !log->options.is_read_ahead || log->is_super_lost ||
+        has_begun)
         return;
     if (r->ahead->bytes || log_scan_init(r->ahead, r->log) == OK)
         log_scan_begin(r->ahead, index);

@@ -48,7 +48,9 @@ static void read_ahead(void *cookie) {
 }
 
 void log_scan_begin(LogScan *scan, size_t index) {
-    ASSERT(!scan->thread && !scan->log->is_super_lost);
+    ASSERT(!scan->log->is_super_lost);
+    thread_join(scan->thread); /* what it reads is not wanted any more */
+    scan->thread = NULL;
     scan->index = index;
     if (thread_start("recovery-read", read_ahead, scan, &scan->thread) != OK)
         read_ahead(scan);

@@ -34,8 +34,8 @@ void log_scan_done(LogScan *scan);
 /* Reads segment index and finds its blocks. Sets log->super.store_id, and seals, when SUPER is
  * lost. */
 MUST_CHECK Status log_scan_read(LogScan *scan, size_t index);
-/* The same on a thread of its own, until log_scan_wait; at once when there is none to be had. Not
- * when SUPER is lost. */
+/* The same on a thread of its own, until log_scan_wait; at once when there is none to be had. Waits
+ * first for what was begun before. Not when SUPER is lost. */
 void log_scan_begin(LogScan *scan, size_t index);
 MUST_CHECK Status log_scan_wait(LogScan *scan);
 

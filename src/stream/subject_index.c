@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "io/io_memory.h"
 #include "proto/subject.h"
 #include "stream/subject_base.h"
 #include "stream/subject_index_private.h"
@@ -14,8 +15,9 @@
 enum {
     BUCKET_IDS = 12,
     BUCKET_FULL = 10, /* on average, when the table grows */
-    MOVE_STEP = 2,    /* buckets of the old table moved with each insertion */
-    MOVE_AHEAD = 4,   /* buckets whose texts are brought near before their turn */
+    TABLE_LARGE_BYTES = 2 * 1024 * 1024,
+    MOVE_STEP = 2,  /* buckets of the old table moved with each insertion */
+    MOVE_AHEAD = 4, /* buckets whose texts are brought near before their turn */
 };
 #define IN_RING (1u << 31)
 
@@ -61,14 +63,28 @@ static uint8_t tag_of(uint64_t hash) {
     return tag ? tag : 1;
 }
 
+static bool is_table_large(size_t count) {
+    return count * sizeof(IdBucket) >= TABLE_LARGE_BYTES;
+}
+
+/* A look-up goes anywhere in it: a large one lies in huge pages where there are any. */
 static void table_new(IdTable *table, size_t count) {
+    if (is_table_large(count)) {
+        table->memory = io_memory_new(count * sizeof(IdBucket));
+        table->buckets = table->memory;
+        table->count = count;
+        return;
+    }
     *table = (IdTable){.memory = mem_zalloc((count + 1) * sizeof(IdBucket)), .count = count};
     uintptr_t at = (uintptr_t)table->memory;
     table->buckets = (void *)((at + sizeof(IdBucket) - 1) / sizeof(IdBucket) * sizeof(IdBucket));
 }
 
 static void table_done(IdTable *table) {
-    mem_free(table->memory);
+    if (is_table_large(table->count))
+        io_memory_free(table->memory, table->count * sizeof(IdBucket));
+    else
+        mem_free(table->memory);
     *table = (IdTable){0};
 }
 
@@ -268,6 +284,14 @@ static uint32_t node_make(SubjectIndex *index, uint32_t parent, Slice token) {
 /* The node at which the subject hangs, made with what is above it. */
 static uint32_t node_get(SubjectIndex *index, Slice subject) {
     Slice token;
+    const char *dot = memrchr(subject.ptr, '.', subject.len);
+    size_t prefix = dot ? (size_t)(dot - subject.ptr) + 1 : 0;
+    if (index->made && index->made_prefix == prefix) {
+        const SubjectEntry *made = slab_at(index, index->made);
+        if (memcmp(made->text, subject.ptr, prefix) == 0)
+            return made->parent & ~IN_RING;
+    }
+    index->made_prefix = (uint32_t)prefix;
     if (!index->root)
         index->root = node_make(index, 0, (Slice){0});
     uint32_t id = index->root;
@@ -448,6 +472,7 @@ static SubjectId make_entry(SubjectIndex *index, Slice subject) {
     entry->parent = parent;
     entry->len = (uint16_t)subject.len;
     memcpy(entry->text, subject.ptr, subject.len);
+    index->made = id;
     node_list_push(index, node_at(index, parent), id);
     hash_add(&index->subjects, index, key_of_subject, hash_slice(subject), id);
     index->entry_count++;
@@ -569,6 +594,8 @@ void subject_index_set_base(SubjectIndex *index, const Run *run) {
 static void remove_entry(SubjectIndex *index, SubjectId id) {
     SubjectEntry *entry = subject_index_entry(index, id);
     uint32_t parent = entry->parent & ~IN_RING;
+    if (index->made == id)
+        index->made = 0;
     if (index->order)
         subject_order_on_removed(index->order, id);
     hash_remove(&index->subjects, index, key_of_subject, key_of_subject(index, id));

@@ -65,6 +65,8 @@ typedef struct SubjectIndex {
     uint32_t units_used, units_cap; /* of it */
     uint32_t free_lists[SUBJECT_FREE_LISTS];
     uint32_t root;
+    uint32_t made, made_prefix; /* the newest entry, 0 = none, and what its text has before its last
+                                   token: the next one is often its neighbour */
     uint32_t ring[SUBJECT_RING];
     unsigned ring_at;
     uint64_t entry_count; /* with those in the ring */
