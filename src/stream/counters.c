@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/decimal.h"
 #include "base/mem.h"
 #include "proto/headers.h"
@@ -10,9 +11,11 @@
 
 /* Of a subject that has messages. */
 typedef struct Total {
+    uint64_t seq; /* of the message that it is of; COUNTER_UNKNOWN, COUNTER_LOST: ask the index */
     CounterKind kind;
     uint32_t total_len, sources_len;
-    char text[]; /* total, sources */
+    uint16_t subject_len;
+    char text[]; /* subject, total, sources */
 } Total;
 
 Counters *counters_of(Stream *stream) {
@@ -26,42 +29,63 @@ Counters *counters_of(Stream *stream) {
 
 /* --- totals --- */
 
-static void put_total(Counters *counters, SubjectId id, CounterKind kind, CounterValue value) {
-    Total *old = map64_get(&counters->totals, id), *total = old;
+/* By the subject's text: the subjects' ids come and go with index runs. */
+static Slice total_subject(const Total *total) {
+    return slice_from(total->text, total->subject_len);
+}
+
+static Total *find_total(const Counters *counters, Slice subject) {
+    return map_get(&counters->totals, subject);
+}
+
+/* subject is not the total's own. */
+static Total *total_new(Slice subject, size_t len) {
+    Total *total = mem_alloc(sizeof *total + subject.len + len);
+    total->subject_len = (uint16_t)subject.len;
+    memcpy(total->text, subject.ptr, subject.len);
+    return total;
+}
+
+static void put_total(Counters *counters, Slice subject, uint64_t seq, CounterKind kind,
+                      CounterValue value) {
+    Total *old = find_total(counters, subject), *total = old;
     size_t len = value.total.len + value.sources.len;
     if (!old || (size_t)old->total_len + old->sources_len != len)
-        total = mem_alloc(sizeof *total + len);
+        total = total_new(subject, len);
+    char *text = total->text + subject.len;
+    total->seq = seq;
     total->kind = kind;
     total->total_len = (uint32_t)value.total.len;
     total->sources_len = (uint32_t)value.sources.len;
     if (value.total.len)
-        memcpy(total->text, value.total.ptr, value.total.len);
+        memcpy(text, value.total.ptr, value.total.len);
     if (value.sources.len)
-        memcpy(total->text + value.total.len, value.sources.ptr, value.sources.len);
-    if (total != old) {
-        map64_put(&counters->totals, id, total);
-        mem_free(old);
-    }
+        memcpy(text + value.total.len, value.sources.ptr, value.sources.len);
+    if (total == old)
+        return;
+    if (old)
+        mem_free(map_remove(&counters->totals, subject)); /* it holds the key */
+    (void)map_put(&counters->totals, total_subject(total), total);
 }
 
 static CounterValue value_of(const Total *total) {
-    return (CounterValue){slice_from(total->text, total->total_len),
-                          slice_from(total->text + total->total_len, total->sources_len)};
+    const char *text = total->text + total->subject_len;
+    return (CounterValue){slice_from(text, total->total_len),
+                          slice_from(text + total->total_len, total->sources_len)};
 }
 
-static SubjectEntry *live_entry(Stream *stream, Slice subject, SubjectId *out_id) {
+static const SubjectEntry *live_entry(Stream *stream, Slice subject) {
     SubjectIndex *subjects = &stream->parts->subjects;
-    *out_id = subject_index_own(subjects, subject_index_find(subjects, subject));
-    SubjectEntry *entry = *out_id ? subject_index_entry(subjects, *out_id) : NULL;
+    SubjectId id = subject_index_find(subjects, subject);
+    const SubjectEntry *entry = id ? subject_index_entry(subjects, id) : NULL;
     return entry && entry->count ? entry : NULL;
 }
 
 Status counters_find(Stream *stream, Slice subject, CounterValue *out_value) {
-    SubjectId id;
     *out_value = (CounterValue){0};
-    if (!live_entry(stream, subject, &id))
+    if (!live_entry(stream, subject))
         return OK;
-    const Total *total = map64_get(&counters_of(stream)->totals, id);
+    const Total *total = find_total(counters_of(stream), subject);
     if (!total || total->kind == COUNTER_BROKEN)
         return ERR_CORRUPT;
     if (total->kind == COUNTER_UNKNOWN)
@@ -70,7 +94,7 @@ Status counters_find(Stream *stream, Slice subject, CounterValue *out_value) {
     return OK;
 }
 
-void counters_on_stored(Stream *stream, uint32_t subject, Slice headers, Slice payload) {
+void counters_on_stored(Stream *stream, Slice subject, uint64_t seq, Slice headers, Slice payload) {
     if (!stream->config->allow_msg_counter)
         return;
     Counters *counters = counters_of(stream);
@@ -78,51 +102,55 @@ void counters_on_stored(Stream *stream, uint32_t subject, Slice headers, Slice p
     CounterKind kind = COUNTER_KNOWN;
     if (counter_read(headers, payload, &value))
         kind = COUNTER_BROKEN;
-    put_total(counters, subject, kind, value);
+    put_total(counters, subject, seq, kind, value);
 }
 
-void counters_on_lost(Stream *stream, uint32_t subject) {
-    uint64_t id;
-    void *at;
+static void lose_total(Total *total) {
+    if (total && total->kind == COUNTER_KNOWN)
+        total->kind = COUNTER_LOST;
+}
+
+void counters_on_lost(Stream *stream, Slice subject) {
+    Slice key;
+    void *total;
     if (!stream->config->allow_msg_counter)
         return;
     Counters *counters = counters_of(stream);
-    counters->has_lost = counters->has_lost || !subject;
-    for (size_t i = 0; map64_next(&counters->totals, &i, &id, &at);) {
-        Total *total = at;
-        if ((!subject || id == subject) && total->kind == COUNTER_KNOWN)
-            total->kind = COUNTER_LOST;
+    if (subject.len) {
+        lose_total(find_total(counters, subject));
+        return;
     }
+    counters->has_lost = true;
+    for (size_t i = 0; map_next(&counters->totals, &i, &key, &total);)
+        lose_total(total);
 }
 
 bool counters_is_behind(Stream *stream, Slice subject) {
-    SubjectId id;
     const Counters *counters = counters_of(stream);
     if (!stream->parts->is_replaying)
         return false;
-    if (!live_entry(stream, subject, &id))
-        return counters->has_lost;
-    const Total *total = map64_get(&counters->totals, id);
+    const Total *total = live_entry(stream, subject) ? find_total(counters, subject) : NULL;
     return total ? total->kind == COUNTER_LOST : counters->has_lost;
 }
 
-void counters_on_removed(Stream *stream, uint32_t subject, uint64_t seq) {
-    if (!stream->config->allow_msg_counter || !subject)
+void counters_on_removed(Stream *stream, uint32_t id, Slice subject, uint64_t seq) {
+    if (!stream->config->allow_msg_counter || !id)
         return;
     Counters *counters = counters_of(stream);
-    const SubjectEntry *entry = subject_index_entry(&stream->parts->subjects, subject);
+    const SubjectEntry *entry = subject_index_entry(&stream->parts->subjects, id);
     if (entry->count <= 1)
-        mem_free(map64_remove(&counters->totals, subject));
+        mem_free(map_remove(&counters->totals, subject));
     else if (entry->last == seq)
-        put_total(counters, subject, COUNTER_UNKNOWN, (CounterValue){0});
+        put_total(counters, subject, 0, COUNTER_UNKNOWN, (CounterValue){0});
 }
 
 static void free_totals(Counters *counters) {
-    uint64_t id;
+    Slice subject;
     void *total;
-    for (size_t i = 0; map64_next(&counters->totals, &i, &id, &total);)
+    for (size_t i = 0; map_next(&counters->totals, &i, &subject, &total);)
         mem_free(total);
-    map64_done(&counters->totals);
+    map_done(&counters->totals);
+    buf_done(&counters->unsettled);
 }
 
 void counters_on_removed_all(Stream *stream) {
@@ -130,20 +158,30 @@ void counters_on_removed_all(Stream *stream) {
         free_totals(stream->parts->counters);
 }
 
+static uint64_t last_of(Stream *stream, const Total *total) {
+    if (total->kind == COUNTER_KNOWN || total->kind == COUNTER_BROKEN)
+        return total->seq;
+    const SubjectEntry *entry = live_entry(stream, total_subject(total));
+    return entry ? entry->last : 0;
+}
+
+static void save_total(Buf *out, uint64_t seq, uint64_t kind, CounterValue value) {
+    packed_write_u64(out, seq);
+    packed_write_u64(out, kind);
+    packed_write_slice(out, value.total);
+    packed_write_slice(out, value.sources);
+}
+
 void counters_save(Stream *stream, Buf *out) {
     Counters *counters = stream->parts->counters;
-    uint64_t id;
+    Slice subject;
     void *at;
     if (!counters)
         return;
-    for (size_t i = 0; map64_next(&counters->totals, &i, &id, &at);) {
+    for (size_t i = 0; map_next(&counters->totals, &i, &subject, &at);) {
         const Total *total = at;
-        CounterValue value = value_of(total);
-        const SubjectEntry *entry = subject_index_entry(&stream->parts->subjects, (SubjectId)id);
-        packed_write_u64(out, entry->last);
-        packed_write_u64(out, total->kind == COUNTER_LOST ? COUNTER_KNOWN : total->kind);
-        packed_write_slice(out, value.total);
-        packed_write_slice(out, value.sources);
+        uint64_t kind = total->kind == COUNTER_LOST ? COUNTER_KNOWN : total->kind;
+        save_total(out, last_of(stream, total), kind, value_of(total));
     }
 }
 
@@ -159,9 +197,22 @@ Status counters_load(Stream *stream, Slice bytes) {
             return ERR_CORRUPT;
         const MsgSlot *slot = msg_index_get(stream->index, seq);
         if (slot && slot->subject)
-            put_total(counters, slot->subject, (CounterKind)kind, value);
+            put_total(counters, stream_slot_subject(stream, slot), seq, (CounterKind)kind, value);
+        else if (slot && stream->parts->unseen)
+            save_total(&counters->unsettled, seq, kind, value);
     }
     return OK;
+}
+
+void counters_settle(Stream *stream) {
+    Counters *counters = stream->parts->counters;
+    if (!counters || !counters->unsettled.len)
+        return;
+    Buf unsettled = counters->unsettled;
+    counters->unsettled = (Buf){0};
+    Status status = counters_load(stream, buf_slice(&unsettled));
+    ASSERT(status == OK);
+    buf_done(&unsettled);
 }
 
 /* --- in flight --- */
@@ -200,17 +251,17 @@ Status counters_make(Stream *stream, const Record *draft, CounterValue base, Sli
 
 /* The message is in memory: its total goes into the log, in front of what builds on it. */
 static Status propose_base(Stream *stream, Slice subject, Buf *out_total, Buf *out_sources) {
-    SubjectId id;
-    const SubjectEntry *entry = live_entry(stream, subject, &id);
+    const SubjectEntry *entry = live_entry(stream, subject);
     StoredMsg msg;
     CounterValue value;
-    Status status = stream_read(stream, entry->last, &msg);
+    uint64_t last = entry->last;
+    Status status = stream_read(stream, last, &msg);
     if (status)
         return status == ERR_AGAIN ? ERR_AGAIN : ERR_CORRUPT;
     status = counter_read(msg.headers, msg.payload, &value) ? ERR_CORRUPT : OK;
     if (status == OK) {
         Buf payload = {0};
-        packed_write_u64(&payload, entry->last);
+        packed_write_u64(&payload, last);
         packed_write_slice(&payload, value.total);
         packed_write_slice(&payload, value.sources);
         Record draft = {.type = RECORD_COUNTER_BASE,
@@ -301,8 +352,7 @@ void counters_landed(Stream *stream, const Record *record) {
 }
 
 void counters_fetch(Stream *stream, Slice subject, StreamWait *wait) {
-    SubjectId id;
-    const SubjectEntry *entry = live_entry(stream, subject, &id);
+    const SubjectEntry *entry = live_entry(stream, subject);
     stream_fetch(stream, entry ? entry->last : 0, wait);
 }
 
@@ -341,15 +391,14 @@ void counters_apply_base(Stream *stream, const Record *record) {
     Slice rest = record->payload;
     uint64_t seq;
     CounterValue value;
-    SubjectId id;
-    const SubjectEntry *entry = live_entry(stream, record->subject, &id);
+    const SubjectEntry *entry = live_entry(stream, record->subject);
     if (!stream->config->allow_msg_counter || !packed_read_u64(&rest, &seq) ||
         !packed_read_slice(&rest, &value.total) || !packed_read_slice(&rest, &value.sources))
         return;
     Counters *counters = counters_of(stream);
-    const Total *total = entry && entry->last == seq ? map64_get(&counters->totals, id) : NULL;
+    const Total *total = entry && entry->last == seq ? find_total(counters, record->subject) : NULL;
     if (total && total->kind == COUNTER_UNKNOWN)
-        put_total(counters, id, COUNTER_KNOWN, value);
+        put_total(counters, record->subject, seq, COUNTER_KNOWN, value);
 }
 
 void counters_free(Stream *stream, Counters *counters) {

@@ -61,12 +61,12 @@ void counters_landed_batch(Stream *stream, const Record *batch);
 
 /* What changes totals; each does nothing on other streams. After a message was stored. Before the
  * message seq is removed. All were removed. */
-void counters_on_stored(Stream *stream, uint32_t subject, Slice headers, Slice payload);
-void counters_on_removed(Stream *stream, uint32_t subject, uint64_t seq);
+void counters_on_stored(Stream *stream, Slice subject, uint64_t seq, Slice headers, Slice payload);
+void counters_on_removed(Stream *stream, uint32_t id, Slice subject, uint64_t seq);
 void counters_on_removed_all(Stream *stream);
-/* Recovery: a message is damaged; subject is 0 when it is not known. What the next increment of the
- * subject says is believed, instead of that all later ones are refused as well. */
-void counters_on_lost(Stream *stream, uint32_t subject);
+/* Recovery: a message is damaged; subject is empty when it is not known. What the next increment of
+ * the subject says is believed, instead of that all later ones are refused as well. */
+void counters_on_lost(Stream *stream, Slice subject);
 
 /* RECORD_COUNTER_BASE. */
 void counters_apply_base(Stream *stream, const Record *record);
@@ -74,3 +74,5 @@ void counters_apply_base(Stream *stream, const Record *record);
 /* Section of the checkpoint, for each subject: last sequence, kind, total, sources. */
 void counters_save(Stream *stream, Buf *out);
 MUST_CHECK Status counters_load(Stream *stream, Slice bytes);
+/* Recovery: all records that will come have; what was loaded before finds its subjects. */
+void counters_settle(Stream *stream);

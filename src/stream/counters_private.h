@@ -26,7 +26,8 @@ typedef struct Flight {
 } Flight;
 
 struct Counters {
-    Map64 totals;  /* by subject id */
+    Map totals;    /* by subject */
+    Buf unsettled; /* of a section: totals of messages whose records have not come */
     Map flights;   /* by subject */
     List waitings; /* of counters_publish.c */
     size_t waiting_count;

@@ -1,7 +1,9 @@
 #include "stream/schedules.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/assert.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -27,6 +29,8 @@ typedef struct Standing {
     uint64_t seq;
     int64_t due_ns;    /* INT64_MAX: never */
     bool is_under_way; /* being read, or its entries are in flight */
+    uint16_t subject_len;
+    char subject[];
 } Standing;
 
 /* One that waits for bytes from disk. */
@@ -39,7 +43,8 @@ typedef struct Firing {
 
 struct Schedules {
     Stream *stream;
-    Map64 standing; /* by subject id */
+    Map standing;   /* by subject: its ids come and go with index runs */
+    Buf unsettled;  /* of a section: those whose records have not come */
     TtlQueue queue; /* (due, seq); dead entries stay a while */
     Timer timer;
     int64_t timer_due_ns; /* what the timer is set for; INT64_MAX = not set */
@@ -66,9 +71,19 @@ static Schedules *schedules_of(Stream *stream) {
 /* The schedule that seq is, or NULL. */
 static Standing *standing_of(Schedules *schedules, uint64_t seq) {
     const MsgSlot *slot = msg_index_get(schedules->stream->index, seq);
-    Standing *standing =
-        slot && slot->subject ? map64_get(&schedules->standing, slot->subject) : NULL;
+    Standing *standing = NULL;
+    if (slot && slot->subject && schedules->standing.len)
+        standing = map_get(&schedules->standing, stream_slot_subject(schedules->stream, slot));
     return standing && standing->seq == seq ? standing : NULL;
+}
+
+/* There is none of that subject. */
+static Standing *standing_new(Schedules *schedules, Slice subject, uint64_t seq) {
+    Standing *standing = mem_alloc(sizeof *standing + subject.len);
+    *standing = (Standing){.seq = seq, .subject_len = (uint16_t)subject.len};
+    memcpy(standing->subject, subject.ptr, subject.len);
+    (void)map_put(&schedules->standing, slice_from(standing->subject, subject.len), standing);
+    return standing;
 }
 
 static bool is_live(void *cookie, TtlDue due) {
@@ -153,10 +168,10 @@ Slice schedules_stored_headers(Stream *stream, Slice headers, const PubHeaders *
     return stored;
 }
 
-static const SubjectEntry *live_entry(Stream *stream, Slice subject, SubjectId *out_id) {
+static const SubjectEntry *live_entry(Stream *stream, Slice subject) {
     SubjectIndex *subjects = &stream->parts->subjects;
-    *out_id = subject_index_own(subjects, subject_index_find(subjects, subject));
-    const SubjectEntry *entry = *out_id ? subject_index_entry(subjects, *out_id) : NULL;
+    SubjectId id = subject_index_find(subjects, subject);
+    const SubjectEntry *entry = id ? subject_index_entry(subjects, id) : NULL;
     return entry && entry->count ? entry : NULL;
 }
 
@@ -168,9 +183,8 @@ unsigned schedules_check_request(Stream *stream, Slice subject, const PubHeaders
         return JSMessageSchedulesSchedulerInvalidErr;
     if (!stream->config->allow_msg_schedules)
         return JSMessageSchedulesDisabledErr;
-    SubjectId id;
-    if (live_entry(stream, ask->scheduler, &id) &&
-        !(stream->parts->schedules && map64_get(&stream->parts->schedules->standing, id)))
+    if (live_entry(stream, ask->scheduler) &&
+        !(stream->parts->schedules && map_get(&stream->parts->schedules->standing, ask->scheduler)))
         return JSMessageSchedulesSchedulerInvalidErr;
     return 0;
 }
@@ -193,7 +207,7 @@ static int64_t first_due(Stream *stream, const StoreMsg *msg) {
     return INT64_MAX;
 }
 
-void schedules_on_stored(Stream *stream, uint32_t subject, uint64_t seq, const StoreMsg *msg) {
+void schedules_on_stored(Stream *stream, uint64_t seq, const StoreMsg *msg) {
     if (!stream->config->allow_msg_schedules)
         return;
     bool is_schedule = msg->ask && msg->ask->schedule.len;
@@ -201,31 +215,28 @@ void schedules_on_stored(Stream *stream, uint32_t subject, uint64_t seq, const S
     if (!is_schedule && !schedules)
         return;
     schedules = schedules_of(stream);
-    mem_free(map64_remove(&schedules->standing, subject));
-    if (!is_schedule)
-        return;
-    Standing *standing = mem_zalloc(sizeof *standing);
-    standing->seq = seq;
-    map64_put(&schedules->standing, subject, standing);
-    set_due(schedules, standing, first_due(stream, msg));
+    mem_free(map_remove(&schedules->standing, msg->subject));
+    if (is_schedule)
+        set_due(schedules, standing_new(schedules, msg->subject, seq), first_due(stream, msg));
 }
 
-void schedules_on_removed(Stream *stream, uint32_t subject, uint64_t seq) {
+void schedules_on_removed(Stream *stream, Slice subject, uint64_t seq) {
     Schedules *schedules = stream->parts->schedules;
-    Standing *standing = schedules ? map64_get(&schedules->standing, subject) : NULL;
+    Standing *standing = schedules ? map_get(&schedules->standing, subject) : NULL;
     if (standing && standing->seq == seq)
-        mem_free(map64_remove(&schedules->standing, subject));
+        mem_free(map_remove(&schedules->standing, subject));
 }
 
 void schedules_on_removed_all(Stream *stream) {
     Schedules *schedules = stream->parts->schedules;
-    uint64_t id;
+    Slice subject;
     void *standing;
     if (!schedules)
         return;
-    for (size_t i = 0; map64_next(&schedules->standing, &i, &id, &standing);)
+    for (size_t i = 0; map_next(&schedules->standing, &i, &subject, &standing);)
         mem_free(standing);
-    map64_done(&schedules->standing);
+    map_done(&schedules->standing);
+    buf_done(&schedules->unsettled);
     ttl_queue_done(&schedules->queue);
 }
 
@@ -249,50 +260,65 @@ bool schedules_take_fired(Stream *stream, const Record *record) {
 
 void schedules_on_fired(Stream *stream, const PubHeaders *ask) {
     Schedules *schedules = schedules_of(stream);
-    SubjectId id;
     Standing *standing =
-        live_entry(stream, ask->scheduler, &id) ? map64_get(&schedules->standing, id) : NULL;
+        live_entry(stream, ask->scheduler) ? map_get(&schedules->standing, ask->scheduler) : NULL;
     if (standing && standing->seq == schedules->fire_seq)
         set_due(schedules, standing, schedules->fire_next_ns);
 }
 
 void schedules_save(Stream *stream, Buf *out) {
     Schedules *schedules = stream->parts->schedules;
-    uint64_t id;
+    Slice subject;
     void *at;
     if (!schedules)
         return;
     packed_write_u64(out, schedules->fire_index);
     packed_write_u64(out, schedules->fire_seq);
     packed_write_i64(out, schedules->fire_next_ns);
-    for (size_t i = 0; map64_next(&schedules->standing, &i, &id, &at);) {
+    for (size_t i = 0; map_next(&schedules->standing, &i, &subject, &at);) {
         const Standing *standing = at;
         packed_write_u64(out, standing->seq);
         packed_write_i64(out, standing->due_ns);
     }
 }
 
-Status schedules_load(Stream *stream, Slice bytes) {
+static Status load_standing(Stream *stream, Slice bytes) {
     Schedules *schedules = schedules_of(stream);
     uint64_t seq;
     int64_t due_ns;
-    if (!packed_read_u64(&bytes, &schedules->fire_index) ||
-        !packed_read_u64(&bytes, &schedules->fire_seq) ||
-        !packed_read_i64(&bytes, &schedules->fire_next_ns))
-        return ERR_CORRUPT;
     while (bytes.len) {
         if (!packed_read_u64(&bytes, &seq) || !packed_read_i64(&bytes, &due_ns))
             return ERR_CORRUPT;
         const MsgSlot *slot = msg_index_get(stream->index, seq);
-        SubjectId id = slot ? subject_index_own(&stream->parts->subjects, slot->subject) : 0;
-        if (!id || map64_get(&schedules->standing, id))
-            continue;
-        Standing *standing = mem_zalloc(sizeof *standing);
-        standing->seq = seq;
-        map64_put(&schedules->standing, id, standing);
-        set_due(schedules, standing, due_ns);
+        Slice subject = slot ? stream_slot_subject(stream, slot) : (Slice){0};
+        if (subject.len && !map_get(&schedules->standing, subject)) {
+            set_due(schedules, standing_new(schedules, subject, seq), due_ns);
+        } else if (slot && !subject.len && stream->parts->unseen) {
+            packed_write_u64(&schedules->unsettled, seq);
+            packed_write_i64(&schedules->unsettled, due_ns);
+        }
     }
     return OK;
+}
+
+void schedules_settle(Stream *stream) {
+    Schedules *schedules = stream->parts->schedules;
+    if (!schedules || !schedules->unsettled.len)
+        return;
+    Buf unsettled = schedules->unsettled;
+    schedules->unsettled = (Buf){0};
+    Status status = load_standing(stream, buf_slice(&unsettled));
+    ASSERT(status == OK);
+    buf_done(&unsettled);
+}
+
+Status schedules_load(Stream *stream, Slice bytes) {
+    Schedules *schedules = schedules_of(stream);
+    if (!packed_read_u64(&bytes, &schedules->fire_index) ||
+        !packed_read_u64(&bytes, &schedules->fire_seq) ||
+        !packed_read_i64(&bytes, &schedules->fire_next_ns))
+        return ERR_CORRUPT;
+    return load_standing(stream, bytes);
 }
 
 /* --- firing --- */
@@ -320,8 +346,7 @@ static void wait_for(Stream *stream, uint64_t seq, uint64_t wanted_seq) {
 
 /* The source's latest message. ERR_NOT_FOUND: the schedule's own bytes serve. */
 static Status read_source(Stream *stream, Slice source, StoredMsg *out_msg, uint64_t *out_seq) {
-    SubjectId id;
-    const SubjectEntry *entry = source.len ? live_entry(stream, source, &id) : NULL;
+    const SubjectEntry *entry = source.len ? live_entry(stream, source) : NULL;
     if (!entry)
         return ERR_NOT_FOUND;
     *out_seq = entry->last;

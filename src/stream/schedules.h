@@ -29,8 +29,8 @@ unsigned schedules_check_request(Stream *stream, Slice subject, const PubHeaders
 
 /* A message was stored: it ends its subject's schedule, and may be the new one. A message goes. All
  * went. Each does nothing on other streams. */
-void schedules_on_stored(Stream *stream, uint32_t subject, uint64_t seq, const StoreMsg *msg);
-void schedules_on_removed(Stream *stream, uint32_t subject, uint64_t seq);
+void schedules_on_stored(Stream *stream, uint64_t seq, const StoreMsg *msg);
+void schedules_on_removed(Stream *stream, Slice subject, uint64_t seq);
 void schedules_on_removed_all(Stream *stream);
 
 /* RECORD_SCHEDULE_FIRE. */
@@ -48,3 +48,5 @@ void schedules_arm(Stream *stream);
 /* Section of the checkpoint: what may be fired by the next entry; sequence and due time of each. */
 void schedules_save(Stream *stream, Buf *out);
 MUST_CHECK Status schedules_load(Stream *stream, Slice bytes);
+/* Recovery: all records that will come have; what was loaded before finds its subjects. */
+void schedules_settle(Stream *stream);

@@ -80,9 +80,9 @@ bool stream_store(Stream *stream, const StoreMsg *msg, StoredMsg *out_msg) {
     }
     stream_link(stream, id, seq, slot);
     if (stream->config->allow_msg_counter)
-        counters_on_stored(stream, id, msg->headers, msg->payload);
+        counters_on_stored(stream, msg->subject, seq, msg->headers, msg->payload);
     if (stream->config->allow_msg_schedules)
-        schedules_on_stored(stream, id, seq, msg);
+        schedules_on_stored(stream, seq, msg);
     stream_await_ttl(stream, seq, due_ns);
     stream_count_live(stream, msg->subject, size, 1);
     state->last_seq = seq;

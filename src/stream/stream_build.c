@@ -233,10 +233,7 @@ bool stream_freeze(Group *group, GroupFreeze *freeze) {
     Stream *stream = (Stream *)group;
     StreamParts *parts = stream->parts;
     uint64_t cut = (stream->state.last_seq + 1) / MSG_PAGE_SLOTS * MSG_PAGE_SLOTS;
-    /* What counters and schedules keep goes by the ids of subjects on the heap. */
-    bool keeps_ids = stream->config->allow_msg_counter || stream->config->allow_msg_schedules ||
-                     parts->schedules || parts->counters;
-    bool wants_run = !parts->unseen && !keeps_ids && is_worth_it(stream, cut);
+    bool wants_run = !parts->unseen && is_worth_it(stream, cut);
     if (parts->build || (!wants_run && consumer_set_count(stream->consumers) <= CONSUMERS_MANY))
         return false;
     StreamBuild *build = build_new(stream, freeze);

@@ -112,12 +112,6 @@ static void drop_bytes(Stream *stream, const MsgSlot *slot, size_t subject_len) 
                          stream_live_bytes(subject_len, slot->place, slot->size));
 }
 
-static Slice slot_subject(const Stream *stream, const MsgSlot *slot) {
-    if (!slot->subject)
-        return (Slice){0};
-    return subject_entry_text(subject_index_entry(&stream->parts->subjects, slot->subject));
-}
-
 /* All that the base holds: by segment, as there may be millions. */
 static void drop_bytes_of_base(Stream *stream) {
     const MsgBase *base = stream->index->base;
@@ -154,7 +148,7 @@ void stream_drop_log_bytes(Stream *stream) {
     msg_scan_up(&scan, stream->index, msg_index_base_end(stream->index));
     while ((slot = msg_scan_next_up(&scan, &seq)))
         if (!(slot->place & MSG_IN_HEAP))
-            drop_bytes(stream, slot, slot_subject(stream, slot).len);
+            drop_bytes(stream, slot, stream_slot_subject(stream, slot).len);
     for (unsigned i = 0; i < DROP_AGES; i++)
         give_back(stream, &stream->parts->drops[i]);
     stream_chunks_give_back(stream);
@@ -179,7 +173,7 @@ void stream_drop(Stream *stream, uint64_t seq, bool has_advisory) {
     /* The slot may be a copy, and the subject is to change. */
     MsgSlot slot = *msg_index_get(stream->index, seq);
     SubjectId id = slot.subject = subject_index_own(&parts->subjects, slot.subject);
-    Slice subject = slot_subject(stream, &slot);
+    Slice subject = stream_slot_subject(stream, &slot);
 
     retained_on_removed(stream, seq, id ? subject_index_entry(&parts->subjects, id)->first : 0,
                         parts->is_trimming_subject);
@@ -203,9 +197,9 @@ void stream_drop(Stream *stream, uint64_t seq, bool has_advisory) {
         stream->state.damaged--;
     if (id) {
         if (stream->config->allow_msg_counter)
-            counters_on_removed(stream, id, seq);
+            counters_on_removed(stream, id, subject, seq);
         if (parts->schedules)
-            schedules_on_removed(stream, id, seq);
+            schedules_on_removed(stream, subject, seq);
         subject_chain_remove(stream->index, &parts->subjects, seq, &slot);
         if (stream->config->object_value_size_max > 0)
             forget_object(parts, id);
@@ -230,11 +224,11 @@ void stream_drop_all(Stream *stream, uint64_t next_seq) {
     if (!list_is_empty(&parts->snapshots)) {
         msg_scan_up(&scan, stream->index, 0);
         while ((slot = msg_scan_next_up(&scan, &seq)))
-            snapshot_on_removed(stream, seq, slot, slot_subject(stream, slot).len);
+            snapshot_on_removed(stream, seq, slot, stream_slot_subject(stream, slot).len);
     }
     msg_scan_up(&scan, stream->index, msg_index_base_end(stream->index));
     while ((slot = msg_scan_next_up(&scan, &seq)))
-        drop_bytes(stream, slot, slot_subject(stream, slot).len);
+        drop_bytes(stream, slot, stream_slot_subject(stream, slot).len);
     drop_bytes_of_base(stream);
     stream_chunk_dropped_all(stream);
     stream_set_totals(stream, 0, 0);

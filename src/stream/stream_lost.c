@@ -44,7 +44,7 @@ static void add_damaged(Stream *stream, const Record *record, Place place) {
     if (id)
         stream_link(stream, id, seq, slot);
     stream_count_live(stream, subject, size, 1);
-    counters_on_lost(stream, id);
+    counters_on_lost(stream, subject);
     state->damaged++;
     state->last_time_ns = time_ns;
     if (state->messages == 1) {

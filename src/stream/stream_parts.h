@@ -392,6 +392,12 @@ static inline Shared *slot_heap(const MsgSlot *slot) {
 static inline uint64_t heap_place(const Shared *heap) {
     return (uint64_t)(uintptr_t)heap | MSG_IN_HEAP;
 }
+/* Empty when it is not known; borrowed like an entry of the subject index. */
+static inline Slice stream_slot_subject(const Stream *stream, const MsgSlot *slot) {
+    if (!slot->subject)
+        return (Slice){0};
+    return subject_entry_text(subject_index_entry(&stream->parts->subjects, slot->subject));
+}
 void stream_waits_init(Stream *stream);
 /* Nobody is called any more. */
 void stream_waits_done(Stream *stream);

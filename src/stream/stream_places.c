@@ -292,6 +292,8 @@ static void settle_unseen(Stream *stream) {
                 SLICE_ARG(stream_name(stream)), (unsigned long long)count,
                 (unsigned long long)first_damaged);
     stream->parts->unseen = 0;
+    counters_settle(stream);
+    schedules_settle(stream);
 }
 
 void stream_settle_places(Stream *stream) {

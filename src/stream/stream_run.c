@@ -219,18 +219,12 @@ static bool next_heap(Slice *from, HeapPart *part) {
            packed_read_slice(from, &part->headers) && packed_read_slice(from, &part->payload);
 }
 
-static Slice subject_of(const Stream *stream, const MsgSlot *slot) {
-    if (!slot->subject)
-        return (Slice){0};
-    return subject_entry_text(subject_index_entry(&stream->parts->subjects, slot->subject));
-}
-
 /* A message that is kept in memory gets its bytes back. */
 static bool place_in_heap(Stream *stream, const HeapPart *part) {
     const MsgSlot *slot = msg_index_get(stream->index, part->seq);
     if (!slot || slot->place ||
         (slot->size & MSG_LEN_MASK) != part->headers.len + part->payload.len ||
-        !part->subject.len || !slice_equal(subject_of(stream, slot), part->subject))
+        !part->subject.len || !slice_equal(stream_slot_subject(stream, slot), part->subject))
         return false;
     Shared *heap = heap_msg_new(part->subject, part->headers, part->payload);
     msg_index_edit(stream->index, part->seq)->place = heap_place(heap);
@@ -267,7 +261,7 @@ static bool apply_moved(Stream *stream, Slice from) {
         const MsgSlot *slot = msg_index_get(stream->index, seq);
         if (!slot || !slot->place || slot->place & MSG_IN_HEAP || !place || place & MSG_IN_HEAP)
             return false;
-        size_t subject_len = subject_of(stream, slot).len;
+        size_t subject_len = stream_slot_subject(stream, slot).len;
         size_t bytes_from = stream_live_bytes(subject_len, slot->place, slot->size);
         size_t bytes_to = stream_live_bytes(subject_len, place, slot->size);
         if (!(slot->size & MSG_UNSEEN)) {
@@ -289,8 +283,9 @@ static bool apply_removed(Stream *stream, Slice from) {
             return false;
         const MsgSlot slot = *found;
         if (slot.place && !(slot.size & MSG_UNSEEN))
-            log_drop_live(log, slot.place & ~MSG_REF,
-                          stream_live_bytes(subject_of(stream, &slot).len, slot.place, slot.size));
+            log_drop_live(
+                log, slot.place & ~MSG_REF,
+                stream_live_bytes(stream_slot_subject(stream, &slot).len, slot.place, slot.size));
         stream_index_forget(stream->index, &stream->parts->subjects, seq);
     }
     return true;
