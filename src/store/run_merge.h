@@ -19,6 +19,8 @@ typedef struct RunFresh {
     uint32_t ordinal;
 } RunFresh;
 
+enum { RUN_COMING = 32 };
+
 typedef struct RunMerge {
     const RunInput *in;
     RunFile *out;
@@ -34,7 +36,9 @@ typedef struct RunMerge {
 
     bool is_hash_kept; /* the buckets of base, with what is new in them */
     RunBucket *buckets;
-    VEC(RunFresh) fresh; /* not in the buckets yet */
+    RunFresh coming[RUN_COMING]; /* will be in them next */
+    size_t coming_count;
+    VEC(RunFresh) fresh; /* come when the others are there */
     Buf text;            /* the last one written */
     VEC(uint64_t) text_index;
 
@@ -46,6 +50,9 @@ typedef struct RunMerge {
 
 /* run_texts.c: texts, their index and the hash; numbers all subjects. */
 void run_merge_texts(RunMerge *merge);
+/* What it left; nothing when there is nothing. */
+void run_merge_free_hash(RunMerge *merge);
+void run_merge_free_of_base(RunMerge *merge);
 
 static inline bool run_bit(const uint64_t *bits, uint32_t i) {
     return bits && bits[i / 64] >> (i % 64) & 1;

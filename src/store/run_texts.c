@@ -3,11 +3,13 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "io/io_memory.h"
 #include "store/run_merge.h"
 
 enum {
     RADIX_BITS = 11,
     RADIX_DIGITS = 1 << RADIX_BITS,
+    RENUMBER_AHEAD = 4, /* buckets whose new numbers are brought near before their turn */
     /* The buckets of the older run stay as long as there is room: ids in each on average. */
     BUCKET_KEPT_FULL = RUN_BUCKET_IDS - 1,
 };
@@ -181,6 +183,35 @@ static void bucket_put(RunMerge *merge, uint64_t hash, uint32_t ordinal) {
     }
 }
 
+/* In the order in which they come; a bucket is brought near before its turn, as it lies anywhere.
+ */
+static void hash_put(RunMerge *merge, RunFresh fresh) {
+    uint64_t bucket = run_bucket_of(fresh.hash, merge->out->head.bucket_count);
+    __builtin_prefetch(&merge->buckets[bucket], 1);
+    RunFresh *at = &merge->coming[merge->coming_count % RUN_COMING];
+    if (merge->coming_count++ >= RUN_COMING)
+        bucket_put(merge, at->hash, at->ordinal);
+    *at = fresh;
+}
+
+static void put_coming(RunMerge *merge) {
+    size_t n = merge->coming_count < RUN_COMING ? merge->coming_count : RUN_COMING;
+    for (size_t i = merge->coming_count - n; i < merge->coming_count; i++)
+        bucket_put(merge, merge->coming[i % RUN_COMING].hash,
+                   merge->coming[i % RUN_COMING].ordinal);
+    merge->coming_count = 0;
+}
+
+static size_t bucket_bytes(const RunMerge *merge) {
+    return merge->out->head.bucket_count * sizeof(RunBucket);
+}
+
+void run_merge_free_hash(RunMerge *merge) {
+    if (merge->buckets)
+        io_memory_free((void *)merge->buckets, bucket_bytes(merge));
+    merge->buckets = NULL;
+}
+
 static void begin_hash(RunMerge *merge) {
     const RunInput *in = merge->in;
     uint64_t max = merge->base_subjects - merge->dead_count + in->text_count;
@@ -193,7 +224,7 @@ static void begin_hash(RunMerge *merge) {
     }
     /* Room to grow. */
     merge->out->head.bucket_count = (max + max / 4) / RUN_BUCKET_FULL + 1;
-    merge->buckets = mem_zalloc(merge->out->head.bucket_count * sizeof(RunBucket));
+    merge->buckets = (void *)io_memory_new(bucket_bytes(merge));
 }
 
 /* A dead one leaves its place; that others went past it stays counted, which costs a look at most.
@@ -201,9 +232,12 @@ static void begin_hash(RunMerge *merge) {
 static void renumber(RunMerge *merge) {
     const RunBucket *from = (const void *)run_section(merge->in->base, RUN_HASH).ptr;
     uint64_t count = merge->out->head.bucket_count;
-    merge->buckets = mem_alloc(count * sizeof(RunBucket));
+    merge->buckets = (void *)io_memory_new(bucket_bytes(merge));
     for (uint64_t b = 0; b < count; b++) {
         RunBucket *to = &merge->buckets[b];
+        if (b + RENUMBER_AHEAD < count)
+            for (unsigned i = 0; i < RUN_BUCKET_IDS; i++)
+                __builtin_prefetch(&merge->of_base[from[b + RENUMBER_AHEAD].ids[i]]);
         *to = from[b];
         for (unsigned i = 0; i < RUN_BUCKET_IDS; i++) {
             if (!to->tags[i])
@@ -221,11 +255,11 @@ static void end_hash(RunMerge *merge) {
     if (merge->is_hash_kept) {
         renumber(merge);
         for (size_t i = 0; i < merge->fresh.len; i++)
-            bucket_put(merge, merge->fresh.at[i].hash, merge->fresh.at[i].ordinal);
+            hash_put(merge, merge->fresh.at[i]);
     }
-    run_file_put_section(out, RUN_HASH, merge->buckets, out->head.bucket_count * sizeof(RunBucket));
-    mem_free(merge->buckets);
-    merge->buckets = NULL;
+    put_coming(merge);
+    run_file_put_section(out, RUN_HASH, merge->buckets, bucket_bytes(merge));
+    run_merge_free_hash(merge);
     vec_done(&merge->fresh);
 }
 
@@ -277,7 +311,7 @@ static void number_old(RunMerge *merge, uint32_t ordinal, uint32_t number, Slice
     if (run_bit(merge->touched, ordinal))
         set_bit(merge->chained, number);
     if (!merge->is_hash_kept)
-        bucket_put(merge, hash_checksum(text.ptr, text.len), number);
+        hash_put(merge, (RunFresh){hash_checksum(text.ptr, text.len), number});
 }
 
 /* is_also_old: base has it too. */
@@ -291,7 +325,7 @@ static void number_new(RunMerge *merge, uint32_t name, uint32_t number, Slice te
     if (merge->is_hash_kept)
         vec_push(&merge->fresh, fresh);
     else
-        bucket_put(merge, fresh.hash, number);
+        hash_put(merge, fresh);
 }
 
 static void merge_texts(RunMerge *merge, const uint32_t *names) {
@@ -334,6 +368,16 @@ static void make_chains(RunMerge *merge) {
     merge->chains = mem_zalloc((before + 1) * sizeof *merge->chains);
 }
 
+static size_t of_base_bytes(const RunMerge *merge) {
+    return ((size_t)merge->base_subjects + 1) * sizeof *merge->of_base;
+}
+
+void run_merge_free_of_base(RunMerge *merge) {
+    if (merge->of_base)
+        io_memory_free((void *)merge->of_base, of_base_bytes(merge));
+    merge->of_base = NULL;
+}
+
 void run_merge_texts(RunMerge *merge) {
     const RunInput *in = merge->in;
     RunFile *out = merge->out;
@@ -343,7 +387,7 @@ void run_merge_texts(RunMerge *merge) {
     }
     uint32_t *names = sort_texts(in);
     uint64_t max = merge->base_subjects + in->text_count;
-    merge->of_base = mem_alloc((merge->base_subjects + 1) * sizeof(uint32_t));
+    merge->of_base = (void *)io_memory_new(of_base_bytes(merge));
     merge->chained = mem_zalloc((max / 64 + 1) * sizeof(uint64_t));
     begin_hash(merge);
     run_file_begin_section(out, RUN_TEXTS);

@@ -482,11 +482,11 @@ static void write_body(RunFile *out, const RunInput *in) {
     write_places(&merge);
     mem_free(merge.dead);
     mem_free(merge.touched);
-    mem_free(merge.of_base);
+    run_merge_free_of_base(&merge);
     mem_free(merge.chained);
     mem_free(merge.chained_before);
     mem_free(merge.chains);
-    mem_free(merge.buckets);
+    run_merge_free_hash(&merge);
     vec_done(&merge.fresh);
     vec_done(&merge.pages);
     vec_done(&merge.segments);
