@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include <cmocka.h>
+#include <xxhash.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -181,6 +182,28 @@ static void nuids_differ(void **state) {
     assert_memory_not_equal(one, two, NUID_LEN);
 }
 
+/* Checksums on disk depend on it. */
+static void hashes_are_the_same_however_they_are_computed(void **state) {
+    (void)state;
+    static uint8_t bytes[20000], secret[HASH_SECRET_BYTES];
+    HashSum *sum = hash_sum_new();
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * i >> 3);
+    for (size_t i = 0; i < sizeof secret; i++)
+        secret[i] = (uint8_t)(i * 37 + 1);
+    for (size_t len = 0; len <= sizeof bytes; len += len < 1100 ? 1 : 997) {
+        uint8_t hash[HASH_128_BYTES];
+        XXH128_canonical_t want;
+        hash_sum_begin(sum);
+        hash_sum_add(sum, bytes, len);
+        assert_true(hash_checksum(bytes, len) == hash_sum_end(sum));
+        hash_under_secret(secret, bytes, len, hash);
+        XXH128_canonicalFromHash(&want, XXH3_128bits_withSecret(bytes, len, secret, sizeof secret));
+        assert_memory_equal(hash, want.digest, sizeof hash);
+    }
+    hash_sum_free(sum);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_written_in_decimal),
@@ -194,6 +217,7 @@ int main(void) {
         cmocka_unit_test(lists_keep_order_and_forget_what_is_removed),
         cmocka_unit_test(vectors_grow_and_shrink),
         cmocka_unit_test(nuids_differ),
+        cmocka_unit_test(hashes_are_the_same_however_they_are_computed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 #include "base/hash.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #endif
 
 #include "base/assert.h"
+#include "base/hash_wide.h"
 #include "base/mem.h"
 
 /* Set once before threads exist. */
@@ -38,12 +40,29 @@ uint64_t hash_u64(uint64_t value) {
     return x ^ x >> 32;
 }
 
+#if defined(__x86_64__)
+/* Whether hash_wide.h may be used, and pays. */
+static bool is_wide(size_t len) {
+    return len >= HASH_WIDE_BYTES_MIN && __builtin_cpu_supports("avx2");
+}
+#endif
+
 uint64_t hash_checksum(const void *bytes, size_t len) {
+#if defined(__x86_64__)
+    if (is_wide(len))
+        return hash_checksum_wide(bytes, len);
+#endif
     return XXH3_64bits(bytes, len);
 }
 
 void hash_under_secret(const uint8_t secret[HASH_SECRET_BYTES], const void *bytes, size_t len,
                        uint8_t out_hash[HASH_128_BYTES]) {
+#if defined(__x86_64__)
+    if (is_wide(len)) {
+        hash_under_secret_wide(secret, HASH_SECRET_BYTES, bytes, len, out_hash);
+        return;
+    }
+#endif
     XXH128_canonical_t hash;
     XXH128_canonicalFromHash(&hash, XXH3_128bits_withSecret(bytes, len, secret, HASH_SECRET_BYTES));
     memcpy(out_hash, hash.digest, HASH_128_BYTES);
