@@ -535,6 +535,8 @@ static void end_arrives(Worker *here, Mail *mail) {
 }
 
 void leaf_guests_tell_end(Leafnodes *home, uint64_t id) {
+    if (home->is_ending)
+        return;
     EndMail *end = mem_zalloc(sizeof *end);
     end->mail.arrive = end_arrives;
     end->id = id;

@@ -153,6 +153,7 @@ struct Leafnodes {
     LeafAccount *accounts; /* [account_count]; used where this is the home */
     Map64 by_id;
     uint64_t slow_consumers, stale_connections;
+    bool is_ending; /* the server stops: the main worker asks for no more news */
     LeafMain *main; /* NULL on other workers */
 };
 

@@ -363,6 +363,8 @@ static void end_arrives(Worker *here, Mail *mail) {
 }
 
 void leaf_remotes_tell_end(Leafnodes *home, uint64_t remote, uint64_t delay_ns) {
+    if (home->is_ending)
+        return;
     EndMail *end = mem_zalloc(sizeof *end);
     *end = (EndMail){{.arrive = end_arrives}, remote, delay_ns};
     worker_post(home->home, leaf_main_worker(home), &end->mail);

@@ -98,8 +98,15 @@ void leafnodes_shutdown(Leafnodes *main) {
     ASSERT_HOME(main);
     leaf_remotes_stop(main->main->remotes);
     leaf_guests_close_all(main->main->guests);
-    for (unsigned i = 0; i < main->home->count; i++)
-        leaf_close_elsewhere(main, main->home->all[i], 0, 0, "Server Shutdown");
+}
+
+void leafnodes_close_all(Leafnodes *leafnodes) {
+    uint64_t id;
+    void *leaf;
+    ASSERT_HOME(leafnodes);
+    leafnodes->is_ending = true;
+    for (size_t i = 0; map64_next(&leafnodes->by_id, &i, &id, &leaf);)
+        leaf_close(leaf, "Server Shutdown", NULL);
 }
 
 /* Figures. */

@@ -66,8 +66,11 @@ void leafnodes_start(Leafnodes *main);
 void leafnodes_accept(Leafnodes *main, int fd);
 /* No more dialling. */
 void leafnodes_stop_dialling(Leafnodes *main);
-/* Closes all. */
+/* No more dialling, nobody is let in any more. Then leafnodes_close_all on every worker, a turn at
+ * least before it quits. */
 void leafnodes_shutdown(Leafnodes *main);
+/* On leafnodes' worker. */
+void leafnodes_close_all(Leafnodes *leafnodes);
 
 /* A connection for monitoring: all borrowed for the call. */
 typedef struct LeafInfo {

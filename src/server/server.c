@@ -113,15 +113,15 @@ static void make_haste(Server *server) {
         end_main(server);
 }
 
-static void end_pulls(Gather *goodbye, Worker *here) {
+static void say_goodbye(Gather *goodbye, Worker *here) {
     (void)goodbye;
     jetstream_end_pulls(here);
+    if (here->leafnodes != NULL)
+        leafnodes_close_all(here->leafnodes);
 }
 
 static void close_clients(Gather *goodbye) {
     Server *server = CONTAINER_OF(goodbye, Server, goodbye);
-    if (server->main->leafnodes != NULL)
-        leafnodes_shutdown(server->main->leafnodes);
     clients_shutdown(server->main->clients, SHUTDOWN_FLUSH_NS, on_all_closed, server);
 }
 
@@ -139,7 +139,9 @@ static void shut_down(Server *server) {
     server->http = NULL;
     if (!server->is_ready) /* server_on_store ends it */
         return;
-    server->goodbye = (Gather){.visit = end_pulls, .finish = close_clients};
+    if (server->main->leafnodes != NULL)
+        leafnodes_shutdown(server->main->leafnodes);
+    server->goodbye = (Gather){.visit = say_goodbye, .finish = close_clients};
     gather_start(&server->goodbye, server->main);
 }
 

@@ -63,7 +63,8 @@ class Node(Server):
 
 
 class Pair:
-    def __init__(self, binaries, setting):
+    def __init__(self, binaries, ours, setting):
+        self.ours = ours
         self.port, self.clients, self.more = free_port(), [], []
         self.binaries = binaries
         self.hub = Node(binaries[0], "hub", f'listen: "127.0.0.1:{self.port}"\n{setting["block"]}', setting["hub"], setting["domains"])
@@ -108,8 +109,13 @@ class Pair:
                 await client.close()
             except Exception:  # its server is gone
                 pass
+        ends = []
         for node in (*self.more, self.leaf, self.hub):
+            code = node.stop()
+            if code not in (0, -signal.SIGKILL) and node.binary == self.ours:  # a crash on the way out, or what a sanitizer found
+                ends.append(f"ended with {code}:\n{node.log_text()[-4000:]}")
             node.close()
+        assert not ends, "\n".join(ends)
 
 
 async def drained(subscription):
@@ -383,15 +389,16 @@ async def run(options):
         for name, function, setting in TESTS:
             if options.words and not any(word in name for word in options.words):
                 continue
-            pair = Pair([binaries[kind] for kind in kinds], setting)
+            pair = Pair([binaries[kind] for kind in kinds], binaries["ours"], setting)
             try:
-                await asyncio.wait_for(function(pair), 90)
+                try:
+                    await asyncio.wait_for(function(pair), 90)
+                finally:
+                    await pair.close()
                 passed += 1
             except Exception:
                 failed += 1
                 print(f"FAILED {name} (hub {kinds[0]}, leaf {kinds[1]})\n{traceback.format_exc()}", flush=True)
-            finally:
-                await pair.close()
     print(f"{passed} passed, {failed} failed, 0 skipped")
     return 1 if failed or not passed else 0
 
