@@ -40,8 +40,7 @@ static void look_whole(Slice heads, Slice raw, uint32_t count) {
     buf_append(&all, heads);
     char *to = buf_reserve(&block, raw.len + raw.len / 128 + 64);
     block.len = lz4_block_write(raw, to, raw.len + raw.len / 128 + 64);
-    look(&(Record){
-        .type = RECORD_FRAME, .headers = buf_slice(&all), .payload = buf_slice(&block)});
+    look(&(Record){.type = RECORD_FRAME, .headers = buf_slice(&all), .payload = buf_slice(&block)});
     buf_done(&all);
     buf_done(&block);
 }
@@ -53,9 +52,8 @@ static void write_and_read(Slice text) {
     char raw[1024];
     uint64_t seq = 0;
     while (text.len) {
-        Slice payload = slice_first(text, 1 + (uint8_t)text.ptr[0] < text.len
-                                              ? 1 + (uint8_t)text.ptr[0]
-                                              : text.len);
+        Slice payload = slice_first(
+            text, 1 + (uint8_t)text.ptr[0] < text.len ? 1 + (uint8_t)text.ptr[0] : text.len);
         text = slice_from_at(text, payload.len);
         Record record = {.type = RECORD_PUBLISH, .subject = LIT("s"), .payload = payload};
         if (!frame_writer_has_room(&writer, record_bytes(&record)))
