@@ -30,9 +30,9 @@ void log_scan_done(LogScan *scan) {
     *scan = (LogScan){.index = SIZE_MAX};
 }
 
-Status log_scan_read(LogScan *scan, size_t index) {
-    const Segment *segment = &scan->log->segments.at[index];
-    scan->index = index;
+/* index does not change: others look at it meanwhile. */
+static Status read_blocks(LogScan *scan) {
+    const Segment *segment = &scan->log->segments.at[scan->index];
     buf_clear(&scan->text);
     vec_clear(&scan->found);
     scan->status = read_segment(scan, segment);
@@ -41,9 +41,14 @@ Status log_scan_read(LogScan *scan, size_t index) {
     return scan->status;
 }
 
+Status log_scan_read(LogScan *scan, size_t index) {
+    scan->index = index;
+    return read_blocks(scan);
+}
+
 static void read_ahead(void *cookie) {
     LogScan *scan = cookie;
-    Status status = log_scan_read(scan, scan->index);
+    Status status = read_blocks(scan);
     (void)status; /* log_scan_wait gives it */
 }
 
