@@ -1,3 +1,4 @@
+/* Built for AVX2, alone: nothing here may run where the processor was not asked first. */
 #include "base/hash_wide.h"
 
 #include <string.h>
@@ -5,7 +6,6 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#pragma GCC target("avx2")
 #define XXH_INLINE_ALL
 #define XXH_VECTOR XXH_AVX2
 #include <xxhash.h>

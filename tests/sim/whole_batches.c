@@ -20,36 +20,54 @@ static void store(unsigned s, const LedgerPub *pub) {
 
 /* ---- several publishes at once, to any streams ---- */
 
+typedef struct Burst {
+    unsigned stream;
+    LedgerPub pub;
+    bool is_out_of_room; /* it is not stored, though what is behind it may be */
+} Burst;
+
+static bool tell_one(Burst *one, unsigned inbox) {
+    char subject[32], reply[32];
+    const LedgerPub *pub = &one->pub;
+    *one = (Burst){.stream = pick(3)};
+    if (!whole.now.streams[one->stream].exists)
+        return false;
+    draw_plain(one->stream, &one->pub);
+    subject_text(one->stream, pub, subject);
+    (void)snprintf(reply, sizeof reply, "_INBOX.r.%u", inbox);
+    whole_tell(" %s %u%s", subject, pub->number,
+               pub->is_never      ? " never"
+               : pub->ttl_s == 20 ? " 20s"
+               : pub->ttl_s       ? " 40s"
+                                  : "");
+    sim_tell(subject, reply, pub->headers, pub->payload);
+    return true;
+}
+
 bool op_burst(void) {
-    unsigned n = 2 + pick(MEMBERS_MAX), asked = 0, confirmed = 0;
+    Burst burst[WHOLE_BURST_MAX];
+    unsigned n = 2 + pick(WHOLE_BURST_MAX - 1), asked = 0, confirmed = 0;
     sim_forget();
     whole.is_apart = true;
     whole_tell("burst");
-    for (unsigned i = 0; i < n; i++) {
-        char subject[32];
-        LedgerPub pub;
-        unsigned s = pick(3);
-        if (!whole.now.streams[s].exists)
-            continue;
-        draw_plain(s, &pub);
-        subject_text(s, &pub, subject);
-        whole_tell(" %s %u%s", subject, pub.number,
-                   pub.is_never      ? " never"
-                   : pub.ttl_s == 20 ? " 20s"
-                   : pub.ttl_s       ? " 40s"
-                                     : "");
-        sim_tell(subject, "_INBOX.x", pub.headers, pub.payload);
-        asked++;
-        if (!ledger_is_full_for(&whole.now.streams[s], s, &pub))
-            store(s, &pub);
-        op_push_chain();
-    }
+    while (n--)
+        asked += tell_one(&burst[asked], asked);
     whole_tell("\n");
     sim_run_some();
     if (whole.has_chunks) /* what they are compared with may have to be read */
         sim_run();
-    for (const SimMsg *msg; (msg = sim_next());)
+    for (const SimMsg *msg; (msg = sim_next());) {
         confirmed += has_succeeded(msg->payload) || strstr(msg->payload, "maximum");
+        if (msg->inbox && strstr(msg->payload, "insufficient storage"))
+            burst[msg->inbox - 1].is_out_of_room = true;
+    }
+    for (const Burst *one = burst; one < burst + asked; one++) {
+        if (one->is_out_of_room)
+            whole_tell("-> no room for %u\n", one->pub.number);
+        else if (!ledger_is_full_for(&whole.now.streams[one->stream], one->stream, &one->pub))
+            store(one->stream, &one->pub);
+        op_push_chain();
+    }
     return confirmed == asked;
 }
 

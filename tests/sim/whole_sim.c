@@ -240,6 +240,7 @@ bool whole_seed(uint64_t seed, bool is_telling, bool is_careful, char *out_probl
     whole.number_last = SAME_NUMBERS;
     whole.is_clock_moving = pick(4) == 0;
     whole.options = (SimOptions){
+        .inboxes = WHOLE_BURST_MAX,
         .workers = 1 + pick(3),
         .segment_bytes = UINT64_C(32768) << pick(3),
         .checkpoint_bytes = UINT64_C(16384) << pick(4),

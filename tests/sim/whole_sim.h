@@ -13,7 +13,11 @@
 #include "jetstream_sim.h"
 #include "ledger.h"
 
-enum { CHAIN_MAX = 12, WATCHERS = SIM_WATCHERS };
+enum {
+    WHOLE_BURST_MAX = 6, /* publishes at once */
+    CHAIN_MAX = 12,
+    WATCHERS = SIM_WATCHERS
+};
 
 /* Payloads with a number up to SAME_NUMBERS are large, and equal when the number is. */
 enum { SIM_CHUNK_BYTES_MIN = 100, SAME_NUMBERS = 5, NUMBERS_MAX = 16384 };
