@@ -3,7 +3,7 @@ import glob, json, os, random, struct, subprocess, time
 
 from run import test
 from server import Server
-from space import SMALL, log_bytes, until_below
+from space import SMALL, until_below
 from wire import Msg, Wire
 
 COUNT = 24_000
@@ -48,13 +48,22 @@ def check_all(wire, stream, make, count=COUNT):
         assert msg.data == (want if isinstance(want, bytes) else want.encode()), (n, msg)
 
 
+def until_at_rest(server, has_frames=False, seconds=60):
+    """Nothing is moved any more."""
+    end, before = time.monotonic() + seconds, None
+    while (space := server.get("/jsz")["hw_store"]) != before or (has_frames and not space["frame_bytes"]):
+        assert time.monotonic() < end, space
+        before = space
+        time.sleep(2.5)
+    return space
+
+
 @test(workers=(1, 2))
 def a_stream_with_compression_takes_less_and_is_read_as_before(context, conf=""):
     with Server(context.binary, conf, monitor=True, jetstream=SMALL) as server:
         with Wire(server.port) as wire:
             fill(wire, "F", value)
             before = wire.api("STREAM.INFO.F")["state"]
-            assert log_bytes(server) > before["bytes"], (log_bytes(server), before)
         until_below(server, before["bytes"] * 0.6)
         space = server.get("/jsz")["hw_store"]
         assert space["frame_bytes"] * 2 < space["packed_bytes"], space
@@ -73,15 +82,12 @@ def a_stream_with_compression_takes_less_and_is_read_as_before(context, conf="")
 def what_does_not_become_smaller_is_not_written_again_and_again(context, conf=""):
     with Server(context.binary, conf, monitor=True, jetstream=SMALL) as server, Wire(server.port) as wire:
         fill(wire, "N", noise)
-        end = time.monotonic() + 12
-        while time.monotonic() < end:
-            time.sleep(0.5)
-        space = server.get("/jsz")["hw_store"]
-        assert space["packed_bytes"] == 0 and space["moved_bytes"] < 4_000_000, space
-        check_all(wire, "N", noise)
-        moved = space["moved_bytes"]
         time.sleep(3)
-        assert server.get("/jsz")["hw_store"]["moved_bytes"] == moved
+        space = until_at_rest(server)
+        # Once at most: small commits leave gaps that cleaning closes.
+        assert space["packed_bytes"] == 0 and space["moved_bytes"] < 2 * space["live_bytes"], space
+        check_all(wire, "N", noise)
+        assert until_at_rest(server)["moved_bytes"] < space["moved_bytes"] + 4_000_000
 
 
 @test(workers=(1,))
@@ -110,21 +116,13 @@ def find_frame(server):
     raise AssertionError("no frame found")
 
 
-def until_at_rest(server, seconds=60):
-    end, before = time.monotonic() + seconds, None
-    while (space := server.get("/jsz")["hw_store"]) != before or not space["frame_bytes"]:
-        assert time.monotonic() < end, space
-        before = space
-        time.sleep(2.5)
-
-
 @test(workers=(1, 2))
 def a_frame_that_the_disk_damages_is_found_and_costs_its_records(context, conf=""):
     system = "accounts { $SYS { users: [ {user: admin, password: pw} ] } }\n"
     with Server(context.binary, system + conf, monitor=True, jetstream=SMALL + " scrub: off\n") as server:
         with Wire(server.port) as wire:
             fill(wire, "F", value, 12_000)
-        until_at_rest(server)
+        until_at_rest(server, has_frames=True)
         path, at, length, count = find_frame(server)
         with open(path, "r+b") as file:
             file.seek(at + length // 2)
@@ -157,7 +155,7 @@ def a_store_with_frames_is_whole_to_check_store_and_in_a_backup(context, conf=""
     with Server(context.binary, conf, monitor=True, jetstream=SMALL + " cipher: chacha\n key: secret\n") as server:
         with Wire(server.port) as wire:
             fill(wire, "F", value, 12_000)
-        until_at_rest(server)
+        until_at_rest(server, has_frames=True)
         store = f"{server.dir}/store/jetstream"
         env = {**os.environ, "HOLDWATER_KEY": "secret"}
         assert subprocess.run([context.binary, "check-store", store], env=env, capture_output=True).returncode == 0

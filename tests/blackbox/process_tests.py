@@ -48,7 +48,7 @@ def a_good_file_is_valid_and_a_bad_one_says_where(context):
     assert code == 1 and "line" in text, text
     code, text = checked(context, "port: $NOPE_NOPE\n")
     assert code == 1 and "variable reference for 'NOPE_NOPE' on line 1 can not be found" in text, text
-    for name in ("cluster { name: c, listen: 1 }", "gateway { name: g }", "leafnodes { port: 1 }", "tls { cert_file: a, key_file: b }", "operator: x"):
+    for name in ("cluster { name: c, listen: 1 }", "gateway { name: g }", "mqtt { port: 1 }", "tls { cert_file: a, key_file: b }", "operator: x"):
         code, text = checked(context, name + "\n")
         assert code == 1 and name.split()[0].rstrip(":") in text, (name, text)
 
