@@ -20,7 +20,8 @@ def main():
     parser.add_argument("--cli")
     parser.add_argument("words", nargs="*")
     options = parser.parse_args()
-    with Server(options.binary, monitor=True) as server:
+    # One of them reserves 50 GiB, which is refused where less than that is three quarters of the free disk.
+    with Server(options.binary, monitor=True, jetstream="max_file_store: 100G\n") as server:
         env = dict(os.environ, NATS_URL=server.url, NATS_MONITOR=server.monitor, EXAMPLES_HOME=options.home)
         if options.cli:
             env["NATS_CLI"] = options.cli
