@@ -7,9 +7,8 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "io/disk.h"
 #include "stream/msg_base.h"
-#include "stream/stream_fake.h"
+#include "stream/stream_fake_run.h"
 #include "stream/stream_move.h"
 
 #define PACKED "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"storage\":\"file\",\"compression\":\"s2\"}"
@@ -251,55 +250,6 @@ static void a_frame_half_dead_moves_on_as_what_lives(void **state) {
     check_nothing_is_live();
 }
 
-static Buf frozen_state;
-
-static void on_frozen(GroupFreeze *freeze) {
-    assert_int_equal(freeze->status, OK);
-    buf_done(&frozen_state);
-    frozen_state = freeze->state;
-}
-
-static void freeze(Stream *stream, uint64_t generation) {
-    GroupFreeze freeze = {.generation = generation, .done = on_frozen};
-    world.inline_max = 4;
-    assert_true(stream_freeze(&stream->group, &freeze));
-    while (stream->parts->build)
-        (void)world_run_ready();
-    world.inline_max = UINT64_MAX;
-}
-
-static void flip_run(uint64_t generation) {
-    char *bytes = NULL, *path = journal_run_path(NULL, 7, generation);
-    size_t len = 0;
-    assert_int_equal(disk_read_file(path, 1 << 26, &bytes, &len), OK);
-    bytes[5000] ^= 1;
-    assert_int_equal(disk_write_file(path, slice_from(bytes, len), 0600), OK);
-    mem_free(bytes);
-    mem_free(path);
-}
-
-/* From state, with all entries placed. Their places are those of the stream. */
-static void check_loaded(Stream *stream, Slice saved, bool is_rebuilt) {
-    for (size_t i = 0; i < world.entry_count; i++)
-        world.entries[i].live = world.entries[i].dead = 0;
-    Stream *copy = stream_new(&world.js, stream->account, 7, world_config(PACKED), 1);
-    assert_int_equal(stream_load(&copy->group, saved), OK);
-    assert_int_equal(copy->group.needs_log, is_rebuilt);
-    for (size_t i = 0; i < world.entry_count && is_rebuilt; i++)
-        stream_group_ops.place(&copy->group, &world.entries[i].record, world.entries[i].place);
-    stream_start(copy);
-    assert_int_equal(copy->state.damaged, 0);
-    for (uint64_t seq = 1; seq <= MESSAGES; seq++) {
-        assert_int_equal(!msg_index_get(copy->index, seq), !msg_index_get(stream->index, seq));
-        if (!msg_index_get(copy->index, seq))
-            continue;
-        assert_true(place_of_seq(copy, seq) == place_of_seq(stream, seq));
-        check_message(copy, seq);
-    }
-    stream_delete(copy);
-    check_nothing_is_live();
-}
-
 static void checkpoints_and_runs_know_of_frames(void **state) {
     (void)state;
     for (int form = 0; form < 8; form++) {
@@ -308,10 +258,10 @@ static void checkpoints_and_runs_know_of_frames(void **state) {
         Stream *stream = full_stream(MESSAGES);
         GroupMove move = order(50, 500, 3);
         if (has_more) /* some of them moved since the run, some again */
-            freeze(stream, 1);
+            world_freeze(stream, 1);
         run_move(stream, &move);
         if (has_run)
-            freeze(stream, 2);
+            world_freeze(stream, 2);
         if (has_more) {
             move = order(400, world.entry_count, 2);
             run_move(stream, &move);
@@ -321,10 +271,10 @@ static void checkpoints_and_runs_know_of_frames(void **state) {
         check_all(stream, MESSAGES);
         stream_save(&stream->group, &saved);
         if (is_rebuilt)
-            flip_run(2);
-        check_loaded(stream, buf_slice(&saved), is_rebuilt);
+            world_flip_run(2);
+        world_check_loaded(stream, PACKED, buf_slice(&saved), is_rebuilt, MESSAGES, check_message);
         buf_done(&saved);
-        buf_done(&frozen_state);
+        buf_done(&world_frozen);
         stream_free(stream);
         world_end();
         world_begin();

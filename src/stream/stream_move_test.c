@@ -6,10 +6,8 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
-#include "io/disk.h"
 #include "stream/msg_base.h"
-#include "stream/stream_fake.h"
+#include "stream/stream_fake_run.h"
 #include "stream/stream_move.h"
 
 #define PLAIN "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"storage\":\"file\"}"
@@ -127,69 +125,19 @@ static void an_entry_moves_only_what_lies_where_it_says(void **state) {
         assert_int_equal(world.entries[i].live, 0);
 }
 
-static Buf frozen_state;
-
-static void on_frozen(GroupFreeze *freeze) {
-    assert_int_equal(freeze->status, OK);
-    buf_done(&frozen_state);
-    frozen_state = freeze->state;
-}
-
-static void freeze(Stream *stream, uint64_t generation) {
-    GroupFreeze freeze = {.generation = generation, .done = on_frozen};
-    world.inline_max = 4;
-    assert_true(stream_freeze(&stream->group, &freeze));
-    while (stream->parts->build)
-        (void)world_run_ready();
-    world.inline_max = UINT64_MAX;
-}
-
-static void flip_run(uint64_t generation) {
-    char *bytes = NULL, *path = journal_run_path(NULL, 7, generation);
-    size_t len = 0;
-    assert_int_equal(disk_read_file(path, 1 << 26, &bytes, &len), OK);
-    bytes[5000] ^= 1;
-    assert_int_equal(disk_write_file(path, slice_from(bytes, len), 0600), OK);
-    mem_free(bytes);
-    mem_free(path);
-}
-
-/* From state, with all entries placed. Their places are those of the stream. */
-static void check_loaded(Stream *stream, Slice saved, bool is_rebuilt) {
-    for (size_t i = 0; i < world.entry_count; i++)
-        world.entries[i].live = world.entries[i].dead = 0;
-    Stream *copy = stream_new(&world.js, stream->account, 7, world_config(PLAIN), 1);
-    assert_int_equal(stream_load(&copy->group, saved), OK);
-    assert_int_equal(copy->group.needs_log, is_rebuilt);
-    for (size_t i = 0; i < world.entry_count && is_rebuilt; i++)
-        stream_group_ops.place(&copy->group, &world.entries[i].record, world.entries[i].place);
-    stream_start(copy);
-    assert_int_equal(copy->state.damaged, 0);
-    for (uint64_t seq = 1; seq <= MESSAGES; seq++) {
-        assert_int_equal(!msg_index_get(copy->index, seq), !msg_index_get(stream->index, seq));
-        if (!msg_index_get(copy->index, seq))
-            continue;
-        assert_true(place_of_seq(copy, seq) == place_of_seq(stream, seq));
-        check_message(copy, seq);
-    }
-    stream_delete(copy);
-    for (size_t i = 0; i < world.entry_count; i++)
-        assert_int_equal(world.entries[i].live, 0);
-}
-
 /* The run is lost, and a bit in one of the members of the newest entry. */
 static void whole_members_of_a_damaged_entry_are_not_lost(void **state) {
     (void)state;
     Buf saved = {0};
     Stream *stream = world_stream(PLAIN);
     publish_all(stream, MESSAGES);
-    freeze(stream, 1);
+    world_freeze(stream, 1);
     GroupMove move = order(100, 400, 7);
     run_move(stream, &move);
     size_t newest = world.entry_count - 1;
     assert_int_equal(world.entries[newest].record.type, RECORD_MOVED);
     stream_save(&stream->group, &saved);
-    flip_run(1);
+    world_flip_run(1);
     uint64_t hit = 0, inside = 0;
     for (uint64_t seq = 1; seq <= MESSAGES; seq++) {
         Place at = place_of_seq(stream, seq);
@@ -225,7 +173,7 @@ static void a_large_stream_knows_what_moved_with_its_run_and_without(void **stat
         Buf saved = {0};
         Stream *stream = world_stream(PLAIN);
         publish_all(stream, MESSAGES);
-        freeze(stream, 1);
+        world_freeze(stream, 1);
         GroupMove move = order(100, 650, 7);
         run_move(stream, &move);
         assert_int_equal(move.records, 79);
@@ -234,8 +182,8 @@ static void a_large_stream_knows_what_moved_with_its_run_and_without(void **stat
         world_flush(stream);
         stream_save(&stream->group, &saved); /* names the run of before */
         if (is_rebuilt)
-            flip_run(1);
-        check_loaded(stream, buf_slice(&saved), is_rebuilt);
+            world_flip_run(1);
+        world_check_loaded(stream, PLAIN, buf_slice(&saved), is_rebuilt, MESSAGES, check_message);
         stream_free(stream);
         buf_done(&saved);
         world_end();
@@ -248,17 +196,18 @@ static void the_next_run_says_where_they_lie(void **state) {
     for (int is_rebuilt = 0; is_rebuilt < 2; is_rebuilt++) {
         Stream *stream = world_stream(PLAIN);
         publish_all(stream, MESSAGES);
-        freeze(stream, 1);
+        world_freeze(stream, 1);
         GroupMove move = order(100, 650, 7);
         run_move(stream, &move);
-        freeze(stream, 2);
+        world_freeze(stream, 2);
         assert_int_equal(stream->index->base->moved.len + stream->index->base->frozen.len, 0);
         for (uint64_t seq = 1; seq <= MESSAGES; seq++)
             check_message(stream, seq);
         if (is_rebuilt)
-            flip_run(2);
-        check_loaded(stream, buf_slice(&frozen_state), is_rebuilt);
-        buf_done(&frozen_state);
+            world_flip_run(2);
+        world_check_loaded(stream, PLAIN, buf_slice(&world_frozen), is_rebuilt, MESSAGES,
+                           check_message);
+        buf_done(&world_frozen);
         stream_free(stream);
         world_end();
         world_begin();
@@ -269,12 +218,12 @@ static void what_moves_while_a_run_is_made_is_known_afterwards(void **state) {
     (void)state;
     Stream *stream = world_stream(PLAIN);
     publish_all(stream, MESSAGES);
-    freeze(stream, 1);
+    world_freeze(stream, 1);
     publish_all(stream, 0);
     GroupMove first = order(0, 600, 5);
     run_move(stream, &first);
 
-    GroupFreeze freeze = {.generation = 2, .done = on_frozen};
+    GroupFreeze freeze = {.generation = 2, .done = world_on_frozen};
     world.inline_max = 4;
     world.mono_step_ns = 1000000; /* many slices */
     GroupMove move = order(1, MESSAGES, 2);
@@ -291,13 +240,13 @@ static void what_moves_while_a_run_is_made_is_known_afterwards(void **state) {
     for (size_t i = 0; i < world.entry_count; i++)
         world.entries[i].live = world.entries[i].dead = 0;
     Stream *copy = stream_new(&world.js, stream->account, 7, world_config(PLAIN), 1);
-    assert_int_equal(stream_load(&copy->group, buf_slice(&frozen_state)), OK);
+    assert_int_equal(stream_load(&copy->group, buf_slice(&world_frozen)), OK);
     stream_start(copy);
     assert_true(place_of_seq(copy, 2) == place_of(2, 64));
     for (uint64_t seq = 1; seq <= MESSAGES; seq++)
         check_message(copy, seq);
     stream_free(copy);
-    buf_done(&frozen_state);
+    buf_done(&world_frozen);
     stream_free(stream);
 }
 
@@ -363,8 +312,8 @@ static void nothing_to_move_is_said_at_once(void **state) {
     (void)state;
     Stream *stream = world_stream(PLAIN);
     publish_all(stream, 600);
-    freeze(stream, 1);
-    buf_done(&frozen_state);
+    world_freeze(stream, 1);
+    buf_done(&world_frozen);
     GroupMove move = order(800, 900, 1);
     assert_false(stream_move(&stream->group, &move));
     stream_free(stream);
